@@ -1,0 +1,205 @@
+"""Frozen descriptions of what to compute: the network's architecture and the march's geometry."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jaxslice.box import Triple
+from jaxslice.errors import FormatError
+
+SYMBOL_LIMIT = 256
+"""Most symbols that an alphabet can have: the levels of an 8-bit voxel."""
+
+MAX_CONTEXT = 256
+MAX_HIDDEN = 256
+MAX_COMPONENTS = 8
+STEPS_TOGETHER = 16
+"""Time steps whose contexts in earlier slices are gathered at once."""
+
+NUM_FEATURES = 2
+"""Inputs of the network beside the context: the reference and the logarithm of the activity."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """The shape of a network: everything about it but its weights.
+
+    Attributes:
+      context: offsets (dz, dy, dx) of the causal voxels that a prediction reads, those of the
+        slice itself before those of earlier slices. The first four give the reference value, so
+        they should be the nearest.
+      activity_count: how many of the first context voxels measure the local activity.
+      fallback: index in `context` of the voxel that stands in where the first two are outside.
+      hidden: units of each hidden layer.
+      components: components of the predicted mixture.
+    """
+
+    context: tuple[Triple, ...]
+    activity_count: int
+    fallback: int
+    hidden: tuple[int, ...]
+    components: int
+
+    def __post_init__(self):
+        """Refuses what the march or the overflow proof could not handle (FormatError)."""
+        causal = all(
+            (dz < 0 or dx + 2 * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
+            for dz, dy, dx in self.context
+        )
+        ranges = (
+            (len(self.context), 4, MAX_CONTEXT, "context voxels"),
+            (self.activity_count, 1, min(len(self.context), 16), "activity voxels"),
+            (self.fallback, 0, len(self.context) - 1, "as the fallback's index"),
+            (len(self.hidden), 1, 4, "hidden layers"),
+            (min(self.hidden, default=0), 1, MAX_HIDDEN, "hidden units"),
+            (max(self.hidden, default=0), 1, MAX_HIDDEN, "hidden units"),
+            (self.components, 1, MAX_COMPONENTS, "mixture components"),
+        )
+        for got, low, high, what in ranges:
+            if not low <= got <= high:
+                raise FormatError(f"Got {got} {what}, expected {low} to {high}.")
+        slices = [dz for dz, _, _ in self.context]
+        if slices != sorted(slices, key=lambda dz: dz < 0):
+            raise FormatError("Got a context whose dz = 0 voxels do not all come first.")
+        if not causal or len(set(self.context)) != len(self.context):
+            raise FormatError(
+                "Got a context that is not causal, repeats an offset or reaches further than 16; "
+                "expected dz < 0, or dz = 0 and dx + 2 dy < 0."
+            )
+
+    @property
+    def layer_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(outputs, inputs) of each layer."""
+        widths = (len(self.context) + NUM_FEATURES, *self.hidden, 3 * self.components)
+        return tuple(zip(widths[1:], widths[:-1], strict=True))
+
+    @property
+    def num_params(self) -> int:
+        """Weights and biases."""
+        return sum(outputs * (inputs + 1) for outputs, inputs in self.layer_shapes)
+
+    @property
+    def multiply_adds_per_voxel(self) -> int:
+        """Multiply-adds of one prediction's matrix products."""
+        return sum(outputs * inputs for outputs, inputs in self.layer_shapes)
+
+    def to_json(self) -> dict:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "context": [list(offset) for offset in self.context],
+            "activity_count": self.activity_count,
+            "fallback": self.fallback,
+            "hidden": list(self.hidden),
+            "components": self.components,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict) -> Architecture:
+        """The architecture that `to_json` wrote.
+
+        Raises:
+          FormatError: a field is missing, of another type, or out of range.
+        """
+        try:
+            context = tuple((int(z), int(y), int(x)) for z, y, x in value["context"])
+            return cls(
+                context=context,
+                activity_count=int(value["activity_count"]),
+                fallback=int(value["fallback"]),
+                hidden=tuple(int(units) for units in value["hidden"]),
+                components=int(value["components"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"Got an architecture that cannot be read ({error!r}), expected the fields context,"
+                " activity_count, fallback, hidden and components."
+            ) from None
+
+
+def _square(dz: int, radius: int) -> tuple[Triple, ...]:
+    span = range(-radius, radius + 1)
+    offsets = [(dz, dy, dx) for dy in span for dx in span]
+    return tuple(sorted(offsets, key=lambda o: (o[1] ** 2 + o[2] ** 2, o)))
+
+
+_IN_SLICE: tuple[Triple, ...] = (
+    (0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1), (0, 0, -2), (0, -2, 0),
+    (0, -1, -2), (0, -2, 1), (0, -2, -1), (0, 0, -3), (0, -2, 2), (0, -2, -2),
+    (0, -3, 0), (0, 0, -4), (0, -1, -3), (0, -3, 1), (0, -3, -1), (0, -2, 3),
+)  # fmt: skip
+
+FULL = Architecture(
+    context=_IN_SLICE + _square(-1, 2) + _square(-2, 1),
+    activity_count=12,
+    fallback=len(_IN_SLICE),
+    hidden=(32, 32),
+    components=3,
+)
+"""Default: 18 causal voxels of the slice itself, 25 of the slice before and 9 of the one before."""
+
+SLICES = Architecture(
+    context=((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
+    + _square(-1, 2)[1:]
+    + _square(-2, 1)[1:]
+    + _square(-3, 1)[1:]
+    + _square(-4, 1)[1:],
+    activity_count=12,
+    fallback=0,
+    hidden=(32, 32),
+    components=3,
+)
+"""The context of Hinkle et al. (2020): the 4 previous slices and nothing of the present one."""
+
+CONTEXTS = {"full": FULL, "slices": SLICES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """How a block is laid out in time, from its shape and the context alone.
+
+    Voxel (z, y, x) is coded at time `z * pitch + x + 2 * y` in lane `y`, so that a context voxel
+    (dz, dy, dx) always lies `lag = dz * pitch + dx + 2 * dy` steps away, in lane `y + dy`. The
+    pitch leaves a gap after each row, wide enough that no offset reaches across it into another
+    row and that every lag is negative.
+    """
+
+    block_shape: Triple
+    context: tuple[Triple, ...]
+
+    @property
+    def pitch(self) -> int:
+        """Time steps from a slice to the next."""
+        gap = max(abs(dx) for _, _, dx in self.context)
+        ahead = max(((dx + 2 * dy) // -dz for dz, dy, dx in self.context if dz < 0), default=0)
+        return max(self.block_shape[2] + gap, ahead + 1)
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps of a whole block."""
+        return self.steps_for(self.block_shape)
+
+    def steps_for(self, extent: Triple) -> int:
+        """Time steps until the last voxel of a box of shape `extent` at the block's origin."""
+        return (extent[0] - 1) * self.pitch + extent[2] + 2 * (extent[1] - 1)
+
+    @property
+    def lags(self) -> tuple[int, ...]:
+        """Time from the present voxel to each context voxel, in steps; all negative."""
+        return tuple(dz * self.pitch + dx + 2 * dy for dz, dy, dx in self.context)
+
+    @property
+    def lead(self) -> int:
+        """Rows of history needed before the first time step."""
+        return -min(self.lags)
+
+    @property
+    def steps_together(self) -> int:
+        """How many time steps can be taken before one reads what another of them wrote, as far as
+        earlier slices go; never more than STEPS_TOGETHER."""
+        earlier = (-lag for lag, (dz, _, _) in zip(self.lags, self.context, strict=True) if dz < 0)
+        return min([STEPS_TOGETHER, *earlier])
+
+    @property
+    def margin(self) -> int:
+        """Lanes needed beside the first and the last lane."""
+        return max(abs(dy) for _, dy, _ in self.context)

@@ -1,0 +1,34 @@
+"""What can go wrong, in three kinds.
+
+A caller's mistake is a `UsageError` (a `ValueError`), bytes that cannot be trusted are a
+`FormatError`, and a bug of ours is a plain `assert`, never on values that were read from a file.
+Messages are one sentence or two and say what was got and what was expected.
+"""
+
+
+class UsageError(ValueError):
+    """The caller asked for something that cannot be done; nothing was written."""
+
+
+class FormatError(Exception):
+    """Bytes that were read are damaged, or are not what they claim to be."""
+
+
+class ChecksumError(FormatError):
+    """A checksum stored with the data does not match the data."""
+
+
+class VersionError(FormatError):
+    """The data was written by a format version that this release cannot read."""
+
+
+class SourceDataError(FormatError):
+    """The source volume exists, but some of its voxels cannot be read (missing or damaged chunk)."""
+
+
+class DeviceError(Exception):
+    """The device in use does not compute the integers that the format prescribes."""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""

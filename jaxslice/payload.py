@@ -1,0 +1,132 @@
+"""A block's payload: the bytes of one chunk of an archive. FORMAT.md, section 3, is the authority.
+
+    version mode fill flags | extent z, y, x | CRC32C of the voxels | body | CRC32C of all before
+
+The checksum at the end says whether the bytes are those that were written, before anything is made
+of them; the one in front says whether the voxels that came out are those that went in.
+"""
+
+import dataclasses
+import struct
+
+import numpy as np
+
+from jaxslice import levels
+from jaxslice.box import Triple
+from jaxslice.checksum import crc32c
+from jaxslice.errors import ChecksumError, FormatError, VersionError
+from jaxslice.types import Volume, Words
+
+FORMAT_VERSION = 1
+CONSTANT, STORED, CODED = 0, 1, 2
+_HEADER = struct.Struct("<BBBBIIII")
+OVERHEAD_BYTES = _HEADER.size + 4
+"""Bytes of a payload beside its body."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Payload:
+    """What a block's bytes say.
+
+    Attributes:
+      mode: CONSTANT, STORED or CODED.
+      fill: level of every voxel outside the extent.
+      extent: shape of the box, at the block's origin, that the body describes.
+      voxels_crc: CRC32C of the whole block's voxels in z, y, x order.
+      body: CONSTANT nothing, STORED the extent's voxels, CODED level tables and message.
+    """
+
+    mode: int
+    fill: int
+    extent: Triple
+    voxels_crc: int
+    body: bytes
+
+
+def pack(payload: Payload) -> bytes:
+    """The payload as bytes."""
+    header = _HEADER.pack(
+        FORMAT_VERSION, payload.mode, payload.fill, 0, *payload.extent, payload.voxels_crc
+    )
+    data = header + payload.body
+    return data + struct.pack("<I", crc32c(data))
+
+
+def unpack(data: bytes, block_shape: Triple) -> Payload:
+    """Reads a payload and checks everything that can be checked before decoding.
+
+    Raises:
+      ChecksumError: the bytes are not those that were written.
+      VersionError: they were written by a later version of the format.
+      FormatError: they are no payload of a block of this shape.
+    """
+    if len(data) < OVERHEAD_BYTES:
+        raise FormatError(
+            f"Got a block of {len(data)} bytes, expected at least {OVERHEAD_BYTES}: truncated?"
+        )
+    if data[0] != FORMAT_VERSION:
+        raise VersionError(
+            f"Got a block of format version {data[0]}, expected {FORMAT_VERSION}: damaged, or "
+            "written by a later jaxslice."
+        )
+    if crc32c(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+        raise ChecksumError("Got a block whose CRC32C does not match its bytes: damaged.")
+    _, mode, fill, flags, *extent, voxels_crc = _HEADER.unpack_from(data)
+    depth, height, width = extent
+    payload = Payload(mode, fill, (depth, height, width), voxels_crc, data[_HEADER.size : -4])
+    if mode not in (CONSTANT, STORED, CODED) or flags:
+        raise FormatError(f"Got a block of mode {mode} and flags {flags}, expected 0-2 and 0.")
+    fits = all(0 <= n <= limit for n, limit in zip(extent, block_shape, strict=True))
+    if not fits or (mode == CONSTANT) != (0 in extent):
+        raise FormatError(f"Got an extent of {tuple(extent)} in a block of {block_shape}.")
+    return payload
+
+
+def extent_of(block: Volume, fill: int) -> Triple:
+    """Shape of the smallest box at the origin that holds every voxel other than `fill`."""
+    differs = block != fill
+    depth, height, width = (
+        int(np.flatnonzero(differs.any(axis=axes)).max(initial=-1)) + 1
+        for axes in ((1, 2), (0, 2), (0, 1))
+    )
+    return depth, height, width
+
+
+def within(extent: Triple) -> tuple[slice, slice, slice]:
+    """The extent as an index."""
+    depth, height, width = extent
+    return slice(depth), slice(height), slice(width)
+
+
+def coded_body(tables: np.ndarray, message: Words) -> bytes:
+    """The body of a CODED payload."""
+    return levels.pack(tables) + np.asarray(message, "<u4").tobytes()
+
+
+def split_coded_body(body: bytes, depth: int) -> tuple[np.ndarray, Words]:
+    """(level tables, message) of a CODED payload's body.
+
+    Raises:
+      FormatError: the body ends early or is no whole number of words.
+    """
+    tables, end = levels.unpack(body, depth)
+    if (len(body) - end) % 4:
+        raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
+    return tables, np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
+
+
+def place(voxels: Volume | None, payload: Payload, block_shape: Triple) -> Volume:
+    """The whole block, given the voxels of the payload's extent.
+
+    Raises:
+      ChecksumError: it is not the block that was encoded.
+    """
+    block = np.full(block_shape, payload.fill, np.uint8)
+    if voxels is not None:
+        block[within(payload.extent)] = voxels
+    if crc32c(block) != payload.voxels_crc:
+        raise ChecksumError(
+            "Got a block whose voxels do not match their CRC32C after decoding: damaged, or the "
+            "device computes wrongly."
+        )
+    return block

@@ -1,0 +1,33 @@
+"""Names for the arrays that travel between modules: shape, dtype and meaning, said once.
+
+Axis letters: z, y, x voxels; t time steps of the march; c context voxels; k mixture components;
+n voxels taken together in any order.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Array, Bool, Float32, Int16, Int32, UInt8, UInt32, UInt64
+
+Volume: TypeAlias = UInt8[np.ndarray, "z y x"]
+"""Grey levels of a volume or of any part of it."""
+
+Symbols: TypeAlias = Int16[Array, "z y x"]
+"""Index of each voxel's level in its slice's table; -1 outside the box that is coded."""
+
+Sheared: TypeAlias = Int16[Array, "t lane"]
+"""A block in the order of the march, one row for each time step."""
+
+Contexts: TypeAlias = Float32[Array, "c n"]
+"""Symbols of the context voxels, -1 where a context voxel lies outside the block."""
+
+Mask: TypeAlias = Bool[Array, "t lane"]
+
+Heads: TypeAlias = UInt64[Array, " lane"]
+"""rANS states, one per lane, in [2**31, 2**63)."""
+
+Words: TypeAlias = UInt32[np.ndarray, " word"]
+"""A flattened message."""
+
+Integers: TypeAlias = Int32[Array, " n"]
+ComponentIntegers: TypeAlias = Int32[Array, "k n"]
