@@ -9,6 +9,7 @@ and a batch size; smaller extents, as at the volume's edges, are run by the same
 import dataclasses
 import functools
 from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -101,6 +102,22 @@ def decode_blocks(
     ]
 
 
+def compile_for(
+    block_shape: Triple, model: Model, batch: int = 1, *, encoder: bool = True, decoder: bool = True
+) -> None:
+    """Compiles the programs for blocks of one shape, on every device, before they are needed."""
+    sizes = np.zeros((batch, block_shape[0]), np.int32)
+    extents = np.zeros((batch, 3), np.int32)
+    for device in jax.local_devices():
+        if encoder:
+            symbols = np.full((batch, *block_shape), OUTSIDE, np.int16)
+            _launch_encoder(symbols, sizes, extents, 0, model, device)
+        if decoder:
+            heads = np.full((batch, block_shape[1]), rans.LOWER_BOUND, np.uint64)
+            words = np.zeros((batch, _most_words(block_shape)), np.uint32)
+            _launch_decoder(heads, words, sizes, extents, 0, block_shape, model, device)
+
+
 @dataclasses.dataclass(frozen=True)
 class _CoderInputs:
     symbols: np.ndarray
@@ -161,10 +178,7 @@ def _run_encoder(
     sizes = np.stack([_alphabet_sizes(item.tables, shape[0]) for item in items])
     extents = np.array([item.extent for item in items], np.int32)
     steps = max(geometry.steps_for(item.extent) for item in items)
-    with jax.enable_x64(True):
-        program = _encoder(geometry, model.architecture, len(items), _platform(device))
-        arguments = (model.network, symbols, sizes, extents, np.int32(steps))
-        heads, words, emitted = jax.device_get(program(*jax.device_put(arguments, device)))
+    heads, words, emitted = _launch_encoder(symbols, sizes, extents, steps, model, device)
     return [
         rans.flatten(head[: item.extent[1]], word[full])
         for item, head, word, full in zip(items, heads, words, emitted, strict=True)
@@ -183,8 +197,7 @@ def _run_decoder(
         heads[index, :lanes], tail = rans.unflatten(message, lanes)
         tails.append(tail)
         tables.append(table)
-    # A message is never longer than the voxels it stands for, or they would have been stored.
-    words = np.zeros((len(items), int(np.prod(shape)) // 4 + 1), np.uint32)
+    words = np.zeros((len(items), _most_words(shape)), np.uint32)
     for row, tail in zip(words, tails, strict=True):
         if tail.size > row.size:
             raise FormatError(f"Got a message of {tail.size} words, expected at most {row.size}.")
@@ -192,10 +205,9 @@ def _run_decoder(
     sizes = np.stack([_alphabet_sizes(table, shape[0]) for table in tables])
     extents = np.array([item.extent for item in items], np.int32)
     steps = max(geometry.steps_for(item.extent) for item in items)
-    with jax.enable_x64(True):
-        program = _decoder(geometry, model.architecture, len(items), _platform(device))
-        arguments = (model.network, heads, words, sizes, extents, np.int32(steps))
-        symbols, heads, used = jax.device_get(program(*jax.device_put(arguments, device)))
+    symbols, heads, used = _launch_decoder(
+        heads, words, sizes, extents, steps, shape, model, device
+    )
     results = []
     for index, item in enumerate(items):
         if used[index] != tails[index].size or np.any(heads[index] != rans.LOWER_BOUND):
@@ -208,13 +220,54 @@ def _run_decoder(
     return results
 
 
+def _launch_encoder(
+    symbols: np.ndarray,
+    sizes: np.ndarray,
+    extents: np.ndarray,
+    steps: int,
+    model: Model,
+    device: jax.Device | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    batch, *shape = symbols.shape
+    depth, height, width = shape
+    geometry = Geometry((depth, height, width), model.architecture.context)
+    with jax.enable_x64(True):
+        program = _encoder(geometry, model.architecture, batch, _platform(device))
+        arguments = (model.network, symbols, sizes, extents, np.int32(steps))
+        return jax.device_get(program(*jax.device_put(arguments, device)))
+
+
+def _launch_decoder(
+    heads: np.ndarray,
+    words: np.ndarray,
+    sizes: np.ndarray,
+    extents: np.ndarray,
+    steps: int,
+    shape: Triple,
+    model: Model,
+    device: jax.Device | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    geometry = Geometry(shape, model.architecture.context)
+    with jax.enable_x64(True):
+        program = _decoder(geometry, model.architecture, len(heads), _platform(device))
+        arguments = (model.network, heads, words, sizes, extents, np.int32(steps))
+        return jax.device_get(program(*jax.device_put(arguments, device)))
+
+
+def _most_words(shape: Triple) -> int:
+    """A message is never longer than the voxels it stands for, or they would have been stored."""
+    depth, height, width = shape
+    return depth * height * width // 4 + 1
+
+
 def _platform(device: jax.Device | None) -> str:
     return device.platform if device else jax.default_backend()
 
 
 def _compile(function, batch: int, batched: Sequence[int | None], platform: str):
     """jit, over a leading axis of blocks. XLA's own threads only get in the way of steps this
-    small, so on a CPU each program keeps to one thread and other threads run other blocks."""
+    small, so on a CPU each program keeps to one thread and other threads run other blocks.
+    """
     options = {"xla_cpu_multi_thread_eigen": False} if platform == "cpu" else None
     if batch == 1:
         lone = lambda *args: tuple(
@@ -241,9 +294,7 @@ def _decoder(geometry: Geometry, architecture: Architecture, batch: int, platfor
 
 def _sheared_limits(sizes: jax.Array, extent: jax.Array, geometry: Geometry) -> jax.Array:
     """int16 [t, lane]: the alphabet size of the voxel coded there, 0 where a lane rests."""
-    z, y, x = (
-        jax.lax.broadcasted_iota(jnp.int32, geometry.block_shape, axis) for axis in range(3)
-    )
+    z, y, x = (jax.lax.broadcasted_iota(jnp.int32, geometry.block_shape, axis) for axis in range(3))
     inside = (z < extent[0]) & (y < extent[1]) & (x < extent[2])
     limits = jnp.where(inside, sizes[:, None, None], 0).astype(jnp.int16)
     return jnp.maximum(shear(limits, geometry), 0)

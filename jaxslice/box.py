@@ -78,9 +78,7 @@ class Box:
 
     def tiles(self, tile_shape: Triple) -> Iterator[Box]:
         """Boxes of `tile_shape` (smaller at the far edges) that cover this one, x fastest."""
-        starts = (
-            range(a, b, n) for a, b, n in zip(self.start, self.stop, tile_shape, strict=True)
-        )
+        starts = (range(a, b, n) for a, b, n in zip(self.start, self.stop, tile_shape, strict=True))
         for start in itertools.product(*starts):
             yield self.intersect(Box.of_shape(tile_shape, _triple(start)))
 

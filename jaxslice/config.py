@@ -122,27 +122,37 @@ def _square(dz: int, radius: int) -> tuple[Triple, ...]:
     return tuple(sorted(offsets, key=lambda o: (o[1] ** 2 + o[2] ** 2, o)))
 
 
-_IN_SLICE: tuple[Triple, ...] = (
+def _row(dy: int, first: int, last: int) -> tuple[Triple, ...]:
+    return tuple((0, dy, dx) for dx in range(first, last + 1))
+
+
+_NEAREST: tuple[Triple, ...] = (
     (0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1), (0, 0, -2), (0, -2, 0),
     (0, -1, -2), (0, -2, 1), (0, -2, -1), (0, 0, -3), (0, -2, 2), (0, -2, -2),
-    (0, -3, 0), (0, 0, -4), (0, -1, -3), (0, -3, 1), (0, -3, -1), (0, -2, 3),
 )  # fmt: skip
+_FURTHER = _row(0, -6, -1) + _row(-1, -4, 1) + _row(-2, -4, 3) + _row(-3, -3, 3) + _row(-4, -2, 2)
+_IN_SLICE = _NEAREST + tuple(offset for offset in _FURTHER if offset not in _NEAREST)
 
 FULL = Architecture(
-    context=_IN_SLICE + _square(-1, 2) + _square(-2, 1),
-    activity_count=12,
+    context=_IN_SLICE + _square(-1, 2)[:21] + _square(-2, 1)[:5],
+    activity_count=len(_NEAREST),
     fallback=len(_IN_SLICE),
     hidden=(32, 32),
     components=3,
 )
-"""Default: 18 causal voxels of the slice itself, 25 of the slice before and 9 of the one before."""
+"""Default: 32 causal voxels of the slice itself, 21 of the slice before and 5 of the one before."""
 
 SLICES = Architecture(
-    context=((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
-    + _square(-1, 2)[1:]
-    + _square(-2, 1)[1:]
-    + _square(-3, 1)[1:]
-    + _square(-4, 1)[1:],
+    context=(
+        (-1, 0, 0),
+        (-2, 0, 0),
+        (-3, 0, 0),
+        (-4, 0, 0),
+        *_square(-1, 2)[1:],
+        *_square(-2, 1)[1:],
+        *_square(-3, 1)[1:],
+        *_square(-4, 1)[1:],
+    ),
     activity_count=12,
     fallback=0,
     hidden=(32, 32),
@@ -195,7 +205,8 @@ class Geometry:
     @property
     def steps_together(self) -> int:
         """How many time steps can be taken before one reads what another of them wrote, as far as
-        earlier slices go; never more than STEPS_TOGETHER."""
+        earlier slices go; never more than STEPS_TOGETHER.
+        """
         earlier = (-lag for lag, (dz, _, _) in zip(self.lags, self.context, strict=True) if dz < 0)
         return min([STEPS_TOGETHER, *earlier])
 

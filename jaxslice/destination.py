@@ -10,8 +10,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +18,14 @@ import numpy as np
 
 from jaxslice.box import Box, Triple
 from jaxslice.errors import UsageError
-from jaxslice.source import (
+from jaxslice.storage import (
     OPEN_TIMEOUT_SECONDS,
+    Replaceable,
     kvstore_spec,
     one_line,
     parse_location,
     read_info,
+    renamed_at_the_end,
     storage_context,
     unreachable_is_usage_error,
 )
@@ -97,7 +97,8 @@ def create_destination(
         raise UsageError(f"Got the box {box}, expected at least 1 voxel.")
     location = parse_location(dest)
     if isinstance(location, Path):
-        with _renamed_at_the_end(dest, location, overwrite) as partial:
+        kind = _NPY if location.suffix == ".npy" else _PRECOMPUTED
+        with renamed_at_the_end(dest, location, kind, overwrite) as partial:
             if location.suffix == ".npy":
                 store = _create_npy(dest, partial, box)
             else:
@@ -180,47 +181,15 @@ def _create_precomputed(
     return store
 
 
-@contextlib.contextmanager
-def _renamed_at_the_end(dest: str, location: Path, overwrite: bool) -> Iterator[Path]:
-    """A name to write under; becomes `location` at the end, or is removed on an exception."""
-    # What a link points to is replaced, not the link.
-    final = Path(os.path.realpath(location))
-    _check_replaceable(dest, final, overwrite)
-    if not final.parent.is_dir():
-        raise UsageError(f"Cannot create {dest!r}: there is no folder {str(final.parent)!r}.")
-    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    partial = final.with_name(f".{final.name}.partial-{unique}")
-    try:
-        yield partial
-        # Asked again, because someone may have written there in the meantime.
-        _check_replaceable(dest, final, overwrite)
-        try:
-            _replace(partial, final, final.with_name(f".{final.name}.replaced-{unique}"))
-        except OSError as error:
-            raise UsageError(f"Cannot create {dest!r}: {error.strerror}.") from error
-    finally:
-        _remove(partial)
-
-
-def _check_replaceable(dest: str, final: Path, overwrite: bool) -> None:
-    if not os.path.lexists(final):
-        return
-    if not overwrite:
-        raise UsageError(f"Got {dest!r}, which exists, expected a new name or --overwrite.")
-    if final.suffix == ".npy":
-        if not final.is_file():
-            raise UsageError(f"Got {dest!r}, which is not a file, so it is not overwritten.")
-    elif not final.is_dir() or (any(final.iterdir()) and not _is_precomputed(final)):
-        raise UsageError(
-            f"Got {dest!r}, which is not a precomputed volume, so it is not overwritten."
-        )
-
-
 def _is_precomputed(folder: Path) -> bool:
     try:
         return bool(_scale_keys((folder / "info").read_bytes()))
     except OSError:
         return False
+
+
+def _is_replaceable_folder(folder: Path) -> bool:
+    return folder.is_dir() and (not any(folder.iterdir()) or _is_precomputed(folder))
 
 
 def _scale_keys(info: bytes) -> list[str]:
@@ -231,24 +200,8 @@ def _scale_keys(info: bytes) -> list[str]:
         return []
 
 
-def _replace(partial: Path, final: Path, aside: Path) -> None:
-    if not final.is_dir():
-        os.replace(partial, final)
-        return
-    os.rename(final, aside)
-    try:
-        os.rename(partial, final)
-    except OSError:
-        os.rename(aside, final)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+_NPY = Replaceable("a file", Path.is_file)
+_PRECOMPUTED = Replaceable("a precomputed volume", _is_replaceable_folder)
 
 
 def _clear_remote(dest: str, kvstore: dict[str, Any], overwrite: bool) -> None:

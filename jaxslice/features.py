@@ -37,9 +37,10 @@ class Features(NamedTuple):
     def gain(self) -> jax.Array:
         """float32 [n], about 2**16 / activity, within [16, 4096]: subtracting the bits of a float
         from those of 2**16 times a square of 1 gives its reciprocal, exact at powers of two and
-        linear in between. Its 6 leading bits are kept: so short a factor makes products exact."""
+        linear in between. Its 6 leading bits are kept: so short a factor makes products exact.
+        """
         bits = jax.lax.bitcast_convert_type(self.activity.astype(jnp.float32), jnp.int32)
-        bits = (((127 + 127 + 16) << 23) - bits) & ~0x3FFFF
+        bits = (((127 + 16) << 23) - (bits - (127 << 23))) & ~0x3FFFF
         return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
     @property

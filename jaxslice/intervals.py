@@ -78,9 +78,7 @@ def cumulative(mixture: Mixture, index: jax.Array, limit: jax.Array) -> Integers
     return jnp.where(index <= 0, 0, jnp.where(index >= limit, TOTAL, value))
 
 
-def interval_of(
-    mixture: Mixture, symbol: jax.Array, limit: jax.Array
-) -> tuple[Integers, Integers]:
+def interval_of(mixture: Mixture, symbol: jax.Array, limit: jax.Array) -> tuple[Integers, Integers]:
     """(start, freq) of `symbol`; `limit` as in `cumulative`."""
     start = cumulative(mixture, symbol, limit)
     return start, cumulative(mixture, symbol + 1, limit) - start

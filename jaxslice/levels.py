@@ -52,7 +52,8 @@ def _saved_bits(counts: np.ndarray, used: np.ndarray) -> float:
 def pack(tables: np.ndarray) -> bytes:
     """Tables as bytes: a byte for the kind; for the other two kinds the union of all slices as a
     bitmap of 32 bytes, most significant bit first; for PER_SLICE then the tables of all slices as
-    one bitmap over the levels of that union, filled up with zeros to whole bytes."""
+    one bitmap over the levels of that union, filled up with zeros to whole bytes.
+    """
     union = tables.any(axis=0)
     if np.all(tables == union):
         if union.all():

@@ -64,7 +64,11 @@ class CausalNetwork(nn.Module):
         outputs, inputs = self.architecture.layer_shapes[index]
         last = index == len(self.architecture.layer_shapes) - 1
         spread = nn.initializers.variance_scaling(
-            0.02 if last else (0.5 if index == 0 else 2.0), "fan_in", "normal", in_axis=1, out_axis=0
+            0.02 if last else (0.5 if index == 0 else 2.0),
+            "fan_in",
+            "normal",
+            in_axis=1,
+            out_axis=0,
         )
         kernel = self.param(f"kernel_{index}", spread, (outputs, inputs), jnp.float32)
         bias = self.param(f"bias_{index}", _spread_components if last else _zeros, (outputs,))

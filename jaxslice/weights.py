@@ -13,7 +13,8 @@ from jaxslice.integer import IntegerNetwork, prove
 
 def pack(network: IntegerNetwork) -> bytes:
     """The network's layers one after the other: int8 weights by row, then little-endian int32
-    biases; and the CRC32C of all that."""
+    biases; and the CRC32C of all that.
+    """
     layers = [
         np.asarray(weights, np.int8).tobytes() + np.asarray(biases, "<i4").tobytes()
         for weights, biases in zip(*network, strict=True)

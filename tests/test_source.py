@@ -20,10 +20,11 @@ from http_range import serve_folder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxslice import source as source_module
+from jaxslice import storage as storage_module
 from jaxslice.box import Box
 from jaxslice.errors import SourceDataError, UsageError
-from jaxslice.source import open_source, parse_location
+from jaxslice.source import open_source
+from jaxslice.storage import parse_location
 
 BOX = Box((3, -5, 7), (33, 35, 57))
 SHARDING = {
@@ -381,7 +382,7 @@ FEW_RETRIES = {"max_retries": 1, "initial_delay": "1ms", "max_delay": "1ms"}
 
 
 def test_connection_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source_module, "RETRIES", FEW_RETRIES)
+    monkeypatch.setattr(storage_module, "RETRIES", FEW_RETRIES)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}/v"
@@ -390,14 +391,14 @@ def test_connection_refused(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_server_that_never_answers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source_module, "OPEN_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(storage_module, "OPEN_TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v"
         refusal(UsageError, url, "no answer within 0.05 seconds", source=url)
 
 
 def test_server_lost_while_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source_module, "RETRIES", FEW_RETRIES)
+    monkeypatch.setattr(storage_module, "RETRIES", FEW_RETRIES)
     make_volume(tmp_path / "v")
     with serve_folder(tmp_path) as url:
         source = open_source(f"{url}/v")

@@ -1,0 +1,343 @@
+"""Archives: a Zarr v3 hierarchy with OME-Zarr metadata whose chunks are blocks.
+
+Nothing here needs JAX, so that looking at an archive is quick.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxslice.box import Box, Triple
+from jaxslice.config import Architecture
+from jaxslice.errors import FormatError, UsageError, VersionError
+from jaxslice.source import Placement
+from jaxslice.storage import Folder, Replaceable, open_folder, parse_location, renamed_at_the_end
+
+CODEC_NAME = "jaxslice"
+FORMAT_VERSION = 1
+SCALE_PATH = "0"
+"""Path of the full-resolution array in an archive's group."""
+
+BLOCKS_BYTES = "blocks_bytes"
+"""Field of the provenance: bytes of all blocks, for storage that cannot tell cheaply."""
+
+_METADATA = "zarr.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfiguration:
+    """The codec's configuration in an array's metadata: all that decoding a block needs.
+
+    Attributes:
+      architecture: of the network.
+      packed_network: as `weights.pack` makes it.
+    """
+
+    architecture: Architecture
+    packed_network: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of FORMAT.md, section 1."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "architecture": self.architecture.to_json(),
+            "network": base64.b64encode(self.packed_network).decode(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> CodecConfiguration:
+        """Reads the JSON object.
+
+        Raises:
+          VersionError: it is of a later format version.
+          FormatError: it is damaged.
+        """
+        if not isinstance(value, dict):
+            raise FormatError(f"Got a codec configuration {value!r}, expected an object.")
+        version = value.get("format_version")
+        if version != FORMAT_VERSION:
+            raise VersionError(
+                f"Got format version {version!r}, expected {FORMAT_VERSION}: this archive needs "
+                "another release of jaxslice."
+            )
+        try:
+            network = base64.b64decode(value["network"], validate=True)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"Got a codec configuration without a network: {error!r}.") from None
+        return cls(Architecture.from_json(value.get("architecture", {})), network)
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """An archive that is open.
+
+    Attributes:
+      location: as the user wrote it.
+      shape: voxels along z, y and x.
+      block_shape: of every block; those at the far edges reach beyond the volume.
+      configuration: of the codec.
+      placement: voxel size and global coordinate of the first voxel.
+      provenance: how it was made, for `info`.
+      folder: where its objects are.
+    """
+
+    location: str
+    shape: Triple
+    block_shape: Triple
+    configuration: CodecConfiguration
+    placement: Placement
+    provenance: dict[str, Any]
+    folder: Folder = dataclasses.field(repr=False)
+
+    @property
+    def box(self) -> Box:
+        """The volume, in global coordinates."""
+        return Box.of_shape(self.shape, self.placement.offset_voxels)
+
+    @property
+    def grid_shape(self) -> Triple:
+        """Blocks along z, y and x."""
+        z, y, x = (-(-n // b) for n, b in zip(self.shape, self.block_shape, strict=True))
+        return (z, y, x)
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the whole volume."""
+        return math.prod(self.grid_shape)
+
+    def blocks(self, box: Box | None = None) -> Iterator[Triple]:
+        """Indices of the blocks that hold voxels of `box` (global coordinates), x fastest."""
+        first, last = (0, 0, 0), self.grid_shape
+        if box is not None:
+            local = box.shift(_negated(self.placement.offset_voxels))
+            first = tuple(a // b for a, b in zip(local.start, self.block_shape, strict=True))
+            last = tuple(-(-a // b) for a, b in zip(local.stop, self.block_shape, strict=True))
+        yield from itertools.product(*(range(a, b) for a, b in zip(first, last, strict=True)))
+
+    def box_of(self, index: Triple) -> Box:
+        """The voxels of a block that lie in the volume, in global coordinates."""
+        z, y, x = (
+            o + i * b
+            for o, i, b in zip(self.placement.offset_voxels, index, self.block_shape, strict=True)
+        )
+        return Box.of_shape(self.block_shape, (z, y, x)).intersect(self.box)
+
+    def read_payload(self, index: Triple) -> bytes:
+        """A block's bytes.
+
+        Raises:
+          FormatError: the archive lacks that block.
+        """
+        key = _block_key(index)
+        data = self.folder.read(key)
+        if data is None:
+            raise FormatError(
+                f"Got no object {key!r} in {self.location!r}, expected a block of the archive."
+            )
+        return data
+
+    def write_payload(self, index: Triple, payload: bytes) -> None:
+        """Stores a block's bytes."""
+        self.folder.write(_block_key(index), payload)
+
+    def compressed_bytes(self) -> int:
+        """Bytes of all objects of the archive: blocks and metadata, the network included."""
+        total = self.folder.total_bytes()
+        if total is None:
+            metadata = (self.folder.read(key) for key in (_METADATA, f"{SCALE_PATH}/{_METADATA}"))
+            total = self.provenance[BLOCKS_BYTES] + sum(len(data or b"") for data in metadata)
+        return total
+
+
+def open_archive(location: str) -> Archive:
+    """Opens an archive: a local folder or a file://, http(s)://, gs:// or s3:// URL.
+
+    Raises:
+      UsageError: there is no archive.
+      FormatError: its metadata are damaged, or made by another codec.
+      VersionError: it was written by a later format version.
+    """
+    folder = open_folder(location)
+    group = folder.read(_METADATA)
+    if group is None:
+        raise UsageError(f"Got {location!r}, where there is no {_METADATA}, expected an archive.")
+    array = folder.read(f"{SCALE_PATH}/{_METADATA}")
+    if array is None:
+        raise UsageError(f"Got {location!r}, expected an archive with an array {SCALE_PATH!r}.")
+    try:
+        attributes, metadata = json.loads(group)["attributes"], json.loads(array)
+        codecs = metadata["codecs"]
+        if [codec["name"] for codec in codecs] != [CODEC_NAME]:
+            raise UsageError(f"Got {location!r}, whose codec is not {CODEC_NAME!r}.")
+        configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+        shape = _triple(metadata["shape"])
+        block_shape = _triple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+        transforms = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+        z_nm, y_nm, x_nm = (float(size) for size in transforms[0]["scale"])
+        provenance = attributes[CODEC_NAME]
+        offset = _triple(provenance["offset_voxels"], least=None)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise FormatError(f"Cannot read the metadata of {location!r}: {error!r}.") from None
+    placement = Placement((z_nm, y_nm, x_nm), offset)
+    return Archive(location, shape, block_shape, configuration, placement, provenance, folder)
+
+
+@contextlib.contextmanager
+def create_archive(
+    location: str,
+    box: Box,
+    block_shape: Triple,
+    configuration: CodecConfiguration,
+    placement: Placement,
+    provenance: dict[str, Any],
+    *,
+    overwrite: bool = False,
+) -> Iterator[Archive]:
+    """Creates an archive, which is there when the `with` block ends without an exception.
+
+    Locally it is written beside its place and renamed at the end. In object storage its blocks are
+    written in place and its metadata last, so that a part of an archive never opens as a whole.
+
+    Args:
+      location: a local folder or a gs:// or s3:// URL.
+      box: of the volume, in global coordinates.
+      block_shape: of the blocks.
+      configuration: of the codec.
+      placement: of the volume; its offset is that of `box`.
+      provenance: JSON object to keep with the archive; read when the block ends, so that fields
+        can be added until then.
+      overwrite: whether to replace an archive that is there.
+
+    Raises:
+      UsageError: something is there already, or the place cannot be written.
+    """
+    provenance["offset_voxels"] = list(box.start)
+    made = Archive(
+        location, box.shape, block_shape, configuration, placement, provenance, open_folder("")
+    )
+    place = parse_location(location)
+    if isinstance(place, Path):
+        with renamed_at_the_end(location, place, _ARCHIVE, overwrite) as partial:
+            archive = dataclasses.replace(made, folder=open_folder(str(partial)))
+            yield archive
+            _write_metadata(archive)
+        return
+    if place["driver"] not in ("gcs", "s3"):
+        raise UsageError(f"Got {location!r}, which is read only, expected a path, gs:// or s3://.")
+    folder = open_folder(location)
+    if folder.read(_METADATA) is not None:
+        if not overwrite:
+            raise UsageError(
+                f"Got {location!r}, which exists: a new name or --overwrite is needed."
+            )
+        open_archive(location)
+        folder.delete_all()
+    archive = dataclasses.replace(made, folder=folder)
+    yield archive
+    _write_metadata(archive)
+
+
+def check_creatable(location: str, overwrite: bool) -> None:
+    """Raises what `create_archive` would at its start, before any work is spent.
+
+    Raises:
+      UsageError: something is there already, or is no archive that could be overwritten.
+    """
+    place = parse_location(location)
+    if isinstance(place, Path):
+        with (
+            contextlib.suppress(_Checked),
+            renamed_at_the_end(location, place, _ARCHIVE, overwrite),
+        ):
+            raise _Checked
+    elif not overwrite and open_folder(location).read(_METADATA) is not None:
+        raise UsageError(f"Got {location!r}, which exists: a new name or --overwrite is needed.")
+
+
+class _Checked(Exception):
+    """Leaves `renamed_at_the_end` after its checks."""
+
+
+def _write_metadata(archive: Archive) -> None:
+    voxel_size, offset = archive.placement.voxel_size_nm, archive.placement.offset_voxels
+    translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
+    array = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(archive.shape),
+        "data_type": "uint8",
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": list(archive.block_shape)},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": 0,
+        "codecs": [{"name": CODEC_NAME, "configuration": archive.configuration.to_json()}],
+        "attributes": {},
+        "dimension_names": ["z", "y", "x"],
+    }
+    multiscale = {
+        "name": Path(archive.location.rstrip("/")).name or "volume",
+        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
+        "datasets": [
+            {
+                "path": SCALE_PATH,
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": list(voxel_size)},
+                    {"type": "translation", "translation": translation},
+                ],
+            }
+        ],
+    }
+    group = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {
+            "ome": {"version": "0.5", "multiscales": [multiscale]},
+            CODEC_NAME: archive.provenance,
+        },
+    }
+    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", json.dumps(array).encode())
+    archive.folder.write(_METADATA, json.dumps(group, indent=1).encode())
+
+
+def _block_key(index: Triple) -> str:
+    return f"{SCALE_PATH}/c/" + "/".join(str(i) for i in index)
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a folder is an archive, or empty: what may be replaced without loss."""
+    if not path.is_dir():
+        return False
+    if not any(path.iterdir()):
+        return True
+    try:
+        attributes = json.loads((path / _METADATA).read_bytes())["attributes"]
+        return CODEC_NAME in attributes
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+_ARCHIVE = Replaceable("a jaxslice archive", _is_archive)
+
+
+def _triple(values: Any, least: int | None = 1) -> Triple:
+    z, y, x = (int(value) for value in values)
+    if least is not None and min(z, y, x) < least:
+        raise FormatError(f"Got the shape {values}, expected at least {least} along every axis.")
+    return (z, y, x)
+
+
+def _negated(offset: Triple) -> Triple:
+    z, y, x = offset
+    return (-z, -y, -x)

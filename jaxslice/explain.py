@@ -1,0 +1,70 @@
+"""What a network thinks of a slice: its prediction, and the bits that each voxel costs."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxslice import intervals, levels
+from jaxslice.block import Model
+from jaxslice.errors import UsageError
+from jaxslice.integer import mixture_of
+from jaxslice.march import OUTSIDE
+from jaxslice.types import Volume
+
+
+def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Predicts one slice of a block from its context, as coding the block would.
+
+    Args:
+      block: uint8 [z, y, x].
+      z: which slice.
+      model: whose network predicts.
+
+    Returns:
+      float [y, x], the mean of the predicted distribution in grey levels, and float [y, x], the
+      bits that the slice's voxels take.
+
+    Raises:
+      UsageError: the block has no such slice.
+    """
+    if not 0 <= z < len(block):
+        raise UsageError(f"Got slice {z}, expected 0 to {len(block) - 1}.")
+    tables = levels.choose(block)
+    symbols = levels.symbols_of(block, tables)
+    reach = np.abs(np.array(model.architecture.context)).max(axis=0)
+    padded = np.pad(symbols, [(n, n) for n in reach], constant_values=OUTSIDE)
+    _, height, width = block.shape
+    contexts = np.stack(
+        [
+            padded[
+                z + reach[0] + dz,
+                reach[1] + dy : reach[1] + dy + height,
+                reach[2] + dx : reach[2] + dx + width,
+            ].ravel()
+            for dz, dy, dx in model.architecture.context
+        ]
+    )
+    symbol = jnp.asarray(symbols[z].ravel(), jnp.int32)
+    limit = jnp.full_like(symbol, int(levels.sizes(tables)[z]))
+    mixture, freq = _predict(model, jnp.asarray(contexts, jnp.float32), symbol, limit)
+    mean = np.sum(np.asarray(mixture.mean) * np.asarray(mixture.weight), axis=0)
+    grey = np.interp(
+        mean / (16 * intervals.WEIGHT_TOTAL),
+        np.arange(int(limit[0])),
+        np.flatnonzero(tables[z]),
+    )
+    bits = intervals.PRECISION - np.log2(np.asarray(freq, np.float64))
+    return grey.reshape(height, width), bits.reshape(height, width)
+
+
+def _predict(
+    model: Model, contexts: jax.Array, symbol: jax.Array, limit: jax.Array
+) -> tuple[intervals.Mixture, jax.Array]:
+    @jax.jit
+    def run(network, contexts, symbol, limit):
+        mixture = mixture_of(network, contexts, model.architecture)
+        return mixture, intervals.interval_of(mixture, symbol, limit)[1]
+
+    return run(model.network, contexts, symbol, limit)

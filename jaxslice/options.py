@@ -1,0 +1,118 @@
+"""What a caller can ask of `compress`, `decompress` and `verify`, and what they report."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from jaxslice.box import Box, Triple
+from jaxslice.config import CONTEXTS
+from jaxslice.errors import UsageError
+
+VERIFY_CHOICES = ("all", "sample", "none")
+BLOCK_SHAPE: Triple = (64, 256, 256)
+LARGEST_BLOCK_AXIS = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressOptions:
+    """How to compress a volume.
+
+    Attributes:
+      bbox: the voxels to take, in global coordinates; all if None.
+      scale: of a precomputed volume, by index or key.
+      block_shape: z, y, x; along an axis on which the volume is shorter, the volume's size.
+      effort: 1 trains one network for the archive, from scratch.
+      context: "full", or "slices" for the 4 previous slices alone (Hinkle et al. 2020).
+      seed: of training and of what is sampled.
+      verify: "all" decodes every block again before it is written, "sample" one block in eight.
+      overwrite: whether an archive that is there may be replaced.
+      missing: "error", or "zero" to take missing chunks of the source as black.
+      training_steps: optimiser steps; None for the effort's own number.
+      workers: threads that compute; None for one for each core, or each accelerator.
+      batch_blocks: blocks that run together on one device; None for 1 on a CPU, 16 elsewhere.
+    """
+
+    bbox: Box | None = None
+    scale: int | str = 0
+    block_shape: Triple = BLOCK_SHAPE
+    effort: int = 1
+    context: str = "full"
+    seed: int = 0
+    verify: str = "all"
+    overwrite: bool = False
+    missing: str = "error"
+    training_steps: int | None = None
+    workers: int | None = None
+    batch_blocks: int | None = None
+
+    def __post_init__(self):
+        """Refuses what cannot be done (UsageError)."""
+        if self.effort != 1:
+            raise UsageError(
+                f"Got effort {self.effort}, expected 1: training one network for each archive is "
+                "the only effort of this release; 0, 2 and 3 are not there yet."
+            )
+        if self.context not in CONTEXTS:
+            raise UsageError(f"Got context {self.context!r}, expected one of {list(CONTEXTS)}.")
+        if self.verify not in VERIFY_CHOICES:
+            raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
+        if not all(1 <= n <= LARGEST_BLOCK_AXIS for n in self.block_shape):
+            raise UsageError(
+                f"Got the block shape {self.block_shape}, expected 1 to {LARGEST_BLOCK_AXIS} voxels"
+                " along z, y and x."
+            )
+        for name in ("training_steps", "workers", "batch_blocks"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"Got {name} {value}, expected at least 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was done, in numbers.
+
+    Attributes:
+      archive: its location.
+      raw_bytes: voxels of the volume.
+      compressed_bytes: every byte of every object of the archive.
+      num_blocks: of the archive.
+      block_shape: of the archive.
+      num_params: parameters of the network.
+      multiply_adds_per_voxel: of one prediction.
+      seconds: of each part of the work, summed over the threads that shared it, and `total`, the
+        time on the clock.
+      details: whatever else a command has to say.
+    """
+
+    archive: str
+    raw_bytes: int
+    compressed_bytes: int
+    num_blocks: int
+    block_shape: Triple
+    num_params: int
+    multiply_adds_per_voxel: int
+    seconds: dict[str, float]
+    details: dict[str, Any]
+
+    @property
+    def bits_per_voxel(self) -> float:
+        """8 * compressed bytes / voxels, everything counted."""
+        return 8 * self.compressed_bytes / self.raw_bytes
+
+    @property
+    def compression_ratio(self) -> float:
+        """Raw bytes / compressed bytes."""
+        return self.raw_bytes / self.compressed_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as one flat JSON object."""
+        fields = dataclasses.asdict(self)
+        details = fields.pop("details")
+        return {
+            **fields,
+            "block_shape": list(self.block_shape),
+            "bits_per_voxel": round(self.bits_per_voxel, 5),
+            "compression_ratio": round(self.compression_ratio, 5),
+            **details,
+        }

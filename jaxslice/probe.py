@@ -1,0 +1,104 @@
+"""The start-up probe: does this device compute the integers that the format prescribes?
+
+A fixed network predicts from fixed contexts, and fixed symbols are looked up, encoded and found
+again. The results' checksum must be the one stored here. A device (or a compiler) that rounds a
+product, fuses what must not be fused or gets a shift wrong is refused before it touches an archive.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxslice import intervals, rans
+from jaxslice.checksum import crc32c
+from jaxslice.config import FULL
+from jaxslice.errors import DeviceError
+from jaxslice.integer import IntegerNetwork, mixture_of
+
+_EXPECTED_CRC = 0x3466A235
+_VOXELS = 128
+
+
+@functools.cache
+def check_device(device: jax.Device | None = None) -> None:
+    """Runs the probe, once per device and process.
+
+    Raises:
+      DeviceError: the device's integers differ.
+    """
+    got = _checksum(device)
+    if got != _EXPECTED_CRC:
+        raise DeviceError(
+            f"Got {got:#010x} from the start-up probe on {device or jax.devices()[0]}, expected "
+            f"{_EXPECTED_CRC:#010x}: this device or JAX version does not compute exactly, so it "
+            "must not encode or decode archives."
+        )
+
+
+def _checksum(device: jax.Device | None) -> int:
+    draws = _draws(sum(out * (inputs + 1) for out, inputs in FULL.layer_shapes))
+    weights, biases = [], []
+    for outputs, inputs in FULL.layer_shapes:
+        weights.append((draws(outputs * inputs) % 255 - 127).reshape(outputs, inputs))
+        biases.append(draws(outputs) * 64 - (1 << 21))
+    network = IntegerNetwork(
+        tuple(w.astype(np.int8) for w in weights), tuple(b.astype(np.int32) for b in biases)
+    )
+    # Quiet, lively and border voxels; scales 0 and up keep some contexts nearly constant.
+    scale = np.array([1, 4, 32, 256])[draws(_VOXELS) % 4]
+    contexts = draws(len(FULL.context) * _VOXELS).reshape(-1, _VOXELS) % scale
+    contexts[draws(contexts.size).reshape(contexts.shape) % 16 == 0] = -1
+    symbol, limit = draws(_VOXELS) % 100, np.full(_VOXELS, 100)
+    head = (draws(_VOXELS).astype(np.uint64) << np.uint64(40)) | np.uint64(rans.LOWER_BOUND)
+    with jax.enable_x64(True):
+        arguments = jax.device_put(
+            (
+                network,
+                contexts.astype(np.float32),
+                symbol.astype(np.int32),
+                limit.astype(np.int32),
+                head,
+            ),
+            device,
+        )
+        results = jax.device_get(_probe(*arguments))
+    return crc32c(b"".join(np.asarray(r).astype("<i8").tobytes() for r in results))
+
+
+@jax.jit
+def _probe(network, contexts, symbol, limit, head):
+    mixture = mixture_of(network, contexts, FULL)
+    start, freq = intervals.interval_of(mixture, symbol, limit)
+    pushed, word, full = rans.push(head, start, freq, intervals.PRECISION)
+    position = rans.peek(pushed, intervals.PRECISION)
+    found = intervals.find_symbol(mixture, position, limit)
+    popped, cursor = rans.pop(
+        pushed,
+        start,
+        freq,
+        word[jnp.argsort(~full, stable=True)],
+        jnp.int32(0),
+        intervals.PRECISION,
+    )
+    return (*mixture, start, freq, pushed, word, full, found, popped, cursor)
+
+
+def _draws(seed: int):
+    """Pseudo-random integers below 2**16 from a linear congruential generator: the same on every
+    machine and in every version of every library.
+    """
+    state = seed
+
+    def draw(count: int) -> np.ndarray:
+        nonlocal state
+        values = np.empty(count, np.int64)
+        for index in range(count):
+            state = (state * 1103515245 + 12345) % (1 << 31)
+            values[index] = state >> 15
+        return values
+
+    return draw

@@ -1,0 +1,166 @@
+"""Architectures: what is accepted, what is refused, and that JSON brings them back."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from models_for_tests import EARLIER, IN_SLICE, TINY
+
+from jaxslice.box import Triple
+from jaxslice.config import CONTEXTS, Architecture, Geometry
+from jaxslice.errors import FormatError
+
+offsets = st.tuples(st.integers(-16, 0), st.integers(-16, 16), st.integers(-16, 16))
+causal_offsets = offsets.filter(lambda o: o[0] < 0 or o[2] + 2 * o[1] < 0)
+
+
+def in_slice_first(*context: Triple) -> tuple[Triple, ...]:
+    return tuple(sorted(context, key=lambda offset: offset[0] < 0))
+
+
+@st.composite
+def architectures(draw) -> Architecture:
+    context = draw(st.lists(causal_offsets, min_size=4, max_size=30, unique=True))
+    return Architecture(
+        context=in_slice_first(*context),
+        activity_count=draw(st.integers(1, min(len(context), 16))),
+        fallback=draw(st.integers(0, len(context) - 1)),
+        hidden=tuple(draw(st.lists(st.integers(1, 256), min_size=1, max_size=4))),
+        components=draw(st.integers(1, 8)),
+    )
+
+
+@given(architectures())
+def test_json_brings_an_architecture_back(architecture):
+    text = json.dumps(architecture.to_json())
+    assert Architecture.from_json(json.loads(text)) == architecture
+
+
+@given(architectures())
+def test_parameters_are_counted(architecture):
+    widths = [len(architecture.context) + 2, *architecture.hidden, 3 * architecture.components]
+    products = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    assert architecture.multiply_adds_per_voxel == products
+    assert architecture.num_params == products + sum(widths[1:])
+
+
+def test_a_count_by_hand():
+    # 10 context voxels and 2 features; 8 hidden units; 2 components of 3 numbers.
+    assert TINY.layer_shapes == ((8, 12), (6, 8))
+    assert TINY.multiply_adds_per_voxel == 96 + 48
+    assert TINY.num_params == 96 + 8 + 48 + 6
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_the_presets_are_what_they_say(name):
+    architecture = CONTEXTS[name]
+    slices = [dz for dz, _, _ in architecture.context]
+    if name == "slices":
+        assert set(slices) == {-1, -2, -3, -4}
+    else:
+        assert set(slices) == {0, -1, -2}
+    # The fallback is the voxel right before this one, in the slice before.
+    assert architecture.context[architecture.fallback] == (-1, 0, 0)
+    assert Architecture.from_json(architecture.to_json()) == architecture
+
+
+def test_the_presets_read_their_nearest_voxels_first():
+    assert set(CONTEXTS["full"].context[:4]) == {(0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1)}
+    assert CONTEXTS["slices"].context[:4] == ((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"context": TINY.context[:3]}, "Got 3 context voxels, expected 4 to 256"),
+        ({"context": ()}, "Got 0 context voxels, expected 4 to 256"),
+        ({"activity_count": 0}, "Got 0 activity voxels, expected 1 to 10"),
+        ({"activity_count": 11}, "Got 11 activity voxels, expected 1 to 10"),
+        ({"fallback": -1}, "Got -1 as the fallback's index, expected 0 to 9"),
+        ({"fallback": 10}, "Got 10 as the fallback's index, expected 0 to 9"),
+        ({"hidden": ()}, "Got 0 hidden layers, expected 1 to 4"),
+        ({"hidden": (1,) * 5}, "Got 5 hidden layers, expected 1 to 4"),
+        ({"hidden": (8, 0)}, "Got 0 hidden units, expected 1 to 256"),
+        ({"hidden": (8, 257)}, "Got 257 hidden units, expected 1 to 256"),
+        ({"components": 0}, "Got 0 mixture components, expected 1 to 8"),
+        ({"components": 9}, "Got 9 mixture components, expected 1 to 8"),
+        ({"context": TINY.context[::-1]}, "do not all come first"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(change, message):
+    with pytest.raises(FormatError, match=message):
+        dataclasses.replace(TINY, **change)
+
+
+def test_activity_counts_end_at_16():
+    context = tuple((-1, dy, dx) for dy in range(5) for dx in range(5))
+    at_most = dataclasses.replace(TINY, context=context, activity_count=16)
+    with pytest.raises(FormatError, match="Got 17 activity voxels, expected 1 to 16"):
+        dataclasses.replace(at_most, activity_count=17)
+
+
+@pytest.mark.parametrize(
+    "offset",
+    [(0, 0, 0), (0, 0, 1), (0, 1, -2), (0, -1, 2), (0, 1, 0), (1, 0, 0), (1, -1, -1)]
+    + [(-17, 0, 0), (-1, 17, 0), (-1, -17, 0), (-1, 0, 17), (0, 0, -17), (0, 0, -1)],
+)
+def test_offsets_that_are_not_causal_too_far_or_repeated_are_refused(offset):
+    with pytest.raises(FormatError, match="not causal, repeats an offset or reaches further"):
+        dataclasses.replace(TINY, context=in_slice_first(offset, *TINY.context))
+
+
+@pytest.mark.parametrize("offset", [(0, -1, 1), (0, 1, -3), (-1, 16, 16), (-16, -16, 16)])
+def test_offsets_at_the_edge_of_causality_are_accepted(offset):
+    rest = tuple(other for other in TINY.context if other != offset)
+    context = in_slice_first(offset, *rest)
+    assert dataclasses.replace(TINY, context=context).context == context
+
+
+@pytest.mark.parametrize("value", [None, [], "full", 3, {}, True])
+def test_json_of_another_type_is_refused(value):
+    with pytest.raises(FormatError, match="architecture that cannot be read"):
+        Architecture.from_json(value)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Architecture)])
+@pytest.mark.parametrize(
+    "value", ["absent", None, "text", [None], [[1, 2]], {"a": 1}, math.inf, math.nan, -1, 2.5, "4"]
+)
+def test_json_with_a_hostile_field_is_refused(name, value):
+    fields = TINY.to_json()
+    fields[name] = value
+    if value == "absent":
+        del fields[name]
+    with pytest.raises(FormatError):
+        Architecture.from_json(fields)
+
+
+@given(architectures(), st.tuples(*[st.integers(1, 12)] * 3))
+def test_every_context_voxel_lies_earlier_and_in_its_own_row(architecture, shape):
+    geometry = Geometry(shape, architecture.context)
+    assert max(geometry.lags) < 0
+    assert geometry.lead == -min(geometry.lags)
+    assert 1 <= geometry.steps_together <= 16
+    for lag, (dz, _, _) in zip(geometry.lags, architecture.context, strict=True):
+        assert dz == 0 or lag <= -geometry.steps_together
+    # The gap between two rows of a lane is as wide as any offset.
+    assert geometry.pitch - shape[2] >= max(abs(dx) for _, _, dx in architecture.context)
+
+
+@given(st.sampled_from([TINY, IN_SLICE, EARLIER, *CONTEXTS.values()]), st.integers(1, 3))
+def test_narrow_blocks_keep_every_lag_negative(architecture, width):
+    assert max(Geometry((4, 5, width), architecture.context).lags) < 0
+
+
+def test_a_geometry_by_hand():
+    # Widest |dx| is 3: pitch 24 + 3. The last voxel (2, 7, 23) has time 2 * 27 + 23 + 2 * 7 = 91.
+    geometry = Geometry((3, 8, 24), TINY.context)
+    assert (geometry.pitch, geometry.num_steps, geometry.margin) == (27, 92, 2)
+    assert geometry.lags == (-1, -2, -1, -3, -2, -1, -27, -24, -29, -55)
+    assert (geometry.lead, geometry.steps_together) == (55, 16)
+    assert geometry.steps_for((1, 1, 1)) == 1
+    # One voxel wide: (-1, 2, 2) looks 6 steps ahead, so slices must be 7 steps apart.
+    assert Geometry((3, 8, 1), EARLIER.context).pitch == 7
