@@ -115,12 +115,14 @@ class Archive:
 
     def blocks(self, box: Box | None = None) -> Iterator[Triple]:
         """Indices of the blocks that hold voxels of `box` (global coordinates), x fastest."""
-        first, last = (0, 0, 0), self.grid_shape
-        if box is not None:
-            local = box.shift(_negated(self.placement.offset_voxels))
-            first = tuple(a // b for a, b in zip(local.start, self.block_shape, strict=True))
-            last = tuple(-(-a // b) for a, b in zip(local.stop, self.block_shape, strict=True))
-        yield from itertools.product(*(range(a, b) for a, b in zip(first, last, strict=True)))
+        local = (
+            box.shift(_negated(self.placement.offset_voxels)) if box else Box.of_shape(self.shape)
+        )
+        z, y, x = (
+            range(a // n, -(-b // n))
+            for a, b, n in zip(local.start, local.stop, self.block_shape, strict=True)
+        )
+        yield from itertools.product(z, y, x)
 
     def box_of(self, index: Triple) -> Box:
         """The voxels of a block that lie in the volume, in global coordinates."""

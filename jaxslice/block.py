@@ -20,7 +20,7 @@ from jaxslice.config import Architecture, Geometry
 from jaxslice.errors import FormatError, UsageError
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.march import OUTSIDE, contexts_of, shear, unshear, with_borders
-from jaxslice.types import Volume
+from jaxslice.types import Device, Volume
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Model:
     network: IntegerNetwork
 
 
-def encode_block(block: Volume, model: Model, device: jax.Device | None = None) -> bytes:
+def encode_block(block: Volume, model: Model, device: Device | None = None) -> bytes:
     """Compresses one block: uint8 [z, y, x], to a payload that `decode_block` reads.
 
     Never longer than the block by more than `payload.OVERHEAD_BYTES`.
@@ -48,7 +48,7 @@ def encode_block(block: Volume, model: Model, device: jax.Device | None = None) 
 
 
 def decode_block(
-    data: bytes, block_shape: Triple, model: Model, device: jax.Device | None = None
+    data: bytes, block_shape: Triple, model: Model, device: Device | None = None
 ) -> Volume:
     """The block that `encode_block` made `data` of.
 
@@ -59,7 +59,7 @@ def decode_block(
 
 
 def encode_blocks(
-    blocks: Sequence[Volume], model: Model, device: jax.Device | None = None
+    blocks: Sequence[Volume], model: Model, device: Device | None = None
 ) -> list[bytes]:
     """`encode_block` of several blocks of one shape, which run together on the device."""
     drafts = [_draft(_checked(block)) for block in blocks]
@@ -85,7 +85,7 @@ def decode_blocks(
     payloads: Sequence[bytes],
     block_shape: Triple,
     model: Model,
-    device: jax.Device | None = None,
+    device: Device | None = None,
 ) -> list[Volume]:
     """`decode_block` of several payloads, which run together on the device."""
     parsed = [payload.unpack(data, block_shape) for data in payloads]
@@ -171,7 +171,7 @@ def _alphabet_sizes(tables: np.ndarray, depth: int) -> np.ndarray:
 
 
 def _run_encoder(
-    items: list[_CoderInputs], shape: Triple, model: Model, device: jax.Device | None
+    items: list[_CoderInputs], shape: Triple, model: Model, device: Device | None
 ) -> list[np.ndarray]:
     geometry = Geometry(shape, model.architecture.context)
     symbols = np.stack([item.symbols for item in items])
@@ -186,7 +186,7 @@ def _run_encoder(
 
 
 def _run_decoder(
-    items: list[payload.Payload], shape: Triple, model: Model, device: jax.Device | None
+    items: list[payload.Payload], shape: Triple, model: Model, device: Device | None
 ) -> list[Volume]:
     geometry = Geometry(shape, model.architecture.context)
     heads = np.full((len(items), shape[1]), rans.LOWER_BOUND, np.uint64)
@@ -226,7 +226,7 @@ def _launch_encoder(
     extents: np.ndarray,
     steps: int,
     model: Model,
-    device: jax.Device | None,
+    device: Device | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     batch, *shape = symbols.shape
     depth, height, width = shape
@@ -245,7 +245,7 @@ def _launch_decoder(
     steps: int,
     shape: Triple,
     model: Model,
-    device: jax.Device | None,
+    device: Device | None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     geometry = Geometry(shape, model.architecture.context)
     with jax.enable_x64(True):
@@ -260,7 +260,7 @@ def _most_words(shape: Triple) -> int:
     return depth * height * width // 4 + 1
 
 
-def _platform(device: jax.Device | None) -> str:
+def _platform(device: Device | None) -> str:
     return device.platform if device else jax.default_backend()
 
 
@@ -318,7 +318,8 @@ def _encode_lanes(
     first = jnp.int32(0)
 
     def push_step(head, interval):
-        head, word, full = rans.push(head, *interval, intervals.PRECISION)
+        start, freq = interval
+        head, word, full = rans.push(head, start, freq, intervals.PRECISION)
         return head, (word, full)
 
     def encode_chunk(index, state):

@@ -142,17 +142,11 @@ FULL = Architecture(
 )
 """Default: 32 causal voxels of the slice itself, 21 of the slice before and 5 of the one before."""
 
+_AHEAD: tuple[Triple, ...] = ((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
+_AROUND = _square(-1, 2) + _square(-2, 1) + _square(-3, 1) + _square(-4, 1)
+
 SLICES = Architecture(
-    context=(
-        (-1, 0, 0),
-        (-2, 0, 0),
-        (-3, 0, 0),
-        (-4, 0, 0),
-        *_square(-1, 2)[1:],
-        *_square(-2, 1)[1:],
-        *_square(-3, 1)[1:],
-        *_square(-4, 1)[1:],
-    ),
+    context=_AHEAD + tuple(offset for offset in _AROUND if offset not in _AHEAD),
     activity_count=12,
     fallback=0,
     hidden=(32, 32),

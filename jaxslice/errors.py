@@ -23,7 +23,7 @@ class VersionError(FormatError):
 
 
 class SourceDataError(FormatError):
-    """The source volume exists, but some of its voxels cannot be read (missing or damaged chunk)."""
+    """The source volume exists, but some of its voxels cannot be read: a chunk is missing, say."""
 
 
 class DeviceError(Exception):

@@ -1,4 +1,4 @@
-"""What a network thinks of a slice: its prediction, and the bits that each voxel costs."""
+"""What a network thinks of a slice: its prediction, and how confident it is."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.n
       model: whose network predicts.
 
     Returns:
-      float [y, x], the mean of the predicted distribution in grey levels, and float [y, x], the
-      bits that the slice's voxels take.
+      float [y, x], the mean of the predicted distribution in grey levels, and float [y, x], its
+      entropy in bits: what the voxel is expected to cost. Few bits mean confidence.
 
     Raises:
       UsageError: the block has no such slice.
@@ -46,25 +46,29 @@ def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.n
             for dz, dy, dx in model.architecture.context
         ]
     )
-    symbol = jnp.asarray(symbols[z].ravel(), jnp.int32)
-    limit = jnp.full_like(symbol, int(levels.sizes(tables)[z]))
-    mixture, freq = _predict(model, jnp.asarray(contexts, jnp.float32), symbol, limit)
+    size = int(levels.sizes(tables)[z])
+    mixture, entropy = _predict(model, jnp.asarray(contexts, jnp.float32), size)
     mean = np.sum(np.asarray(mixture.mean) * np.asarray(mixture.weight), axis=0)
     grey = np.interp(
         mean / (16 * intervals.WEIGHT_TOTAL),
-        np.arange(int(limit[0])),
+        np.arange(size),
         np.flatnonzero(tables[z]),
     )
-    bits = intervals.PRECISION - np.log2(np.asarray(freq, np.float64))
-    return grey.reshape(height, width), bits.reshape(height, width)
+    return grey.reshape(height, width), np.asarray(entropy, np.float64).reshape(height, width)
 
 
-def _predict(
-    model: Model, contexts: jax.Array, symbol: jax.Array, limit: jax.Array
-) -> tuple[intervals.Mixture, jax.Array]:
+def _predict(model: Model, contexts: jax.Array, size: int) -> tuple[intervals.Mixture, jax.Array]:
     @jax.jit
-    def run(network, contexts, symbol, limit):
+    def run(network, contexts):
         mixture = mixture_of(network, contexts, model.architecture)
-        return mixture, intervals.interval_of(mixture, symbol, limit)[1]
+        limit = jnp.full(contexts.shape[1], size, jnp.int32)
 
-    return run(model.network, contexts, symbol, limit)
+        def add_symbol(symbol, entropy):
+            _, freq = intervals.interval_of(mixture, jnp.full_like(limit, symbol), limit)
+            share = freq.astype(jnp.float32) / intervals.TOTAL
+            return entropy - share * jnp.log2(share)
+
+        none = jnp.zeros(contexts.shape[1], jnp.float32)
+        return mixture, jax.lax.fori_loop(0, size, add_symbol, none)
+
+    return run(model.network, contexts)

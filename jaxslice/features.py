@@ -1,4 +1,4 @@
-"""What a network sees of a context: differences to a reference, and how lively the neighbourhood is.
+"""What a network sees of a context: differences to a reference, and the activity around.
 
 Everything here is integers (the differences are carried in float32, for the matrix product that
 follows), and nothing depends on weights, so training and coding share it as it stands.

@@ -38,7 +38,7 @@ def figure1(
       path: file to write.
       original: grey levels [row, column], 0 to 255.
       prediction: mean of the predicted distribution of each voxel, 0 to 255.
-      confidence_bits: bits spent on each voxel, from 0; few mean a confident prediction.
+      confidence_bits: bits that each voxel is expected to take, from 0; few mean confidence.
       title: one line above the panels.
       voxel_size_nm: edge of a voxel along a row; without it the scale bar counts voxels.
 
@@ -76,7 +76,7 @@ def figure1(
     styles = [
         ("Original", {"cmap": "gray", "vmin": 0, "vmax": 255}),
         ("Predicted mean", {"cmap": "gray", "vmin": 0, "vmax": 255}),
-        ("Bits spent per voxel", {"cmap": "magma", "vmin": least_bits, "vmax": most_bits}),
+        ("Confidence: expected bits", {"cmap": "magma", "vmin": least_bits, "vmax": most_bits}),
     ]
     from matplotlib.ticker import MaxNLocator
 

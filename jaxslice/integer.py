@@ -51,17 +51,12 @@ class IntegerNetwork(NamedTuple):
 
 def quantise(kernels: list[np.ndarray], biases: list[np.ndarray]) -> IntegerNetwork:
     """Rounds float weights (of each layer [outputs, inputs] and [outputs]) to integers, once."""
+    weights = [np.rint(np.asarray(k, np.float64) * WEIGHT_ONE) for k in kernels]
+    offsets = [np.rint(np.asarray(b, np.float64) * BIAS_ONE) for b in biases]
     return IntegerNetwork(
-        tuple(
-            np.clip(np.rint(np.asarray(k, np.float64) * WEIGHT_ONE), -WEIGHT_HIGH, WEIGHT_HIGH)
-            .astype(np.int8)
-            for k in kernels
-        ),
-        tuple(
-            np.clip(np.rint(np.asarray(b, np.float64) * BIAS_ONE), -BIAS_HIGH, BIAS_HIGH).astype(np.int32)
-            for b in biases
-        ),
-    )  # fmt: skip
+        tuple(np.clip(w, -WEIGHT_HIGH, WEIGHT_HIGH).astype(np.int8) for w in weights),
+        tuple(np.clip(b, -BIAS_HIGH, BIAS_HIGH).astype(np.int32) for b in offsets),
+    )
 
 
 def prove(network: IntegerNetwork, architecture: Architecture) -> None:

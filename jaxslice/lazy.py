@@ -116,13 +116,18 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
 
 def _expanded(index: Any) -> tuple[int | slice, ...]:
     keys = index if isinstance(index, tuple) else (index,)
-    if sum(key is Ellipsis for key in keys) > 1 or len(keys) > 3 + (Ellipsis in keys):
+    dots = sum(key is Ellipsis for key in keys)
+    if dots > 1 or len(keys) - dots > 3:
         raise IndexError(f"Got the index {index!r}, expected at most 3 axes and one ellipsis.")
-    if Ellipsis not in keys:
-        keys = (*keys, Ellipsis)
-    at = keys.index(Ellipsis)
-    keys = (*keys[:at], *[slice(None)] * (4 - len(keys)), *keys[at + 1 :])
+    keys = keys if dots else (*keys, Ellipsis)
+    expanded: list[int | slice] = []
     for key in keys:
-        if not isinstance(key, slice | int | np.integer):
+        if key is Ellipsis:
+            expanded += [slice(None)] * (4 - len(keys))
+        elif isinstance(key, slice):
+            expanded.append(key)
+        elif isinstance(key, int | np.integer) and not isinstance(key, bool):
+            expanded.append(int(key))
+        else:
             raise IndexError(f"Got the index {key!r}, expected integers, slices or an ellipsis.")
-    return tuple(key if isinstance(key, slice) else int(key) for key in keys)
+    return tuple(expanded)

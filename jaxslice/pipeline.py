@@ -30,6 +30,7 @@ from jaxslice.errors import FormatError, UsageError
 from jaxslice.options import CompressOptions, Report
 from jaxslice.source import Source, open_source
 from jaxslice.stages import Stopwatch, run_stages
+from jaxslice.types import Device
 from jaxslice.zarr_codec import model_of
 
 T = TypeVar("T")
@@ -264,7 +265,7 @@ def _check(
     payloads: list[bytes],
     model: blocks.Model,
     batch: int,
-    device: jax.Device,
+    device: Device,
 ) -> None:
     """Decodes what was just encoded; a difference is a fault of the machine or of ours."""
     shape = voxels[0].shape

@@ -18,13 +18,14 @@ from jaxslice.checksum import crc32c
 from jaxslice.config import FULL
 from jaxslice.errors import DeviceError
 from jaxslice.integer import IntegerNetwork, mixture_of
+from jaxslice.types import Device
 
 _EXPECTED_CRC = 0x3466A235
 _VOXELS = 128
 
 
 @functools.cache
-def check_device(device: jax.Device | None = None) -> None:
+def check_device(device: Device | None = None) -> None:
     """Runs the probe, once per device and process.
 
     Raises:
@@ -39,7 +40,7 @@ def check_device(device: jax.Device | None = None) -> None:
         )
 
 
-def _checksum(device: jax.Device | None) -> int:
+def _checksum(device: Device | None) -> int:
     draws = _draws(sum(out * (inputs + 1) for out, inputs in FULL.layer_shapes))
     weights, biases = [], []
     for outputs, inputs in FULL.layer_shapes:

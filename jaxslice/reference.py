@@ -62,9 +62,8 @@ def _field(value: Any, name: str, kind: type) -> Any:
 
 
 def _integers(values: list, low: int, high: int, sizes: Sequence[int], what: str) -> list[int]:
-    good = type(values) is list and {*map(type, values)} <= {int} and len(values) in sizes
-    good = good and all(low <= n <= high for n in values)
-    _require(good, f"Got {what} {values!r}, expected integers from {low} to {high}.")
+    good = type(values) is list and all(type(n) is int and low <= n <= high for n in values)
+    _require(good and len(values) in sizes, f"Got {what} {values!r}, limits are {low} to {high}.")
     return values
 
 
@@ -282,6 +281,7 @@ def read_archive_block(array_folder: str | Path, index: Sequence[int]) -> np.nda
 def decode_array(array_folder: str | Path, output: str | Path) -> None:
     """Decodes a local array to a new .npy file, which is incomplete if this raises FormatError."""
     shape, chunk_shape, _ = _read_metadata(Path(array_folder))
+    _require(math.prod(shape) < 2**62, f"Got an array of the shape {shape}, larger than any disk.")
     voxels = np.lib.format.open_memmap(output, "w+", np.uint8, tuple(shape))
     for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunk_shape, strict=True))):
         place = zip(index, chunk_shape, strict=True)

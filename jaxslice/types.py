@@ -4,7 +4,7 @@ Axis letters: z, y, x voxels; t time steps of the march; c context voxels; k mix
 n voxels taken together in any order.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Int16, Int32, UInt8, UInt32, UInt64
@@ -31,3 +31,6 @@ Words: TypeAlias = UInt32[np.ndarray, " word"]
 
 Integers: TypeAlias = Int32[Array, " n"]
 ComponentIntegers: TypeAlias = Int32[Array, "k n"]
+
+Device: TypeAlias = Any
+"""A `jax.Device`, which type checkers do not accept as a type."""
