@@ -5,7 +5,6 @@ Nothing here needs JAX, so that looking at an archive is quick.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import dataclasses
 import itertools
@@ -16,15 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxslice.box import Box, Triple
-from jaxslice.config import Architecture
-from jaxslice.errors import FormatError, UsageError, VersionError
+from jaxslice.errors import FormatError, UsageError
+from jaxslice.metadata import CODEC_NAME, SCALE_PATH, CodecConfiguration, Metadata, parse
 from jaxslice.source import Placement
 from jaxslice.storage import Folder, Replaceable, open_folder, parse_location, renamed_at_the_end
-
-CODEC_NAME = "jaxslice"
-FORMAT_VERSION = 1
-SCALE_PATH = "0"
-"""Path of the full-resolution array in an archive's group."""
 
 BLOCKS_BYTES = "blocks_bytes"
 """Field of the provenance: bytes of all blocks, for storage that cannot tell cheaply."""
@@ -33,68 +27,15 @@ _METADATA = "zarr.json"
 
 
 @dataclasses.dataclass(frozen=True)
-class CodecConfiguration:
-    """The codec's configuration in an array's metadata: all that decoding a block needs.
-
-    Attributes:
-      architecture: of the network.
-      packed_network: as `weights.pack` makes it.
-    """
-
-    architecture: Architecture
-    packed_network: bytes
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object of FORMAT.md, section 1."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "architecture": self.architecture.to_json(),
-            "network": base64.b64encode(self.packed_network).decode(),
-        }
-
-    @classmethod
-    def from_json(cls, value: Any) -> CodecConfiguration:
-        """Reads the JSON object.
-
-        Raises:
-          VersionError: it is of a later format version.
-          FormatError: it is damaged.
-        """
-        if not isinstance(value, dict):
-            raise FormatError(f"Got a codec configuration {value!r}, expected an object.")
-        version = value.get("format_version")
-        if version != FORMAT_VERSION:
-            raise VersionError(
-                f"Got format version {version!r}, expected {FORMAT_VERSION}: this archive needs "
-                "another release of jaxslice."
-            )
-        try:
-            network = base64.b64decode(value["network"], validate=True)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(f"Got a codec configuration without a network: {error!r}.") from None
-        return cls(Architecture.from_json(value.get("architecture", {})), network)
-
-
-@dataclasses.dataclass(frozen=True)
-class Archive:
+class Archive(Metadata):
     """An archive that is open.
 
     Attributes:
       location: as the user wrote it.
-      shape: voxels along z, y and x.
-      block_shape: of every block; those at the far edges reach beyond the volume.
-      configuration: of the codec.
-      placement: voxel size and global coordinate of the first voxel.
-      provenance: how it was made, for `info`.
       folder: where its objects are.
     """
 
     location: str
-    shape: Triple
-    block_shape: Triple
-    configuration: CodecConfiguration
-    placement: Placement
-    provenance: dict[str, Any]
     folder: Folder = dataclasses.field(repr=False)
 
     @property
@@ -175,23 +116,10 @@ def open_archive(location: str) -> Archive:
     if array is None:
         raise UsageError(f"Got {location!r}, expected an archive with an array {SCALE_PATH!r}.")
     try:
-        attributes, metadata = json.loads(group)["attributes"], json.loads(array)
-        codecs = metadata["codecs"]
-        if [codec["name"] for codec in codecs] != [CODEC_NAME]:
-            raise UsageError(f"Got {location!r}, whose codec is not {CODEC_NAME!r}.")
-        configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
-        shape = _triple(metadata["shape"])
-        block_shape = _triple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
-        transforms = attributes["ome"]["multiscales"][0]["datasets"][0]["coordinateTransformations"]
-        z_nm, y_nm, x_nm = (float(size) for size in transforms[0]["scale"])
-        provenance = attributes[CODEC_NAME]
-        offset = _triple(provenance["offset_voxels"], least=None)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise FormatError(f"Cannot read the metadata of {location!r}: {error!r}.") from None
-    placement = Placement((z_nm, y_nm, x_nm), offset)
-    return Archive(location, shape, block_shape, configuration, placement, provenance, folder)
+        described = parse(group, array)
+    except FormatError as error:
+        raise type(error)(f"Cannot read the metadata of {location!r}: {error}") from None
+    return Archive(**vars(described), location=location, folder=folder)
 
 
 @contextlib.contextmanager
@@ -223,9 +151,8 @@ def create_archive(
     Raises:
       UsageError: something is there already, or the place cannot be written.
     """
-    provenance["offset_voxels"] = list(box.start)
     made = Archive(
-        location, box.shape, block_shape, configuration, placement, provenance, open_folder("")
+        box.shape, block_shape, configuration, placement, provenance, location, open_folder("")
     )
     place = parse_location(location)
     if isinstance(place, Path):
@@ -271,46 +198,9 @@ class _Checked(Exception):
 
 
 def _write_metadata(archive: Archive) -> None:
-    voxel_size, offset = archive.placement.voxel_size_nm, archive.placement.offset_voxels
-    translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
-    array = {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(archive.shape),
-        "data_type": "uint8",
-        "chunk_grid": {
-            "name": "regular",
-            "configuration": {"chunk_shape": list(archive.block_shape)},
-        },
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": 0,
-        "codecs": [{"name": CODEC_NAME, "configuration": archive.configuration.to_json()}],
-        "attributes": {},
-        "dimension_names": ["z", "y", "x"],
-    }
-    multiscale = {
-        "name": Path(archive.location.rstrip("/")).name or "volume",
-        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
-        "datasets": [
-            {
-                "path": SCALE_PATH,
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": list(voxel_size)},
-                    {"type": "translation", "translation": translation},
-                ],
-            }
-        ],
-    }
-    group = {
-        "zarr_format": 3,
-        "node_type": "group",
-        "attributes": {
-            "ome": {"version": "0.5", "multiscales": [multiscale]},
-            CODEC_NAME: archive.provenance,
-        },
-    }
-    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", json.dumps(array).encode())
-    archive.folder.write(_METADATA, json.dumps(group, indent=1).encode())
+    name = Path(archive.location.rstrip("/")).name or "volume"
+    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", archive.array_json())
+    archive.folder.write(_METADATA, archive.group_json(name))
 
 
 def _block_key(index: Triple) -> str:
@@ -331,13 +221,6 @@ def _is_archive(path: Path) -> bool:
 
 
 _ARCHIVE = Replaceable("a jaxslice archive", _is_archive)
-
-
-def _triple(values: Any, least: int | None = 1) -> Triple:
-    z, y, x = (int(value) for value in values)
-    if least is not None and min(z, y, x) < least:
-        raise FormatError(f"Got the shape {values}, expected at least {least} along every axis.")
-    return (z, y, x)
 
 
 def _negated(offset: Triple) -> Triple:

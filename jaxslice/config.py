@@ -101,19 +101,26 @@ class Architecture:
           FormatError: a field is missing, of another type, or out of range.
         """
         try:
-            context = tuple((int(z), int(y), int(x)) for z, y, x in value["context"])
+            context = tuple((_integer(z), _integer(y), _integer(x)) for z, y, x in value["context"])
             return cls(
                 context=context,
-                activity_count=int(value["activity_count"]),
-                fallback=int(value["fallback"]),
-                hidden=tuple(int(units) for units in value["hidden"]),
-                components=int(value["components"]),
+                activity_count=_integer(value["activity_count"]),
+                fallback=_integer(value["fallback"]),
+                hidden=tuple(_integer(units) for units in value["hidden"]),
+                components=_integer(value["components"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"Got an architecture that cannot be read ({error!r}), expected the fields context,"
                 " activity_count, fallback, hidden and components."
             ) from None
+
+
+def _integer(value: object) -> int:
+    """The value, if it is an integer as JSON knows them and not, say, 3.7, true or "3"."""
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no integer")
+    return value
 
 
 def _square(dz: int, radius: int) -> tuple[Triple, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from jaxslice.explain import explain_slice
 from jaxslice.options import BLOCK_SHAPE, CompressOptions, Report
 from jaxslice.pipeline import compress, verify
 from jaxslice.source import Source, open_source
+from jaxslice.stages import Progress
 from jaxslice.synthetic import synthetic_volume
 from jaxslice.zarr_codec import model_of
-
-Progress = Callable[[str, int, int], None]
 
 SYNTHETIC_SHAPE: Triple = (64, 256, 512)
 SYNTHETIC_VOXEL_NM = (8.0, 8.0, 8.0)

@@ -92,7 +92,10 @@ def unpack(data: bytes, depth: int) -> tuple[np.ndarray, int]:
 def _bits(data: bytes, count: int) -> np.ndarray:
     if len(data) != -(-count // 8):
         raise FormatError(f"Got {len(data)} bytes of level table, expected {-(-count // 8)}.")
-    return np.unpackbits(np.frombuffer(data, np.uint8), count=count).astype(bool)
+    bits = np.unpackbits(np.frombuffer(data, np.uint8)).astype(bool)
+    if bits[count:].any():
+        raise FormatError("Got a level table whose fill bits are not all 0.")
+    return bits[:count]
 
 
 def symbols_of(voxels: Volume, tables: np.ndarray) -> np.ndarray:

@@ -3,43 +3,31 @@
 from __future__ import annotations
 
 import importlib.metadata
-import itertools
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
 
-import jax
 import numpy as np
 
 from jaxslice import block as blocks
 from jaxslice import probe, train, weights
 from jaxslice.archive import (
     BLOCKS_BYTES,
-    Archive,
-    CodecConfiguration,
     check_creatable,
     create_archive,
     open_archive,
 )
+from jaxslice.blockwise import batch_and_workers, decode_all, encode_all
 from jaxslice.box import Box, Triple
 from jaxslice.config import CONTEXTS
 from jaxslice.describe import report_of
 from jaxslice.destination import create_destination
 from jaxslice.errors import FormatError, UsageError
+from jaxslice.metadata import CodecConfiguration
 from jaxslice.options import CompressOptions, Report
 from jaxslice.source import Source, open_source
-from jaxslice.stages import Stopwatch, run_stages
-from jaxslice.types import Device
+from jaxslice.stages import Progress, Stopwatch
 from jaxslice.zarr_codec import model_of
-
-T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a part of the work, how much of it is done, and how much there is."""
 
 TRAINING_BLOCKS = 8
 TRAINING_STEPS = 4000
-VERIFY_ONE_IN = 8
 
 
 def compress(
@@ -69,7 +57,7 @@ def compress(
         min(b, n) for b, n in zip(options.block_shape, volume.shape, strict=True)
     )
     block_shape = (depth, height, width)
-    batch, workers = _batch_and_workers(options.batch_blocks, options.workers)
+    batch, workers = batch_and_workers(options.batch_blocks, options.workers)
     with watch.measure("compile"):
         probe.check_device()
 
@@ -95,7 +83,7 @@ def compress(
         archive, volume.box, block_shape, configuration, volume.placement, provenance,
         overwrite=options.overwrite,
     ) as made:  # fmt: skip
-        _encode_all(volume, made, model, options, batch, workers, watch, tell)
+        encode_all(volume, made, model, options, batch, workers, watch, tell)
     parts = ("compile", "read", "train", "encode", "verify", "write")
     return report_of(open_archive(archive), watch.seconds(*parts))
 
@@ -130,7 +118,7 @@ def decompress(
     box = bbox or opened.box
     if not opened.box.contains(box):
         raise UsageError(f"Got the bbox {box}, expected one inside the volume, {opened.box}.")
-    batch, workers = _batch_and_workers(batch_blocks, workers)
+    batch, workers = batch_and_workers(batch_blocks, workers)
     with watch.measure("compile"):
         model = model_of(opened.configuration)
         blocks.compile_for(opened.block_shape, model, batch, encoder=False)
@@ -145,7 +133,7 @@ def decompress(
             with watch.measure("write"):
                 written.write(part, np.ascontiguousarray(voxels[local.slices]))
 
-        _decode_all(opened, model, opened.blocks(box), write, batch, workers, watch, progress)
+        decode_all(opened, model, opened.blocks(box), write, batch, workers, watch, progress)
     details = {"destination": dest, "box": str(box)}
     return report_of(opened, watch.seconds("compile", "read", "decode", "write"), details)
 
@@ -171,7 +159,7 @@ def verify(
     volume = None
     if source is not None:
         volume = open_source(source, bbox=opened.box, scale=scale, missing=missing)
-    batch, workers = _batch_and_workers(batch_blocks, workers)
+    batch, workers = batch_and_workers(batch_blocks, workers)
     with watch.measure("compile"):
         model = model_of(opened.configuration)
         blocks.compile_for(opened.block_shape, model, batch, encoder=False)
@@ -187,7 +175,7 @@ def verify(
                 f"Got block {index} of {archive!r}, which differs from {source!r} in {box}."
             )
 
-    _decode_all(opened, model, opened.blocks(), compare, batch, workers, watch, progress)
+    decode_all(opened, model, opened.blocks(), compare, batch, workers, watch, progress)
     details = {"verified": True, "compared_with": source}
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)
 
@@ -222,143 +210,6 @@ def _sample_blocks(volume: Source, block_shape: Triple, seed: int) -> list[np.nd
     return sampled
 
 
-def _encode_all(
-    volume: Source,
-    made: Archive,
-    model: blocks.Model,
-    options: CompressOptions,
-    batch: int,
-    workers: int,
-    watch: Stopwatch,
-    tell: Progress,
-) -> None:
-    devices = jax.local_devices()
-    counter = _Counter("compress", made.num_blocks, tell)
-
-    def read(indices: tuple[Triple, ...]) -> list[np.ndarray]:
-        with watch.measure("read"):
-            return [_padded(volume.read(made.box_of(i)), made.block_shape) for i in indices]
-
-    def encode(indices: tuple[Triple, ...], voxels: list[np.ndarray], worker: int) -> list[bytes]:
-        device = devices[worker % len(devices)]
-        with watch.measure("encode"):
-            payloads = blocks.encode_blocks(_filled(voxels, batch), model, device)[: len(voxels)]
-        if options.verify == "all" or (options.verify == "sample" and _is_sampled(indices[0])):
-            with watch.measure("verify"):
-                _check(indices, voxels, payloads, model, batch, device)
-        return payloads
-
-    def write(indices: tuple[Triple, ...], payloads: list[bytes]) -> None:
-        with watch.measure("write"):
-            for index, payload in zip(indices, payloads, strict=True):
-                made.write_payload(index, payload)
-        with counter.lock:
-            made.provenance[BLOCKS_BYTES] += sum(len(payload) for payload in payloads)
-        counter.add(len(indices))
-
-    run_stages(_batches(made.blocks(), batch), read, encode, write, workers=workers)
-
-
-def _check(
-    indices: Iterable[Triple],
-    voxels: list[np.ndarray],
-    payloads: list[bytes],
-    model: blocks.Model,
-    batch: int,
-    device: Device,
-) -> None:
-    """Decodes what was just encoded; a difference is a fault of the machine or of ours."""
-    shape = voxels[0].shape
-    decoded = blocks.decode_blocks(_filled(payloads, batch), shape, model, device)
-    for index, before, after in zip(indices, voxels, decoded, strict=False):
-        if not np.array_equal(before, after):
-            raise FormatError(f"Block {index} did not decode to the voxels that were encoded.")
-
-
-def _decode_all(
-    opened: Archive,
-    model: blocks.Model,
-    wanted: Iterator[Triple],
-    write: Callable[[Triple, np.ndarray], None],
-    batch: int,
-    workers: int,
-    watch: Stopwatch,
-    progress: Progress | None,
-) -> None:
-    devices = jax.local_devices()
-    indices = list(wanted)
-    counter = _Counter("decode", len(indices), progress or (lambda part, done, total: None))
-
-    def read(batch_indices: tuple[Triple, ...]) -> list[bytes]:
-        with watch.measure("read"):
-            return [opened.read_payload(index) for index in batch_indices]
-
-    def decode(
-        batch_indices: tuple[Triple, ...], payloads: list[bytes], worker: int
-    ) -> list[np.ndarray]:
-        device = devices[worker % len(devices)]
-        with watch.measure("decode"):
-            try:
-                return blocks.decode_blocks(
-                    _filled(payloads, batch), opened.block_shape, model, device
-                )[: len(payloads)]
-            except FormatError as error:
-                where = ", ".join(str(index) for index in batch_indices)
-                raise type(error)(f"In block {where} of {opened.location!r}: {error}") from error
-
-    def write_batch(batch_indices: tuple[Triple, ...], voxels: list[np.ndarray]) -> None:
-        for index, decoded in zip(batch_indices, voxels, strict=True):
-            write(index, decoded)
-        counter.add(len(batch_indices))
-
-    run_stages(_batches(indices, batch), read, decode, write_batch, workers=workers)
-
-
-class _Counter:
-    """Counts finished blocks of several threads and tells."""
-
-    def __init__(self, part: str, total: int, tell: Progress) -> None:
-        self.lock = threading.Lock()
-        self._part, self._total, self._tell, self._done = part, total, tell, 0
-
-    def add(self, count: int) -> None:
-        with self.lock:
-            self._done += count
-            done = self._done
-        self._tell(self._part, done, self._total)
-
-
-def _batch_and_workers(batch: int | None, workers: int | None) -> tuple[int, int]:
-    """Cores work on blocks of their own; an accelerator wants many blocks at once."""
-    on_cpu = jax.default_backend() == "cpu"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if workers is None:
-        workers = (cores or 1) if on_cpu else 2 * jax.local_device_count()
-    return batch or (1 if on_cpu else 16), workers
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    iterator = iter(items)
-    while taken := tuple(itertools.islice(iterator, size)):
-        yield taken
-
-
-def _filled(items: list[T], size: int) -> list[T]:
-    """The last batch brought to the size that is compiled for."""
-    return items + items[:1] * (size - len(items))
-
-
-def _padded(voxels: np.ndarray, shape: Triple) -> np.ndarray:
-    if voxels.shape == shape:
-        return voxels
-    after = [(0, b - n) for b, n in zip(shape, voxels.shape, strict=True)]
-    return np.pad(voxels, after)
-
-
-def _is_sampled(index: Triple) -> bool:
-    return sum(index) % VERIFY_ONE_IN == 0
-
-
 def _chunk_shape(block_shape: Triple) -> Triple:
     """Chunks of at most 64 along each axis that divide the block, so that writes align."""
     z, y, x = (
@@ -370,6 +221,3 @@ def _chunk_shape(block_shape: Triple) -> Triple:
 def _negated(start: Triple) -> Triple:
     z, y, x = start
     return (-z, -y, -x)
-
-
-__all__: list[Any] = ["compress", "decompress", "verify"]

@@ -25,6 +25,8 @@ HEADER = struct.Struct("<4B4I")
 
 
 class Predictor(NamedTuple):
+    """A network and the context that it reads."""
+
     context: np.ndarray
     activity_count: int
     fallback: int
@@ -146,6 +148,7 @@ def _read_levels(body: bytes, num_slices: int) -> tuple[list[np.ndarray], bytes]
     union = np.flatnonzero(bits[:256])
     size = 256 + (num_slices * len(union) if kind == b"\2" else 0)
     _require(len(bits) >= size, "Got level tables that are too short.")
+    _require(not bits[size : -(-size // 8) * 8].any(), "Got level tables with fill bits set.")
     levels = [union] * num_slices
     if kind == b"\2":
         levels = [union[mask] for mask in bits[256:size].reshape(num_slices, len(union)) != 0]

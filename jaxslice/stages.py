@@ -14,6 +14,9 @@ Item = TypeVar("Item")
 Read = TypeVar("Read")
 Made = TypeVar("Made")
 
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a part of the work, how much of it is done, and how much there is."""
+
 
 class Stopwatch:
     """Seconds spent in named parts of the work; parts that several threads do at once add up."""

@@ -17,8 +17,8 @@ from zarr.core.array_spec import ArraySpec
 from zarr.core.buffer import Buffer, NDBuffer
 from zarr.dtype import UInt8
 
-from jaxslice.archive import CODEC_NAME, CodecConfiguration
 from jaxslice.errors import UsageError
+from jaxslice.metadata import CODEC_NAME, CodecConfiguration
 
 if TYPE_CHECKING:
     from jaxslice.block import Model

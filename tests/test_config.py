@@ -1,6 +1,7 @@
 """Architectures: what is accepted, what is refused, and that JSON brings them back."""
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -42,7 +43,7 @@ def test_json_brings_an_architecture_back(architecture):
 @given(architectures())
 def test_parameters_are_counted(architecture):
     widths = [len(architecture.context) + 2, *architecture.hidden, 3 * architecture.components]
-    products = sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    products = sum(a * b for a, b in itertools.pairwise(widths))
     assert architecture.multiply_adds_per_voxel == products
     assert architecture.num_params == products + sum(widths[1:])
 
@@ -104,8 +105,10 @@ def test_activity_counts_end_at_16():
 
 @pytest.mark.parametrize(
     "offset",
-    [(0, 0, 0), (0, 0, 1), (0, 1, -2), (0, -1, 2), (0, 1, 0), (1, 0, 0), (1, -1, -1)]
-    + [(-17, 0, 0), (-1, 17, 0), (-1, -17, 0), (-1, 0, 17), (0, 0, -17), (0, 0, -1)],
+    [
+        *[(0, 0, 0), (0, 0, 1), (0, 1, -2), (0, -1, 2), (0, 1, 0), (1, 0, 0), (1, -1, -1)],
+        *[(-17, 0, 0), (-1, 17, 0), (-1, -17, 0), (-1, 0, 17), (0, 0, -17), (0, 0, -1)],
+    ],
 )
 def test_offsets_that_are_not_causal_too_far_or_repeated_are_refused(offset):
     with pytest.raises(FormatError, match="not causal, repeats an offset or reaches further"):

@@ -17,7 +17,7 @@ from jaxslice.network import CausalNetwork, bits_of
 
 COUNT = 2000
 LIVELY = Architecture(
-    context=(*TINY.context, *((-1, -1 - dy, 1 - dx) for dy in range(2) for dx in range(3))),
+    context=(*TINY.context, *((-3, dy, dx) for dy in range(2) for dx in range(3))),
     activity_count=16,
     fallback=6,
     hidden=(6,),
@@ -33,7 +33,7 @@ def params_of(architecture: Architecture, seed: int, spread: float) -> dict:
     """The initial parameters with noise of size `spread` added."""
     network = CausalNetwork(architecture)
     contexts = jnp.zeros((len(architecture.context), 1), jnp.float32)
-    params = network.init(jax.random.key(seed), contexts)
+    params = jax.jit(network.init)(jax.random.key(seed), contexts)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda p: p + spread * rng.normal(size=p.shape).astype(np.float32), params)
 
@@ -91,8 +91,9 @@ def test_bits_are_those_of_the_interval(limit):
         got = np.asarray(jax.jit(bits_of)(smooth, symbols, limits))
         assert np.all(got >= 0)
         assert abs(got.mean() - expected.mean()) <= 0.01 * expected.mean()
-        # One by one they differ only as far as a width that was rounded to 2**-16 can.
-        steps = 512 / np.asarray(freq)
+        # One by one they differ as far as the integers' steps are coarse: 2**-16 in the component's
+        # cumulative distribution, and 1/256 standard deviation in the distance of an edge.
+        steps = 512 / np.asarray(freq) + 64 / exact.inverse_scale.min(axis=0)
         assert np.all(np.abs(got - expected) <= 0.01 + 0.01 * expected + np.log2(1 + steps))
 
 
@@ -120,7 +121,8 @@ def test_gradients_are_finite_and_reach_the_parameters(kind):
     symbols = np.clip(np.rint(contexts[0]) + np.arange(400) % 9 - 4, 0, 255).astype(np.int32)
     if kind != "random":
         contexts[:] = {"constant": 117, "outside": -1, "black": 0}[kind]
-        symbols = np.clip(contexts[0] + np.arange(400) % 3, 0, 255).astype(np.int32)
+        level = {"constant": 117, "outside": 128, "black": 0}[kind]
+        symbols = level + np.arange(400, dtype=np.int32) % 3
     network = CausalNetwork(TINY)
     gradients = jax.jit(jax.grad(loss), static_argnums=3)(
         params_of(TINY, 0, 0.1), contexts, symbols, network

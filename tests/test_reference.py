@@ -44,25 +44,25 @@ MODES = {"constant": 0, "stored": 1, "coded": 2}
 
 
 def random_network(architecture: Architecture, seed: int, *, extreme: bool) -> IntegerNetwork:
-    """Sensible weights, or only the largest that the format allows."""
+    """Sensible weights, or the largest that the format allows (odd seeds: in the first layer)."""
     rng = np.random.default_rng(seed)
     kernels, biases = [], []
-    for outputs, inputs in architecture.layer_shapes:
-        if extreme:
-            kernels.append(rng.choice(np.array([-127, 127], np.int8), (outputs, inputs)))
-            biases.append(rng.choice([1 - 2**22, -5000, 5000, 2**22 - 1], outputs))
+    for layer, (outputs, inputs) in enumerate(architecture.layer_shapes):
+        last = layer == len(architecture.hidden)
+        if extreme and (layer == 0 or seed % 2 == 0):
+            kernel = rng.choice([-127, 127], (outputs, inputs))
+            bias = rng.choice([-1, 1], outputs) * (2 ** rng.uniform(9, 22, outputs) - 1)
+            bias[:1] = 2**22 - 1
+        elif last:
+            # Close to the reference, with a deviation of the order of the activity.
+            kernel = rng.integers(-2, 3, (outputs, inputs))
+            bias = rng.normal(0, 500, outputs)
         else:
-            spread = 200 / np.sqrt(inputs)
-            kernels.append(np.clip(rng.normal(0, spread, (outputs, inputs)), -127, 127))
-            biases.append(rng.normal(0, 3000, outputs))
-    if not extreme:
-        # Close to the reference, with a deviation of the order of the activity.
-        kernels[-1] = rng.integers(-2, 3, kernels[-1].shape)
-        biases[-1] = rng.normal(0, 500, len(biases[-1]))
-    return IntegerNetwork(
-        tuple(kernel.astype(np.int8) for kernel in kernels),
-        tuple(bias.astype(np.int32) for bias in biases),
-    )
+            kernel = np.clip(rng.normal(0, 200 / np.sqrt(inputs), (outputs, inputs)), -127, 127)
+            bias = rng.normal(0, 3000, outputs)
+        kernels.append(kernel.astype(np.int8))
+        biases.append(bias.astype(np.int32))
+    return IntegerNetwork(tuple(kernels), tuple(biases))
 
 
 @functools.cache
@@ -431,7 +431,11 @@ def test_damaged_archives(archive, tmp_path: Path):
             (folder / "zarr.json").write_text(json.dumps({**metadata, field: value}))
             with pytest.raises(FormatError):
                 read_archive_block(folder, (0, 0, 0))
-    grid = {"name": "regular", "configuration": {"chunk_shape": [4, 20, 0]}}
-    (folder / "zarr.json").write_text(json.dumps({**metadata, "chunk_grid": grid}))
-    with pytest.raises(FormatError):
-        read_archive_block(folder, (0, 0, 0))
+    for chunk_shape in ([4, 20, 0], [4, 20], [4, 20, 33, 1], [4, 20, 2**31], [4, 20, 34], [1] * 3):
+        grid = {"name": "regular", "configuration": {"chunk_shape": chunk_shape}}
+        (folder / "zarr.json").write_text(json.dumps({**metadata, "chunk_grid": grid}))
+        with pytest.raises(FormatError):
+            read_archive_block(folder, (0, 0, 0))
+    (folder / "zarr.json").write_text(json.dumps({**metadata, "shape": [2**62] * 3}))
+    with pytest.raises(FormatError, match="larger than any disk"):
+        decode_array(folder, tmp_path / "voxels.npy")

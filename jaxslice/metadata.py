@@ -1,0 +1,156 @@
+"""An archive's metadata: OME-Zarr 0.5 group, Zarr v3 array, and the codec's configuration."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from typing import Any
+
+from jaxslice.box import Triple
+from jaxslice.config import Architecture
+from jaxslice.errors import FormatError, VersionError
+from jaxslice.source import Placement
+
+CODEC_NAME = "jaxslice"
+FORMAT_VERSION = 1
+SCALE_PATH = "0"
+"""Path of the full-resolution array in an archive's group."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CodecConfiguration:
+    """The codec's configuration in an array's metadata: all that decoding a block needs.
+
+    Attributes:
+      architecture: of the network.
+      packed_network: as `weights.pack` makes it.
+    """
+
+    architecture: Architecture
+    packed_network: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of FORMAT.md, section 1."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "architecture": self.architecture.to_json(),
+            "network": base64.b64encode(self.packed_network).decode(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> CodecConfiguration:
+        """Reads the JSON object.
+
+        Raises:
+          VersionError: it is of a later format version.
+          FormatError: it is damaged.
+        """
+        if not isinstance(value, dict):
+            raise FormatError(f"Got a codec configuration {value!r}, expected an object.")
+        version = value.get("format_version")
+        if version != FORMAT_VERSION:
+            raise VersionError(
+                f"Got format version {version!r}, expected {FORMAT_VERSION}: this archive needs "
+                "another release of jaxslice."
+            )
+        try:
+            network = base64.b64decode(value["network"], validate=True)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"Got a codec configuration without a network: {error!r}.") from None
+        return cls(Architecture.from_json(value.get("architecture", {})), network)
+
+
+@dataclasses.dataclass(frozen=True)
+class Metadata:
+    """What an archive says about its volume.
+
+    Attributes:
+      shape: voxels along z, y and x.
+      block_shape: of every block; those at the far edges reach beyond the volume.
+      configuration: of the codec.
+      placement: voxel size and global coordinate of the first voxel.
+      provenance: how the archive was made, for `info`.
+    """
+
+    shape: Triple
+    block_shape: Triple
+    configuration: CodecConfiguration
+    placement: Placement
+    provenance: dict[str, Any]
+
+    def group_json(self, name: str) -> bytes:
+        """The group's `zarr.json`."""
+        voxel_size, offset = self.placement.voxel_size_nm, self.placement.offset_voxels
+        translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
+        transformations = [
+            {"type": "scale", "scale": list(voxel_size)},
+            {"type": "translation", "translation": translation},
+        ]
+        multiscale = {
+            "name": name,
+            "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
+            "datasets": [{"path": SCALE_PATH, "coordinateTransformations": transformations}],
+        }
+        attributes = {
+            "ome": {"version": "0.5", "multiscales": [multiscale]},
+            CODEC_NAME: {**self.provenance, "offset_voxels": list(offset)},
+        }
+        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+        return json.dumps(group, indent=1).encode()
+
+    def array_json(self) -> bytes:
+        """The array's `zarr.json`."""
+        grid = {"name": "regular", "configuration": {"chunk_shape": list(self.block_shape)}}
+        array = {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": list(self.shape),
+            "data_type": "uint8",
+            "chunk_grid": grid,
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": 0,
+            "codecs": [{"name": CODEC_NAME, "configuration": self.configuration.to_json()}],
+            "attributes": {},
+            "dimension_names": ["z", "y", "x"],
+        }
+        return json.dumps(array).encode()
+
+
+def parse(group: bytes, array: bytes) -> Metadata:
+    """Reads the two `zarr.json` files of an archive.
+
+    Raises:
+      FormatError: they are damaged, or describe something else; VersionError if of a later version.
+    """
+    try:
+        attributes, described = json.loads(group)["attributes"], json.loads(array)
+        (codec,) = described["codecs"]
+        if codec["name"] != CODEC_NAME:
+            raise FormatError(f"got the codec {codec['name']!r}, expected {CODEC_NAME!r}")
+        dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
+        z_nm, y_nm, x_nm = map(float, dataset["coordinateTransformations"][0]["scale"])
+        provenance = attributes[CODEC_NAME]
+        return Metadata(
+            shape=_shape(described["shape"]),
+            block_shape=_shape(described["chunk_grid"]["configuration"]["chunk_shape"]),
+            configuration=CodecConfiguration.from_json(codec.get("configuration")),
+            placement=Placement((z_nm, y_nm, x_nm), _triple(provenance["offset_voxels"])),
+            provenance=provenance,
+        )
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise FormatError(f"got {error!r}, expected the zarr.json files of an archive.") from None
+
+
+def _shape(values: Any) -> Triple:
+    shape = _triple(values)
+    if min(shape) < 1:
+        raise ValueError(f"the shape {values}")
+    return shape
+
+
+def _triple(values: Any) -> Triple:
+    z, y, x = values
+    if not all(type(value) is int for value in values):
+        raise TypeError(f"{values!r} are no integers")
+    return (z, y, x)

@@ -1,0 +1,52 @@
+"""A small volume and its archive, made once and shared by the tests of whole volumes."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+import jaxslice
+from jaxslice.box import Box
+from jaxslice.destination import create_destination
+from jaxslice.synthetic import synthetic_volume
+
+OFFSET = (30, 200, 100)
+SHAPE = (10, 40, 50)
+VOXEL_SIZE_NM = (40.0, 4.0, 4.5)
+OPTIONS = jaxslice.CompressOptions(block_shape=(4, 16, 32), training_steps=50)
+
+
+class SmallVolume(NamedTuple):
+    path: str
+    voxels: np.ndarray
+    box: Box
+
+
+def write_volume(path: Path, voxels: np.ndarray) -> SmallVolume:
+    box = Box.of_shape(voxels.shape, OFFSET)
+    with create_destination(str(path), box, VOXEL_SIZE_NM, chunk_shape=(8, 16, 16)) as written:
+        written.write(box, voxels)
+    return SmallVolume(str(path), voxels, box)
+
+
+@pytest.fixture(scope="session")
+def small_volume(tmp_path_factory) -> SmallVolume:
+    voxels = synthetic_volume(SHAPE, seed=1)
+    voxels[:, :, 45:] = 0
+    return write_volume(tmp_path_factory.mktemp("source") / "volume", voxels)
+
+
+@pytest.fixture(scope="session")
+def small_archive(small_volume, tmp_path_factory) -> str:
+    archive = str(tmp_path_factory.mktemp("archive") / "small.zarr")
+    jaxslice.compress(small_volume.path, archive, OPTIONS)
+    return archive
+
+
+@pytest.fixture
+def archive_copy(small_archive, tmp_path) -> Path:
+    """An archive of the test's own, to be damaged."""
+    import shutil
+
+    return Path(shutil.copytree(small_archive, tmp_path / "copy.zarr"))

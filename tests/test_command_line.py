@@ -1,0 +1,152 @@
+"""The command line as a user meets it: exit codes, one clear line, JSON on stdout."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from jaxslice import command_line
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def jaxslice(capsys, monkeypatch, tmp_path):
+    """Runs a command in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    # The compilation cache is a global setting, which must not leak into other tests.
+    monkeypatch.setattr(command_line, "_prepare_jax", lambda: None)
+
+    def run(*words):
+        with flagsaver.flagsaver():
+            code = command_line.run(["jaxslice", *map(str, words)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+FIELDS = (
+    "raw_bytes", "compressed_bytes", "bits_per_voxel", "compression_ratio", "num_blocks",
+    "block_shape", "num_params", "multiply_adds_per_voxel", "seconds",
+)  # fmt: skip
+
+
+def test_compress_verify_info_decompress(jaxslice, small_volume, tmp_path):
+    archive = tmp_path / "a.zarr"
+    code, out, err = jaxslice(
+        "compress", small_volume.path, archive, "--block_shape=4,16,32", "--training_steps=50",
+        "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    report = json.loads(out)
+    assert all(field in report for field in FIELDS)
+    parts = {"compile", "read", "train", "encode", "verify", "write", "total"}
+    assert set(report["seconds"]) == parts
+    assert "train" in err
+    assert "18 of 18" in err
+
+    code, out, _ = jaxslice("verify", archive, f"--source={small_volume.path}", "--json")
+    assert code == 0
+    assert json.loads(out)["verified"] is True
+
+    code, out, _ = jaxslice("info", archive, "--json")
+    assert code == 0
+    described = json.loads(out)
+    assert all(described[field] == report[field] for field in FIELDS if field != "seconds")
+
+    code, out, _ = jaxslice("decompress", archive, tmp_path / "b.npy", "--json")
+    assert code == 0
+    assert set(json.loads(out)["seconds"]) == {"compile", "read", "decode", "write", "total"}
+    np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), small_volume.voxels)
+
+
+def test_flagfile(jaxslice, small_archive, tmp_path):
+    (tmp_path / "flags").write_text("--json\n")
+    code, out, _ = jaxslice("info", small_archive, f"--flagfile={tmp_path / 'flags'}")
+    assert code == 0
+    assert json.loads(out)["num_blocks"] == 18
+
+
+def test_a_table_for_people(jaxslice, small_archive):
+    code, out, _ = jaxslice("info", small_archive)
+    assert code == 0
+    assert "bits per voxel" in out
+
+
+def test_help(jaxslice):
+    code, out, _ = jaxslice("--help")
+    assert code == 0
+    assert "compress SOURCE ARCHIVE" in out
+    assert "--block_shape" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no command, expected one of compress"),
+        (["shrink"], "the command 'shrink'"),
+        (["compress", "only-one"], "expected SOURCE ARCHIVE"),
+        (["info", "{archive}", "--no_such_flag"], "no_such_flag"),
+        (["compress", "{missing}", "{new}"], "no such file"),
+        (["compress", "{volume}", "{archive}"], "exists"),
+        (["compress", "{volume}", "{new}", "--bbox=0:1,0:1,0:1"], "bbox 0:1,0:1,0:1, expected"),
+        (["compress", "{volume}", "{new}", "--bbox=nonsense"], "'nonsense', expected z0:z1"),
+        (["compress", "{volume}", "{new}", "--scale=7"], "scale '7', expected an index"),
+        (["compress", "{volume}", "{new}", "--block_shape=1,2"], "'1,2', expected z,y,x"),
+        (["compress", "{volume}", "{new}", "--effort=3"], "effort 3, expected 1"),
+        (["decompress", "{archive}", "{volume}"], "exists"),
+        (["decompress", "{archive}", "{new}", "--bbox=0:1,0:1,0:1"], "bbox 0:1,0:1,0:1"),
+        (["verify", "{missing}"], "there is no zarr.json"),
+        (["info", "{volume}"], "there is no zarr.json"),
+    ],
+)
+def test_usage_errors(jaxslice, small_volume, small_archive, tmp_path, words, message):
+    names = {
+        "archive": small_archive,
+        "volume": small_volume.path,
+        "missing": tmp_path / "missing",
+        "new": tmp_path / "new",
+    }
+    code, out, err = jaxslice(*(word.format(**names) for word in words))
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "new").exists()
+
+
+def test_damage_exits_with_3(jaxslice, archive_copy, tmp_path):
+    path = archive_copy / "0" / "c" / "0" / "1" / "0"
+    path.write_bytes(path.read_bytes()[:50])
+    for words in (["verify", archive_copy], ["decompress", archive_copy, tmp_path / "new"]):
+        code, out, err = jaxslice(*words)
+        assert (code, out) == (3, "")
+        assert "block (0, 1, 0)" in err
+        assert len(err.splitlines()) == 1
+        assert not (tmp_path / "new").exists()
+
+
+def test_damaged_metadata_exit_with_3(jaxslice, archive_copy):
+    (archive_copy / "0" / "zarr.json").write_text("{")
+    code, _, err = jaxslice("info", archive_copy)
+    assert code == 3
+    assert "Cannot read the metadata" in err
+
+
+def test_run_py_and_no_jax_for_info(small_archive):
+    program = (
+        "import sys; sys.argv = ['run.py', 'info', sys.argv[1], '--json']\n"
+        "from jaxslice import command_line\n"
+        "assert command_line.run(sys.argv) == 0\n"
+        "assert 'jax' not in sys.modules and 'tensorstore' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program, small_archive], check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, ROOT / "run.py", "info", small_archive, "--json"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["num_blocks"] == 18
