@@ -163,7 +163,7 @@ def _encode_lanes(
 
     def encode_chunk(index, state):
         head, words, emitted = state
-        time = (len(limits) // chunk - 1 - index) * chunk
+        time = jnp.int32((len(limits) // chunk - 1 - index) * chunk)
         rows = (geometry.lead + chunk, history.shape[1])
         window = jax.lax.dynamic_slice(history, (time, first), rows)
         contexts = contexts_of(window, chunk, geometry, slice(None))
@@ -230,7 +230,7 @@ def _decode_lanes(
 
     def decode_chunk(index, state):
         history, sheared, head, cursor = state
-        start = (index * chunk, jnp.int32(0))
+        start = (jnp.int32(index * chunk), jnp.int32(0))
         window = jnp.pad(history, ((0, chunk), (0, 0)))
         earlier = contexts_of(window, chunk, geometry, slice(in_slice, None))
         limit = jax.lax.dynamic_slice(limits, start, (chunk, lanes))

@@ -66,16 +66,19 @@ def prove(network: IntegerNetwork, architecture: Architecture) -> None:
       FormatError: a layer's shape differs from the architecture's, or its sums could overflow.
     """
     shapes = tuple(np.shape(weights) for weights in network.weights)
-    if shapes != architecture.layer_shapes:
-        raise FormatError(f"Got layers {shapes}, expected {architecture.layer_shapes}.")
+    lengths = tuple(np.shape(biases) for biases in network.biases)
+    expected = architecture.layer_shapes
+    if shapes != expected or lengths != tuple((outputs,) for outputs, _ in expected):
+        raise FormatError(f"Got layers {shapes} with biases {lengths}, expected {expected}.")
     for layer, (weights, biases) in enumerate(zip(*network, strict=True)):
         size = np.abs(np.asarray(weights, np.int64))
+        weight = int(size.max())
         if layer == 0:
             size = size[:, :-NUM_FEATURES]
         inputs = DIFFERENCE_HIGH if layer == 0 else ACTIVATION_HIGH
         largest = int(size.sum(axis=1).max()) * inputs
         bias = int(np.abs(np.asarray(biases, np.int64)).max())
-        if largest > SUM_LIMIT or bias > BIAS_HIGH or size.max() > WEIGHT_HIGH:
+        if largest > SUM_LIMIT or bias > BIAS_HIGH or weight > WEIGHT_HIGH:
             raise FormatError(
                 f"Got a network whose layer {layer} can reach {largest} with a bias of {bias}, "
                 f"expected at most {SUM_LIMIT} and {BIAS_HIGH} for exact arithmetic."

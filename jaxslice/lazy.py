@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -96,14 +98,26 @@ def open_volume(location: str, *, cache_bytes: int = CACHE_BYTES) -> LazyVolume:
 def _view_of(archive: Archive, cache_bytes: int) -> Any:
     import tensorstore as ts
 
-    def read(domain: Any, block: np.ndarray, _parameters: Any) -> None:
+    # TensorStore's own threads must not wait here: they are what brings the payloads.
+    pool = ThreadPoolExecutor(os.cpu_count(), "jaxslice-decode")
+
+    def decode(domain: Any, block: np.ndarray, promise: Any) -> None:
         from jaxslice.block import decode_block
         from jaxslice.zarr_codec import model_of
 
-        z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
-        payload = archive.read_payload((z, y, x))
-        decoded = decode_block(payload, archive.block_shape, model_of(archive.configuration))
-        block[...] = decoded[Box.of_shape(block.shape).slices]  # type: ignore[arg-type]
+        try:
+            z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
+            payload = archive.read_payload((z, y, x))
+            decoded = decode_block(payload, archive.block_shape, model_of(archive.configuration))
+            block[...] = decoded[tuple(slice(n) for n in block.shape)]
+            promise.set_result(None)
+        except Exception as error:
+            promise.set_exception(error)
+
+    def read(domain: Any, block: np.ndarray, _parameters: Any) -> Any:
+        promise, future = ts.Promise.new()
+        pool.submit(decode, domain, block, promise)
+        return future
 
     return ts.virtual_chunked(
         read,

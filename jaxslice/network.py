@@ -48,13 +48,17 @@ class CausalNetwork(nn.Module):
         means, scales, weights = jnp.split(scaled, 3)
 
         offset = _floor(jnp.clip(_floor(means / 16), -MEAN_HIGH, MEAN_HIGH) * activity / 256)
-        sharpness = _floor(_exp2(scales) * features.gain / 32)
+        sharpness = _floor(_exp2(scales) * jnp.floor(features.gain) / 32)
         share = _exp2(weights)
         weight = share / share.sum(axis=0) * intervals.WEIGHT_TOTAL
         exact = jnp.floor(weight[:-1])
         exact = jnp.concatenate([exact, intervals.WEIGHT_TOTAL - exact.sum(0, keepdims=True)])
         return intervals.Mixture(
-            jnp.clip(16.0 * features.reference + offset, intervals.MEAN_LOW, intervals.MEAN_HIGH),
+            jnp.clip(
+                16.0 * features.reference.astype(jnp.float32) + offset,
+                intervals.MEAN_LOW,
+                intervals.MEAN_HIGH,
+            ),
             jnp.clip(sharpness, 1, intervals.INVERSE_SCALE_HIGH),
             _straight_through(weight, exact),
         )
@@ -94,9 +98,10 @@ def bits_of(mixture: intervals.Mixture, symbol: jax.Array, limit: jax.Array) -> 
 
 
 def _cumulative(mixture: intervals.Mixture, index: jax.Array) -> jax.Array:
+    index = index.astype(jnp.float32)
     deviations = (index * 16.0 - 8.0 - mixture.mean) * mixture.inverse_scale / (1 << 18)
     size = jnp.minimum(jnp.abs(deviations), 6.0)
-    tail = 0.5 * jnp.maximum(1 - 0.1 * size - 0.02 * size**2, 0.0) ** 8
+    tail = 0.5 * jnp.maximum(1 - 0.1 * size - 20 / 1024 * size**2, 0.0) ** 8
     value = jnp.where(deviations < 0, tail, 1 - tail) * mixture.weight
     total = value.sum(axis=0) / intervals.WEIGHT_TOTAL
     share = intervals.MINIMUM_WIDTH / intervals.TOTAL

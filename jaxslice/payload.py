@@ -77,7 +77,8 @@ def unpack(data: bytes, block_shape: Triple) -> Payload:
     if mode not in (CONSTANT, STORED, CODED) or flags:
         raise FormatError(f"Got a block of mode {mode} and flags {flags}, expected 0-2 and 0.")
     fits = all(0 <= n <= limit for n, limit in zip(extent, block_shape, strict=True))
-    if not fits or (mode == CONSTANT) != (0 in extent):
+    empty = mode == CONSTANT
+    if not fits or (any(extent) if empty else 0 in extent) or (empty and payload.body):
         raise FormatError(f"Got an extent of {tuple(extent)} in a block of {block_shape}.")
     return payload
 

@@ -22,10 +22,10 @@ from models_for_tests import (
 )
 
 from jaxslice import block as blocks
-from jaxslice import levels, payload
+from jaxslice import coder, levels, payload
 from jaxslice.block import Model, decode_block, decode_blocks, encode_block, encode_blocks
 from jaxslice.checksum import crc32c
-from jaxslice.config import CONTEXTS
+from jaxslice.config import CONTEXTS, Geometry
 from jaxslice.errors import FormatError, UsageError
 
 VOXELS = int(np.prod(SHAPE))
@@ -188,7 +188,7 @@ def test_one_program_serves_every_extent_and_network():
     encode_block(SMOOTH, TINY_MODEL)
     decode_block(encode_block(SMOOTH, TINY_MODEL), SHAPE, TINY_MODEL)
     platform = jax.default_backend()
-    geometry = blocks.Geometry(SHAPE, TINY.context)
+    geometry = Geometry(SHAPE, TINY.context)
     programs = [make(geometry, TINY, 1, platform) for make in (coder._encoder, coder._decoder)]
     misses = [make.cache_info().misses for make in (coder._encoder, coder._decoder)]
     sizes = [program._cache_size() for program in programs]
@@ -208,7 +208,7 @@ def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
     shape = (1, 3, 40)
     blocks.compile_for(shape, TINY_MODEL)
     platform = jax.default_backend()
-    geometry = blocks.Geometry(shape, TINY.context)
+    geometry = Geometry(shape, TINY.context)
     programs = [make(geometry, TINY, 1, platform) for make in (coder._encoder, coder._decoder)]
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1

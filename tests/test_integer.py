@@ -151,6 +151,24 @@ def test_the_largest_layers_are_by_the_book():
         assert mixture == list(map(list, mixture_by_the_book(network, column, WIDE)))
 
 
+@pytest.mark.parametrize(("nearest", "bias"), [(255, 50000), (0, -46000)])
+def test_the_clip_of_the_first_sum_is_by_the_book(nearest, bias):
+    # Differences of 255 to 252 voxels, weighed by 127, exceed 2**17 by far; with a gain of 23.5 the
+    # clipped sum is 48127 in size, and the bias brings it back to where hidden units differ.
+    network = random_network(WIDE, 1, spread=3)
+    first = np.full_like(network.weights[0], 127)
+    first[:, -2:] = 0
+    network = IntegerNetwork(
+        (first, network.weights[1]), (np.full(256, bias, np.int32), network.biases[1])
+    )
+    prove(network, WIDE)
+    contexts = np.full((256, 8), 255 - nearest, np.float32)
+    contexts[:4] = nearest
+    got = np.stack(mixture_of(network, contexts, WIDE)).transpose(2, 0, 1)
+    column = contexts[:, 0].astype(int).tolist()
+    assert got[0].tolist() == list(map(list, mixture_by_the_book(network, column, WIDE)))
+
+
 def test_a_mixture_by_hand():
     # Weights are zero and all neighbours 100: reference 100, activity 16, gain 2**12.
     # mean 16 * 100; inverse (2**4 << 4) * 2**12 >> 5 = 2**15; shares are equal: 128 and 128.

@@ -18,11 +18,12 @@ CORE = {
 }
 """Integers and geometry: they know nothing of networks, storage or people."""
 
-EXACT = {"integer", "weights", "block"}
+EXACT = {"integer", "weights", "coder", "block"}
 TRAINING = {"network", "train"}
 ABOVE_TRAINING = {
     *("archive", "source", "destination", "storage", "pipeline", "zarr_codec", "command_line"),
-    *("lazy", "demo", "describe", "options", "terminal", "stages"),
+    *("lazy", "demo", "describe", "options", "terminal", "stages", "metadata"),
+    *("blockwise", "explain"),
 }
 STORAGE = {"source", "destination", "archive", "storage", "lazy"}
 """The modules that may touch TensorStore."""

@@ -103,6 +103,8 @@ def test_choose_spends_no_table_on_a_few_voxels():
         (b"\x02" + bytes(64), "table without levels"),
         # The union has 8 levels; the second slice has none of them.
         (b"\x02\xff" + bytes(31) + b"\xff\x00\xff", "table without levels"),
+        # The union has 1 level: 3 bits for 3 slices, and the fourth must be 0.
+        (b"\x02\x80" + bytes(31) + b"\xf0", "fill bits"),
     ],
 )
 def test_damaged_tables_are_refused(data, message):
