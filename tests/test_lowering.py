@@ -1,0 +1,69 @@
+"""The programs for accelerators, seen without one: they lower and hold no inexact operation."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from jax import export
+
+from jaxslice import coder
+from jaxslice.config import FULL, Geometry
+
+SHAPE, BATCH = (3, 16, 20), 2
+
+# What may round differently on another device: anything transcendental, float division and
+# convolutions (which cuDNN may compute by Winograd or in TF32).
+INEXACT = (
+    "exponential", "log", "log_plus_one", "tanh", "logistic", "sqrt", "rsqrt", "power", "cosine",
+    "sine", "cbrt", "erf", "convolution", "reduce_precision",
+)  # fmt: skip
+
+
+def _lowered(direction: str, platform: str) -> str:
+    geometry = Geometry(SHAPE, FULL.context)
+    depth, height, _ = SHAPE
+    network = coder.IntegerNetwork(
+        tuple(np.ones(shape, np.int8) for shape in FULL.layer_shapes),
+        tuple(np.ones(shape[0], np.int32) for shape in FULL.layer_shapes),
+    )
+    sizes, extents = np.zeros((BATCH, depth), np.int32), np.zeros((BATCH, 3), np.int32)
+    if direction == "encode":
+        program = coder._encoder(geometry, FULL, BATCH, platform)
+        arguments = (np.zeros((BATCH, *SHAPE), np.int16), sizes, extents, np.int32(0))
+    else:
+        program = coder._decoder(geometry, FULL, BATCH, platform)
+        heads = np.zeros((BATCH, height), np.uint64)
+        words = np.zeros((BATCH, coder.most_words(SHAPE)), np.uint32)
+        arguments = (heads, words, sizes, extents, np.int32(0))
+    with jax.enable_x64(True):
+        return export.export(program, platforms=[platform])(network, *arguments).mlir_module()
+
+
+@pytest.fixture(scope="module")
+def lowered():
+    return {
+        (direction, platform): _lowered(direction, platform)
+        for direction in ("encode", "decode")
+        for platform in ("cuda", "tpu")
+    }
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("direction", ["encode", "decode"])
+def test_lowers_without_inexact_operations(lowered, direction, platform):
+    text = lowered[direction, platform]
+    operations = set(re.findall(r"stablehlo\.(\w+)", text))
+    assert {"while", "dot_general", "add"} <= operations
+    assert operations.isdisjoint(INEXACT)
+    assert "f64" not in text
+    for line in text.splitlines():
+        if "stablehlo.divide" in line:
+            assert "xf32>" not in line, line
+        if "stablehlo.dot_general" in line:
+            assert "precision = [HIGHEST, HIGHEST]" in line, line
+
+
+def test_no_round_trip_to_the_host(lowered):
+    for text in lowered.values():
+        assert not re.search(r"callback|infeed|outfeed|host_compute", text)
