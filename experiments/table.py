@@ -1,6 +1,6 @@
 """The README's tables, from the CSV of rates.py.
 
-    python experiments/table.py experiments/results/rates.csv
+python experiments/table.py experiments/results/rates.csv
 """
 
 import csv

@@ -161,14 +161,9 @@ def create_archive(
             yield archive
             _write_metadata(archive)
         return
-    if place["driver"] not in ("gcs", "s3"):
-        raise UsageError(f"Got {location!r}, which is read only, expected a path, gs:// or s3://.")
+    _check_remote(location, place, overwrite)
     folder = open_folder(location)
     if folder.read(_METADATA) is not None:
-        if not overwrite:
-            raise UsageError(
-                f"Got {location!r}, which exists: a new name or --overwrite is needed."
-            )
         open_archive(location)
         folder.delete_all()
     archive = dataclasses.replace(made, folder=folder)
@@ -189,8 +184,15 @@ def check_creatable(location: str, overwrite: bool) -> None:
             renamed_at_the_end(location, place, _ARCHIVE, overwrite),
         ):
             raise _Checked
-    elif not overwrite and open_folder(location).read(_METADATA) is not None:
-        raise UsageError(f"Got {location!r}, which exists: a new name or --overwrite is needed.")
+    else:
+        _check_remote(location, place, overwrite)
+
+
+def _check_remote(location: str, place: dict[str, Any], overwrite: bool) -> None:
+    if place["driver"] not in ("gcs", "s3"):
+        raise UsageError(f"Got {location!r}, which is read only, expected a path, gs:// or s3://.")
+    if not overwrite and open_folder(location).read(_METADATA) is not None:
+        raise UsageError(f"Got {location!r}, which exists, expected a new name or --overwrite.")
 
 
 class _Checked(Exception):

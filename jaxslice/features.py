@@ -55,7 +55,7 @@ def features_of(contexts: Contexts, architecture: Architecture) -> Features:
     """Reads the features off the contexts of n voxels."""
     first, second, third, fourth = contexts[:4]
     fallback = contexts[architecture.fallback]
-    fallback = jnp.where(fallback < 0, float(NO_REFERENCE), fallback)
+    fallback = jnp.where(fallback < 0, jnp.float32(NO_REFERENCE), fallback)
     first_or = jnp.where(first < 0, jnp.where(second < 0, fallback, second), first)
     second_or = jnp.where(second < 0, first_or, second)
     third_or = jnp.where(third < 0, second_or, third)
@@ -64,7 +64,7 @@ def features_of(contexts: Contexts, architecture: Architecture) -> Features:
     nearest = jnp.stack([first_or, second_or, third_or, fourth_or])
     shares = jnp.array([0.375, 0.375, 0.125, 0.125], jnp.float32)
     reference = jnp.floor(jnp.dot(shares, nearest, precision=jax.lax.Precision.HIGHEST))
-    differences = jnp.where(contexts < 0, 0.0, contexts - reference)
+    differences = jnp.where(contexts < 0, jnp.float32(0), contexts - reference)
     activity = jnp.abs(differences[: architecture.activity_count]).sum(axis=0)
     return Features(
         differences, reference.astype(jnp.int32), activity.astype(jnp.int32) + ACTIVITY_OFFSET
