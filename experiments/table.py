@@ -8,7 +8,8 @@ import sys
 from collections import defaultdict
 
 CODECS = (
-    "jaxslice effort 1", "JPEG-XL e7", "WebP", "JPEG-LS", "JPEG 2000", "PNG", "zstd -19",
+    "jaxslice effort 1", "JPEG-XL e7", "WebP", "JPEG-LS", "JPEG 2000", "PNG",
+    "PNG, general", "zstd -19",
     "jaxslice --context=slices",
 )  # fmt: skip
 

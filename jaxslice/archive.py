@@ -54,8 +54,8 @@ class Archive(Metadata):
         """Blocks of the whole volume."""
         return math.prod(self.grid_shape)
 
-    def blocks(self, box: Box | None = None) -> Iterator[Triple]:
-        """Indices of the blocks that hold voxels of `box` (global coordinates), x fastest."""
+    def block_ranges(self, box: Box | None = None) -> tuple[range, range, range]:
+        """Indices along z, y and x of the blocks that hold voxels of `box` (global coordinates)."""
         local = (
             box.shift(_negated(self.placement.offset_voxels)) if box else Box.of_shape(self.shape)
         )
@@ -63,7 +63,11 @@ class Archive(Metadata):
             range(a // n, -(-b // n))
             for a, b, n in zip(local.start, local.stop, self.block_shape, strict=True)
         )
-        yield from itertools.product(z, y, x)
+        return (z, y, x)
+
+    def blocks(self, box: Box | None = None) -> Iterator[Triple]:
+        """Indices of the blocks that hold voxels of `box` (global coordinates), x fastest."""
+        yield from itertools.product(*self.block_ranges(box))
 
     def box_of(self, index: Triple) -> Box:
         """The voxels of a block that lie in the volume, in global coordinates."""

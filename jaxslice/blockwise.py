@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ import numpy as np
 
 from jaxslice import block as blocks
 from jaxslice.archive import BLOCKS_BYTES, Archive
-from jaxslice.box import Triple
+from jaxslice.box import Box, Triple
 from jaxslice.errors import FormatError
 from jaxslice.options import CompressOptions
 from jaxslice.source import Source
@@ -34,6 +35,22 @@ def encode_all(
     watch: Stopwatch,
     tell: Progress,
 ) -> None:
+    """Encodes all blocks of a volume into an archive, and decodes them again as options ask.
+
+    Args:
+      volume: to read from.
+      made: the archive to write to.
+      model: its network.
+      options: of which `verify` is used.
+      batch: blocks that run together.
+      workers: threads that compute.
+      watch: measures "read", "encode", "verify" and "write".
+      tell: called after each batch.
+
+    Raises:
+      SourceDataError: voxels that cannot be read.
+      FormatError: a block did not decode to the voxels that were encoded.
+    """
     devices = jax.local_devices()
     counter = _Counter("compress", made.num_blocks, tell)
 
@@ -80,16 +97,31 @@ def _check(
 def decode_all(
     opened: Archive,
     model: blocks.Model,
-    wanted: Iterator[Triple],
+    box: Box | None,
     write: Callable[[Triple, np.ndarray], None],
     batch: int,
     workers: int,
     watch: Stopwatch,
     progress: Progress | None,
 ) -> None:
+    """Decodes the blocks that hold voxels of a box.
+
+    Args:
+      opened: the archive.
+      model: its network.
+      box: in global coordinates; all blocks if None.
+      write: takes a block's index and its voxels; may be called from several threads.
+      batch: blocks that run together.
+      workers: threads that compute.
+      watch: measures "read" and "decode".
+      progress: called now and then.
+
+    Raises:
+      FormatError: a block is missing or damaged; the message says which.
+    """
     devices = jax.local_devices()
-    indices = list(wanted)
-    counter = _Counter("decode", len(indices), progress or (lambda part, done, total: None))
+    count = math.prod(map(len, opened.block_ranges(box)))
+    counter = _Counter("decode", count, progress or (lambda part, done, total: None))
 
     def read(batch_indices: tuple[Triple, ...]) -> list[bytes]:
         with watch.measure("read"):
@@ -113,7 +145,7 @@ def decode_all(
             write(index, decoded)
         counter.add(len(batch_indices))
 
-    run_stages(_batches(indices, batch), read, decode, write_batch, workers=workers)
+    run_stages(_batches(opened.blocks(box), batch), read, decode, write_batch, workers=workers)
 
 
 class _Counter:

@@ -35,7 +35,7 @@ gs:// or s3://) or a z,y,x .npy file of uint8. Flags:
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bbox", None, "z0:z1,y0:y1,x0:x1: voxels to take, in global coordinates.")
 flags.DEFINE_string("scale", "0", "compress, verify: scale of the source, by index or key.")
-flags.DEFINE_string("block_shape", "64,256,256", "compress: z,y,x of a block.")
+flags.DEFINE_string("block_shape", "64,256,256", "compress: largest z,y,x of a block.")
 flags.DEFINE_integer("effort", 1, "compress: 1 trains one network for the archive.")
 flags.DEFINE_string("context", "full", "compress: full, or slices for the 4 previous slices alone.")
 flags.DEFINE_integer("seed", 0, "compress: seed of training and sampling. demo: of the volume.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+import math
 from typing import Any
 
 from jaxslice.box import Triple
@@ -131,9 +132,12 @@ def parse(group: bytes, array: bytes) -> Metadata:
         dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
         z_nm, y_nm, x_nm = map(float, dataset["coordinateTransformations"][0]["scale"])
         provenance = attributes[CODEC_NAME]
+        block_shape = _shape(described["chunk_grid"]["configuration"]["chunk_shape"])
+        if math.prod(block_shape) >= 1 << 31:
+            raise FormatError(f"got blocks of {block_shape}, expected less than 2**31 voxels")
         return Metadata(
             shape=_shape(described["shape"]),
-            block_shape=_shape(described["chunk_grid"]["configuration"]["chunk_shape"]),
+            block_shape=block_shape,
             configuration=CodecConfiguration.from_json(codec.get("configuration")),
             placement=Placement((z_nm, y_nm, x_nm), _triple(provenance["offset_voxels"])),
             provenance=provenance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from jaxslice.box import Box, Triple
@@ -12,6 +13,7 @@ from jaxslice.errors import UsageError
 VERIFY_CHOICES = ("all", "sample", "none")
 BLOCK_SHAPE: Triple = (64, 256, 256)
 LARGEST_BLOCK_AXIS = 4096
+LARGEST_BLOCK_VOXELS = 1 << 28
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +23,7 @@ class CompressOptions:
     Attributes:
       bbox: the voxels to take, in global coordinates; all if None.
       scale: of a precomputed volume, by index or key.
-      block_shape: z, y, x; along an axis on which the volume is shorter, the volume's size.
+      block_shape: largest z, y, x of a block; see `pipeline.fitted_block_shape`.
       effort: 1 trains one network for the archive, from scratch.
       context: "full", or "slices" for the 4 previous slices alone (Hinkle et al. 2020).
       seed: of training and of what is sampled.
@@ -57,10 +59,11 @@ class CompressOptions:
             raise UsageError(f"Got context {self.context!r}, expected one of {list(CONTEXTS)}.")
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
-        if not all(1 <= n <= LARGEST_BLOCK_AXIS for n in self.block_shape):
+        fits = all(1 <= n <= LARGEST_BLOCK_AXIS for n in self.block_shape)
+        if not fits or math.prod(self.block_shape) > LARGEST_BLOCK_VOXELS:
             raise UsageError(
                 f"Got the block shape {self.block_shape}, expected 1 to {LARGEST_BLOCK_AXIS} voxels"
-                " along z, y and x."
+                f" along z, y and x, and at most {LARGEST_BLOCK_VOXELS} in all."
             )
         for name in ("training_steps", "workers", "batch_blocks"):
             value = getattr(self, name)

@@ -53,10 +53,7 @@ def compress(
     tell = progress or (lambda part, done, total: None)
     volume = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
-    depth, height, width = (
-        min(b, n) for b, n in zip(options.block_shape, volume.shape, strict=True)
-    )
-    block_shape = (depth, height, width)
+    block_shape = fitted_block_shape(options.block_shape, volume.shape)
     batch, workers = batch_and_workers(options.batch_blocks, options.workers)
     with watch.measure("compile"):
         probe.check_device()
@@ -133,7 +130,7 @@ def decompress(
             with watch.measure("write"):
                 written.write(part, np.ascontiguousarray(voxels[local.slices]))
 
-        decode_all(opened, model, opened.blocks(box), write, batch, workers, watch, progress)
+        decode_all(opened, model, box, write, batch, workers, watch, progress)
     details = {"destination": dest, "box": str(box)}
     return report_of(opened, watch.seconds("compile", "read", "decode", "write"), details)
 
@@ -175,9 +172,24 @@ def verify(
                 f"Got block {index} of {archive!r}, which differs from {source!r} in {box}."
             )
 
-    decode_all(opened, model, opened.blocks(), compare, batch, workers, watch, progress)
+    decode_all(opened, model, None, compare, batch, workers, watch, progress)
     details = {"verified": True, "compared_with": source}
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)
+
+
+def fitted_block_shape(largest: Triple, shape: Triple) -> Triple:
+    """The shape of a volume's blocks: at most `largest`, and without slivers at the far edges.
+
+    A block costs as much as its shape, however little of it lies in the volume. Where the last
+    block along an axis would be less than half full, all blocks are made equally long instead.
+    """
+    fitted = []
+    for most, size in zip(largest, shape, strict=True):
+        count = -(-size // most)
+        last = size - (count - 1) * most
+        fitted.append(-(-size // count) if count == 1 or 2 * last < most else most)
+    depth, height, width = fitted
+    return (depth, height, width)
 
 
 def _train(sampled: list[np.ndarray], options: CompressOptions, tell: Progress) -> blocks.Model:

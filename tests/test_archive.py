@@ -83,6 +83,9 @@ HOSTILE = {
     "negative shape": lambda group, array: array.update(shape=[-1, 4, 4]),
     "float shape": lambda group, array: array.update(shape=[1.5, 4, 4]),
     "flat shape": lambda group, array: array.update(shape=[4, 4]),
+    "vast blocks": lambda group, array: array["chunk_grid"].update(
+        configuration={"chunk_shape": [2048, 2048, 512]}
+    ),
     "no blocks": lambda group, array: array["chunk_grid"]["configuration"].clear(),
     "no ome": lambda group, array: group["attributes"].pop("ome"),
     "no provenance": lambda group, array: group["attributes"].pop("jaxslice"),

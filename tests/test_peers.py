@@ -10,7 +10,7 @@ from jaxslice import peers
 from jaxslice.errors import MissingExtraError, UsageError
 from jaxslice.synthetic import synthetic_volume
 
-NAMES = ["PNG", "JPEG-LS", "WebP", "JPEG 2000", "JPEG-XL e7", "zstd -19"]
+NAMES = ["PNG", "PNG, general", "JPEG-LS", "WebP", "JPEG 2000", "JPEG-XL e7", "zstd -19"]
 
 
 def test_without_imagecodecs_the_error_names_the_extra(monkeypatch):

@@ -90,7 +90,7 @@ def test_bbox_and_offset(small_volume, tmp_path):
     archive = str(tmp_path / "part.zarr")
     jaxslice.compress(small_volume.path, archive, dataclasses.replace(OPTIONS, bbox=box))
     assert open_archive(archive).box == box
-    assert open_archive(archive).block_shape == (1, 16, 32)
+    assert open_archive(archive).block_shape == (1, 13, 32)
     local = box.shift((-30, -200, -100))
     np.testing.assert_array_equal(jaxslice.open(archive)[...], small_volume.voxels[local.slices])
 
@@ -117,6 +117,14 @@ def test_degenerate_volumes(shape, tmp_path):
     for index in opened.blocks():
         block_bytes = np.prod(opened.block_shape)
         assert len(opened.read_payload(index)) <= block_bytes + 64
+
+
+@pytest.mark.parametrize(
+    ("size", "fitted"), [(1, 1), (250, 250), (256, 256), (262, 131), (600, 200), (1000, 256)]
+)
+def test_blocks_fit_the_volume(size, fitted):
+    largest = (64, 256, 256)
+    assert pipeline.fitted_block_shape(largest, (128, 512, size)) == (64, 256, fitted)
 
 
 def test_verify_finds_another_source(small_volume, small_archive, tmp_path):
@@ -237,6 +245,7 @@ def test_over_http(small_volume, small_archive, tmp_path):
         ({"context": "future"}, "context 'future'"),
         ({"verify": "maybe"}, "verify 'maybe'"),
         ({"block_shape": (0, 4, 4)}, "block shape"),
+        ({"block_shape": (2048, 2048, 2048)}, "at most 268435456"),
         ({"workers": 0}, "workers 0"),
         ({"batch_blocks": -1}, "batch_blocks -1"),
         ({"training_steps": 0}, "training_steps 0"),
