@@ -128,7 +128,7 @@ def _draw(
     cut, chart = folder / "figure1.png", folder / "figure2.png"
     figures.figure1(
         cut, block[z], prediction, bits,
-        title=f"Slice {z}: what was recorded, what was expected, and what it cost",
+        title=f"Slice {z}: what was recorded, what was expected, and how surely",
         voxel_size_nm=volume.placement.voxel_size_nm[2],
     )  # fmt: skip
     rates = {row["name"]: row["bits_per_voxel"] for row in rows}

@@ -86,7 +86,7 @@ def print_report(report: dict[str, Any]) -> None:
 def _peer_table(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
-    table = Table(title="Bits per voxel, everything counted; speeds with one thread for the peers")
+    table = Table(title="Bits per voxel, everything counted; speeds of one thread")
     for heading in ("codec", "bits per voxel", "encode MB/s", "decode MB/s", "lossless"):
         table.add_column(heading, justify="left" if heading == "codec" else "right")
     for row in rows:
