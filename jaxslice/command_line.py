@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,6 +59,8 @@ _OWN_FLAGS = (
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command and exits with its code."""
+    # Batch systems stop a job with SIGTERM; it should leave as little behind as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(list(sys.argv if argv is None else argv)))
 
 
