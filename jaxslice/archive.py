@@ -56,9 +56,7 @@ class Archive(Metadata):
 
     def block_ranges(self, box: Box | None = None) -> tuple[range, range, range]:
         """Indices along z, y and x of the blocks that hold voxels of `box` (global coordinates)."""
-        local = (
-            box.shift(_negated(self.placement.offset_voxels)) if box else Box.of_shape(self.shape)
-        )
+        local = box.relative_to(self.placement.offset_voxels) if box else Box.of_shape(self.shape)
         z, y, x = (
             range(a // n, -(-b // n))
             for a, b, n in zip(local.start, local.stop, self.block_shape, strict=True)
@@ -227,8 +225,3 @@ def _is_archive(path: Path) -> bool:
 
 
 _ARCHIVE = Replaceable("a jaxslice archive", _is_archive)
-
-
-def _negated(offset: Triple) -> Triple:
-    z, y, x = offset
-    return (-z, -y, -x)

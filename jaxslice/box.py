@@ -76,6 +76,10 @@ class Box:
             _triple(b + d for b, d in zip(self.stop, by, strict=True)),
         )
 
+    def relative_to(self, origin: Triple) -> Box:
+        """The box in coordinates whose origin is at `origin`."""
+        return self.shift(_triple(-o for o in origin))
+
     def tiles(self, tile_shape: Triple) -> Iterator[Box]:
         """Boxes of `tile_shape` (smaller at the far edges) that cover this one, x fastest."""
         starts = (range(a, b, n) for a, b, n in zip(self.start, self.stop, tile_shape, strict=True))

@@ -7,6 +7,9 @@ import dataclasses
 from jaxslice.box import Triple
 from jaxslice.errors import FormatError
 
+FORMAT_VERSION = 1
+"""Of archives and of payloads: the version of FORMAT.md."""
+
 SYMBOL_LIMIT = 256
 """Most symbols that an alphabet can have: the levels of an 8-bit voxel."""
 

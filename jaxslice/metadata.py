@@ -9,12 +9,11 @@ import math
 from typing import Any
 
 from jaxslice.box import Triple
-from jaxslice.config import Architecture
+from jaxslice.config import FORMAT_VERSION, Architecture
 from jaxslice.errors import FormatError, VersionError
 from jaxslice.source import Placement
 
 CODEC_NAME = "jaxslice"
-FORMAT_VERSION = 1
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
 

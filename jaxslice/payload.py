@@ -14,10 +14,10 @@ import numpy as np
 from jaxslice import levels
 from jaxslice.box import Triple
 from jaxslice.checksum import crc32c
+from jaxslice.config import FORMAT_VERSION
 from jaxslice.errors import ChecksumError, FormatError, VersionError
 from jaxslice.types import Volume, Words
 
-FORMAT_VERSION = 1
 CONSTANT, STORED, CODED = 0, 1, 2
 _HEADER = struct.Struct("<BBBBIIII")
 OVERHEAD_BYTES = _HEADER.size + 4

@@ -126,7 +126,7 @@ def decompress(
 
         def write(index: Triple, voxels: np.ndarray) -> None:
             part = opened.box_of(index).intersect(box)
-            local = part.shift(_negated(opened.box_of(index).start))
+            local = part.relative_to(opened.box_of(index).start)
             with watch.measure("write"):
                 written.write(part, np.ascontiguousarray(voxels[local.slices]))
 
@@ -228,8 +228,3 @@ def _chunk_shape(block_shape: Triple) -> Triple:
         next(n for n in range(min(64, size), 0, -1) if size % n == 0) for size in block_shape
     )
     return (z, y, x) if min(z, y, x) >= 8 else block_shape
-
-
-def _negated(start: Triple) -> Triple:
-    z, y, x = start
-    return (-z, -y, -x)

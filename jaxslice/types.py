@@ -7,7 +7,7 @@ n voxels taken together in any order.
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Bool, Float32, Int16, Int32, UInt8, UInt32, UInt64
+from jaxtyping import Array, Float32, Int16, Int32, UInt8, UInt32, UInt64
 
 Volume: TypeAlias = UInt8[np.ndarray, "z y x"]
 """Grey levels of a volume or of any part of it."""
@@ -20,8 +20,6 @@ Sheared: TypeAlias = Int16[Array, "t lane"]
 
 Contexts: TypeAlias = Float32[Array, "c n"]
 """Symbols of the context voxels, -1 where a context voxel lies outside the block."""
-
-Mask: TypeAlias = Bool[Array, "t lane"]
 
 Heads: TypeAlias = UInt64[Array, " lane"]
 """rANS states, one per lane, in [2**31, 2**63)."""

@@ -16,7 +16,7 @@ import numpy as np
 
 import jaxslice
 from jaxslice.archive import open_archive
-from jaxslice.metadata import FORMAT_VERSION
+from jaxslice.config import FORMAT_VERSION
 from jaxslice.synthetic import synthetic_volume
 
 GOLDEN = Path(__file__).parent / "golden"
