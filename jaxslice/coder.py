@@ -8,7 +8,8 @@ and a batch size; smaller extents, as at the volume's edges, are run by the same
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from jaxslice import intervals, rans
 from jaxslice.box import Triple
 from jaxslice.config import Architecture, Geometry
 from jaxslice.integer import IntegerNetwork, mixture_of
-from jaxslice.march import OUTSIDE, contexts_of, shear, unshear, with_borders
+from jaxslice.march import OUTSIDE, contexts_of, shear, unshear
 from jaxslice.types import Device
 
 
@@ -37,6 +38,7 @@ def launch_encoder(
     steps: int,
     model: Model,
     device: Device | None,
+    networks: Sequence[IntegerNetwork] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Encodes a batch of blocks.
 
@@ -47,18 +49,22 @@ def launch_encoder(
       steps: time steps to run; enough for the largest extent.
       model: whose network predicts.
       device: where to run; JAX's default if None.
+      networks: one for each block, in place of the model's own.
 
     Returns:
       The heads uint64 [block, lane]; words uint32 [block, t, lane] in decoding order; and bool
       [block, t, lane], which of the words belong to the message.
     """
-    batch, *shape = symbols.shape
-    depth, height, width = shape
-    geometry = Geometry((depth, height, width), model.architecture.context)
+    batch, depth, height, width = symbols.shape
+    geometry = Geometry((depth, height, width), model.architecture.context, batch)
+    program = _encoder(geometry, model.architecture, networks is not None, _platform(device))
+    network = model.network if networks is None else _stacked(networks)
+    sheared, limits = shear(symbols, geometry), _sheared_limits(sizes, extents, geometry)
     with jax.enable_x64(True):
-        program = _encoder(geometry, model.architecture, batch, _platform(device))
-        arguments = (model.network, symbols, sizes, extents, np.int32(steps))
-        return jax.device_get(program(*jax.device_put(arguments, device)))
+        arguments = (network, sheared, limits, np.int32(steps))
+        heads, words, emitted = jax.device_get(program(*jax.device_put(arguments, device)))
+    by_block = lambda rows: rows.reshape(-1, batch, geometry.lane_pitch).transpose(1, 0, 2)
+    return by_block(heads)[:, 0, :height], by_block(words), by_block(emitted)
 
 
 def launch_decoder(
@@ -70,6 +76,7 @@ def launch_decoder(
     shape: Triple,
     model: Model,
     device: Device | None,
+    networks: Sequence[IntegerNetwork] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Decodes a batch of blocks.
 
@@ -82,15 +89,22 @@ def launch_decoder(
       shape: of the blocks.
       model: whose network predicts.
       device: where to run; JAX's default if None.
+      networks: as for `launch_encoder`.
 
     Returns:
       Symbols int16 [block, z, y, x]; the final heads; and how many words each block used.
     """
-    geometry = Geometry(shape, model.architecture.context)
+    batch = len(heads)
+    geometry = Geometry(shape, model.architecture.context, batch)
+    program = _decoder(geometry, model.architecture, networks is not None, _platform(device))
+    network = model.network if networks is None else _stacked(networks)
+    resting = geometry.lane_pitch - shape[1]
+    places = np.pad(heads, ((0, 0), (0, resting)), constant_values=rans.LOWER_BOUND).ravel()
+    limits = _sheared_limits(sizes, extents, geometry)
     with jax.enable_x64(True):
-        program = _decoder(geometry, model.architecture, len(heads), _platform(device))
-        arguments = (model.network, heads, words, sizes, extents, np.int32(steps))
-        return jax.device_get(program(*jax.device_put(arguments, device)))
+        arguments = (network, places, words, limits, np.int32(steps))
+        sheared, last, used = jax.device_get(program(*jax.device_put(arguments, device)))
+    return unshear(sheared, geometry), last.reshape(batch, -1)[:, : shape[1]], used
 
 
 def most_words(shape: Triple) -> int:
@@ -103,58 +117,88 @@ def _platform(device: Device | None) -> str:
     return device.platform if device else jax.default_backend()
 
 
-def _compile(function, batch: int, batched: Sequence[int | None], platform: str):
-    """jit, over a leading axis of blocks. XLA's own threads only get in the way of steps this
-    small, so on a CPU each program keeps to one thread and other threads run other blocks.
+def _stacked(networks: Sequence[IntegerNetwork]) -> IntegerNetwork:
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *networks)
+
+
+def _sheared_limits(sizes: np.ndarray, extents: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """int16 [t, place]: the alphabet size of the voxel coded there, 0 where a lane rests."""
+    z, y, x = np.ogrid[tuple(slice(n) for n in geometry.block_shape)]
+    depth, height, width = extents.T[:, :, None, None, None]
+    inside = (z < depth) & (y < height) & (x < width)
+    return shear(np.where(inside, sizes[:, :, None, None], 0), geometry, fill=0)
+
+
+def _compile(function, platform: str, **static: Any):
+    """XLA's own threads only get in the way of steps this small, so on a CPU each program keeps to
+    one thread and other threads run other blocks.
     """
     options = {"xla_cpu_multi_thread_eigen": False} if platform == "cpu" else None
-    if batch == 1:
-        lone = lambda *args: tuple(
-            result[None]
-            for result in function(
-                *(arg if axis is None else arg[0] for arg, axis in zip(args, batched, strict=True))
-            )
-        )
-        return jax.jit(lone, compiler_options=options)
-    return jax.jit(jax.vmap(function, in_axes=tuple(batched)), compiler_options=options)
+    return jax.jit(functools.partial(function, **static), compiler_options=options)
 
 
 @functools.lru_cache(maxsize=32)
-def _encoder(geometry: Geometry, architecture: Architecture, batch: int, platform: str):
-    function = functools.partial(_encode_lanes, geometry=geometry, architecture=architecture)
-    return _compile(function, batch, (None, 0, 0, 0, None), platform)
+def _encoder(geometry: Geometry, architecture: Architecture, own_networks: bool, platform: str):
+    predict = functools.partial(
+        _predict, geometry=geometry, architecture=architecture, own_networks=own_networks
+    )
+    return _compile(_encode_lanes, platform, geometry=geometry, predict=predict)
 
 
 @functools.lru_cache(maxsize=32)
-def _decoder(geometry: Geometry, architecture: Architecture, batch: int, platform: str):
-    function = functools.partial(_decode_lanes, geometry=geometry, architecture=architecture)
-    return _compile(function, batch, (None, 0, 0, 0, 0, None), platform)
+def _decoder(geometry: Geometry, architecture: Architecture, own_networks: bool, platform: str):
+    predict = functools.partial(
+        _predict, geometry=geometry, architecture=architecture, own_networks=own_networks
+    )
+    return _compile(_decode_lanes, platform, geometry=geometry, predict=predict)
 
 
-def _sheared_limits(sizes: jax.Array, extent: jax.Array, geometry: Geometry) -> jax.Array:
-    """int16 [t, lane]: the alphabet size of the voxel coded there, 0 where a lane rests."""
-    z, y, x = (jax.lax.broadcasted_iota(jnp.int32, geometry.block_shape, axis) for axis in range(3))
-    inside = (z < extent[0]) & (y < extent[1]) & (x < extent[2])
-    limits = jnp.where(inside, sizes[:, None, None], 0).astype(jnp.int16)
-    return jnp.maximum(shear(limits, geometry), 0)
+def _predict(
+    network: IntegerNetwork,
+    contexts: jax.Array,
+    *,
+    geometry: Geometry,
+    architecture: Architecture,
+    own_networks: bool,
+) -> intervals.Mixture:
+    """The mixture of every place of some time steps, from contexts [c, n].
+
+    Args:
+      network: one for all blocks or, with `own_networks`, one for each (a leading axis).
+      contexts: int16 [c, n].
+      geometry: static.
+      architecture: static.
+      own_networks: static.
+    """
+    if not own_networks:
+        return mixture_of(network, contexts, architecture)
+    if geometry.blocks == 1:
+        return mixture_of(jax.tree.map(lambda leaf: leaf[0], network), contexts, architecture)
+    by_block = contexts.reshape(len(contexts), -1, geometry.blocks, geometry.lane_pitch)
+    by_block = by_block.transpose(2, 0, 1, 3).reshape(geometry.blocks, len(contexts), -1)
+    mixtures = jax.vmap(lambda own, seen: mixture_of(own, seen, architecture))(network, by_block)
+    back = lambda part: (
+        part.reshape(geometry.blocks, part.shape[1], -1, geometry.lane_pitch)
+        .transpose(1, 2, 0, 3)
+        .reshape(part.shape[1], -1)
+    )
+    return jax.tree.map(back, mixtures)
 
 
 def _encode_lanes(
     network: IntegerNetwork,
-    symbols: jax.Array,
-    sizes: jax.Array,
-    extent: jax.Array,
+    sheared: jax.Array,
+    limits: jax.Array,
     steps: jax.Array,
     *,
     geometry: Geometry,
-    architecture: Architecture,
+    predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Encodes one block: the final heads, and the words in decoding order [t, lane] with a mask."""
-    lanes, chunk = geometry.block_shape[1], geometry.steps_together
-    limits = _whole_chunks(_sheared_limits(sizes, extent, geometry), geometry, 0)
-    sheared = _whole_chunks(shear(symbols, geometry), geometry, OUTSIDE)
-    history = with_borders(sheared, geometry)
-    first = jnp.int32(0)
+    """The final heads [place], and the words in decoding order [t, place] with a mask."""
+    width, chunk = geometry.row_width, geometry.steps_together
+    before = jnp.full(geometry.lead * width, OUTSIDE, jnp.int16)
+    history = jnp.concatenate([before, sheared.reshape(-1)])
+    limits = limits.reshape(-1)
 
     def push_step(head, interval):
         start, freq = interval
@@ -163,32 +207,31 @@ def _encode_lanes(
 
     def encode_chunk(index, state):
         head, words, emitted = state
-        time = jnp.int32((len(limits) // chunk - 1 - index) * chunk)
-        rows = (geometry.lead + chunk, history.shape[1])
-        window = jax.lax.dynamic_slice(history, (time, first), rows)
-        contexts = contexts_of(window, chunk, geometry, slice(None))
-        contexts = contexts.transpose(1, 0, 2).reshape(-1, chunk * lanes)
-        symbol = jax.lax.dynamic_slice(sheared, (time, first), (chunk, lanes)).reshape(-1)
-        limit = jax.lax.dynamic_slice(limits, (time, first), (chunk, lanes)).reshape(-1)
+        time = jnp.int32((geometry.num_rows // chunk - 1 - index) * chunk)
+        rows = lambda array, row: jax.lax.dynamic_slice(array, (row * width,), (chunk * width,))
+        contexts = contexts_of(history, time + geometry.lead, chunk, geometry, slice(None))
+        symbol, limit = rows(history, time + geometry.lead), rows(limits, time)
         start, freq = intervals.interval_of(
-            mixture_of(network, contexts, architecture),
+            predict(network, contexts),
             jnp.maximum(symbol, 0).astype(jnp.int32),
             jnp.maximum(limit, 1).astype(jnp.int32),
         )
-        interval = start.reshape(chunk, lanes), freq.reshape(chunk, lanes)
+        interval = start.reshape(chunk, width), freq.reshape(chunk, width)
         head, (word, full) = jax.lax.scan(push_step, head, interval, reverse=True)
-        words = jax.lax.dynamic_update_slice(words, word, (time, first))
-        return head, words, jax.lax.dynamic_update_slice(emitted, full, (time, first))
+        place = (time, jnp.int32(0))
+        words = jax.lax.dynamic_update_slice(words, word, place)
+        return head, words, jax.lax.dynamic_update_slice(emitted, full, place)
 
-    chunks = jnp.int32(len(limits) // chunk)
+    chunks = jnp.int32(geometry.num_rows // chunk)
+    shape = (geometry.num_rows, width)
     return jax.lax.fori_loop(
         chunks - (steps + (chunk - 1)) // chunk,
         chunks,
         encode_chunk,
         (
-            jnp.full(lanes, rans.LOWER_BOUND, jnp.uint64),
-            jnp.zeros(limits.shape, jnp.uint32),
-            jnp.zeros(limits.shape, bool),
+            jnp.full(width, rans.LOWER_BOUND, jnp.uint64),
+            jnp.zeros(shape, jnp.uint32),
+            jnp.zeros(shape, bool),
         ),
     )
 
@@ -197,68 +240,64 @@ def _decode_lanes(
     network: IntegerNetwork,
     head: jax.Array,
     words: jax.Array,
-    sizes: jax.Array,
-    extent: jax.Array,
+    limits: jax.Array,
     steps: jax.Array,
     *,
     geometry: Geometry,
-    architecture: Architecture,
+    predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Decodes one block: its symbols [z, y, x], the final heads, and how many words were used.
+    """Symbols [t, place], the final heads [place], and how many words each block used.
 
     The history moves past instead of being indexed: every context voxel then is a slice at a fixed
     place, and nothing larger than a few slices of the block is ever copied.
     """
-    lanes, chunk = geometry.block_shape[1], geometry.steps_together
-    limits = _whole_chunks(_sheared_limits(sizes, extent, geometry), geometry, 0)
+    width, chunk, lead = geometry.row_width, geometry.steps_together, geometry.lead
     in_slice = sum(dz == 0 for dz, _, _ in geometry.context)
-    reach = max((-lag for lag in geometry.lags[:in_slice]), default=1)
+    reach = 1 + max((-lag for lag in geometry.lags[:in_slice]), default=0)
+
+    firsts = jnp.arange(geometry.blocks, dtype=jnp.int32) * words.shape[1]
+    words = words.reshape(-1)
+    by_block = lambda part: part.reshape(geometry.blocks, -1)
 
     def decode_step(state, inputs):
         recent, head, cursor = state
         earlier, limit = inputs
-        window = jnp.pad(recent, ((geometry.lead - reach, 1), (0, 0)))
-        present = contexts_of(window, 1, geometry, slice(in_slice))[0]
-        mixture = mixture_of(network, jnp.concatenate([present, earlier]), architecture)
+        present = contexts_of(recent, reach, 1, geometry, slice(in_slice))
+        mixture = predict(network, jnp.concatenate([present, earlier]))
         used = jnp.maximum(limit, 1).astype(jnp.int32)
-        symbol = intervals.find_symbol(mixture, rans.peek(head, intervals.PRECISION), used)
-        interval = intervals.interval_of(mixture, symbol, used)
-        head, cursor = rans.pop(head, *interval, words, cursor, intervals.PRECISION)
-        row = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))[None]
-        recent = jnp.concatenate([recent[1:], _with_margin(row, geometry)])
-        return (recent, head, cursor), row[0]
+        position = rans.peek(head, intervals.PRECISION)
+        symbol, *interval = intervals.find_interval(mixture, position, used)
+        head, cursor = rans.pop(
+            by_block(head), *map(by_block, interval), words, cursor, intervals.PRECISION
+        )
+        row = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))
+        return (jnp.concatenate([recent[width:], row]), head.reshape(-1), cursor), row
 
     def decode_chunk(index, state):
         history, sheared, head, cursor = state
         start = (jnp.int32(index * chunk), jnp.int32(0))
-        window = jnp.pad(history, ((0, chunk), (0, 0)))
-        earlier = contexts_of(window, chunk, geometry, slice(in_slice, None))
-        limit = jax.lax.dynamic_slice(limits, start, (chunk, lanes))
+        earlier = contexts_of(
+            history, geometry.lead, chunk, geometry, slice(in_slice, None)
+        ).reshape(-1, chunk, width)
+        limit = jax.lax.dynamic_slice(limits, start, (chunk, width))
         (_, head, cursor), rows = jax.lax.scan(
-            decode_step, (history[-reach:], head, cursor), (earlier, limit)
+            decode_step,
+            (history[(lead - reach) * width : lead * width], head, cursor),
+            (earlier.transpose(1, 0, 2), limit),
         )
-        history = jnp.concatenate([history, _with_margin(rows, geometry)])[chunk:]
+        kept = history[chunk * width : lead * width]
+        history = jnp.concatenate([kept, rows.reshape(-1), history[lead * width :]])
         return history, jax.lax.dynamic_update_slice(sheared, rows, start), head, cursor
 
-    width = lanes + 2 * geometry.margin
     _, sheared, head, cursor = jax.lax.fori_loop(
         jnp.int32(0),
         (steps + (chunk - 1)) // chunk,
         decode_chunk,
         (
-            jnp.full((geometry.lead, width), OUTSIDE, jnp.int16),
+            jnp.full((lead + chunk) * width, OUTSIDE, jnp.int16),
             jnp.full(limits.shape, OUTSIDE, jnp.int16),
             head,
-            jnp.int32(0),
+            firsts,
         ),
     )
-    return unshear(sheared[: geometry.num_steps], geometry), head, cursor
-
-
-def _with_margin(rows: jax.Array, geometry: Geometry) -> jax.Array:
-    return jnp.pad(rows, ((0, 0), (geometry.margin,) * 2), constant_values=OUTSIDE)
-
-
-def _whole_chunks(sheared: jax.Array, geometry: Geometry, fill: int) -> jax.Array:
-    after = -len(sheared) % geometry.steps_together
-    return jnp.pad(sheared, ((0, after), (0, 0)), constant_values=fill)
+    return sheared, head, cursor - firsts

@@ -8,7 +8,10 @@ from jaxslice.box import Triple
 from jaxslice.errors import FormatError
 
 FORMAT_VERSION = 1
-"""Of archives and of payloads: the version of FORMAT.md."""
+"""Of payloads that are decoded with the archive's network, and of archives of nothing else."""
+
+OWN_NETWORKS_VERSION = 2
+"""Of payloads that bring a network of their own, and of archives that may hold some."""
 
 SYMBOL_LIMIT = 256
 """Most symbols that an alphabet can have: the levels of an 8-bit voxel."""
@@ -136,9 +139,11 @@ def _row(dy: int, first: int, last: int) -> tuple[Triple, ...]:
     return tuple((0, dy, dx) for dx in range(first, last + 1))
 
 
+# Voxels that follow each other along x stand together where that is possible: a decoder then takes
+# them from its history in one piece.
 _NEAREST: tuple[Triple, ...] = (
-    (0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1), (0, 0, -2), (0, -2, 0),
-    (0, -1, -2), (0, -2, 1), (0, -2, -1), (0, 0, -3), (0, -2, 2), (0, -2, -2),
+    *((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1)),
+    *_row(0, -3, -2), (0, -1, -2), *_row(-2, -2, 2),
 )  # fmt: skip
 _FURTHER = _row(0, -6, -1) + _row(-1, -4, 1) + _row(-2, -4, 3) + _row(-3, -3, 3) + _row(-4, -2, 2)
 _IN_SLICE = _NEAREST + tuple(offset for offset in _FURTHER if offset not in _NEAREST)
@@ -147,10 +152,25 @@ FULL = Architecture(
     context=_IN_SLICE + _square(-1, 2)[:21] + _square(-2, 1)[:5],
     activity_count=len(_NEAREST),
     fallback=len(_IN_SLICE),
-    hidden=(32, 32),
-    components=3,
+    hidden=(32, 16),
+    components=2,
 )
 """Default: 32 causal voxels of the slice itself, 21 of the slice before and 5 of the one before."""
+
+_FURTHEST = (
+    *(_row(0, -8, -1) + _row(-1, -6, 1) + _row(-2, -6, 3) + _row(-3, -5, 5)),
+    *(_row(-4, -4, 4) + _row(-5, -3, 3) + _row(-6, -2, 2)),
+)
+_IN_SLICE_WIDE = _NEAREST + tuple(offset for offset in _FURTHEST if offset not in _NEAREST)
+
+LARGE = Architecture(
+    context=_IN_SLICE_WIDE + _square(-1, 2) + _square(-2, 1),
+    activity_count=len(_NEAREST),
+    fallback=len(_IN_SLICE_WIDE),
+    hidden=(80, 48),
+    components=3,
+)
+"""For those who have the time: more voxels of every slice, and a network four times as large."""
 
 _AHEAD: tuple[Triple, ...] = ((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
 _AROUND = _square(-1, 2) + _square(-2, 1) + _square(-3, 1) + _square(-4, 1)
@@ -175,10 +195,16 @@ class Geometry:
     (dz, dy, dx) always lies `lag = dz * pitch + dx + 2 * dy` steps away, in lane `y + dy`. The
     pitch leaves a gap after each row, wide enough that no offset reaches across it into another
     row and that every lag is negative.
+
+    Attributes:
+      block_shape: (z, y, x).
+      context: of the architecture.
+      blocks: how many blocks march side by side, each in lanes of its own.
     """
 
     block_shape: Triple
     context: tuple[Triple, ...]
+    blocks: int = 1
 
     @property
     def pitch(self) -> int:
@@ -203,8 +229,26 @@ class Geometry:
 
     @property
     def lead(self) -> int:
-        """Rows of history needed before the first time step."""
-        return -min(self.lags)
+        """Rows of history needed before the first time step, one of them for the lanes below 0."""
+        return max(1 - min(self.lags), self.steps_together)
+
+    @property
+    def num_rows(self) -> int:
+        """Time steps of a whole block, rounded up to whole chunks of `steps_together`."""
+        return -(-self.num_steps // self.steps_together) * self.steps_together
+
+    @property
+    def lane_pitch(self) -> int:
+        """Places from a block's first lane to the next block's: some beside the lanes stay OUTSIDE,
+        so that no block reads another; a multiple of 4, for the sake of vector units.
+        """
+        lanes = self.block_shape[1] + max(abs(dy) for _, dy, _ in self.context)
+        return -(-lanes // 4) * 4
+
+    @property
+    def row_width(self) -> int:
+        """Places of one time step."""
+        return self.blocks * self.lane_pitch
 
     @property
     def steps_together(self) -> int:
@@ -213,8 +257,3 @@ class Geometry:
         """
         earlier = (-lag for lag, (dz, _, _) in zip(self.lags, self.context, strict=True) if dz < 0)
         return min([STEPS_TOGETHER, *earlier])
-
-    @property
-    def margin(self) -> int:
-        """Lanes needed beside the first and the last lane."""
-        return max(abs(dy) for _, dy, _ in self.context)

@@ -53,6 +53,7 @@ class Features(NamedTuple):
 
 def features_of(contexts: Contexts, architecture: Architecture) -> Features:
     """Reads the features off the contexts of n voxels."""
+    contexts = contexts.astype(jnp.float32)
     first, second, third, fourth = contexts[:4]
     fallback = contexts[architecture.fallback]
     fallback = jnp.where(fallback < 0, jnp.float32(NO_REFERENCE), fallback)

@@ -92,7 +92,7 @@ def mixture_of(
 
     Args:
       network: proven by `prove`.
-      contexts: float32 [c, n], symbols or OUTSIDE.
+      contexts: [c, n], symbols or OUTSIDE, of any type that holds them.
       architecture: static.
 
     Returns:

@@ -84,11 +84,25 @@ def interval_of(mixture: Mixture, symbol: jax.Array, limit: jax.Array) -> tuple[
     return start, cumulative(mixture, symbol + 1, limit) - start
 
 
-def find_symbol(mixture: Mixture, position: jax.Array, limit: jax.Array) -> Integers:
-    """The symbol whose interval holds `position` (int32 [n] within [0, TOTAL)), by bisection."""
+def find_interval(
+    mixture: Mixture, position: jax.Array, limit: jax.Array
+) -> tuple[Integers, Integers, Integers]:
+    """The symbol whose interval holds `position` (int32 [n] within [0, TOTAL)), by bisection.
+
+    Returns:
+      Symbol, start and freq, int32 [n].
+    """
 
     def halve(index, symbol):
         middle = symbol + (jnp.int32(SYMBOL_LIMIT // 2) >> index)
         return jnp.where(cumulative(mixture, middle, limit) <= position, middle, symbol)
 
-    return jax.lax.fori_loop(jnp.int32(0), jnp.int32(8), halve, jnp.zeros_like(position))
+    def next_edge(index, edges):
+        return edges[1], cumulative(mixture, symbol + index, limit)
+
+    # Both are loops because XLA evaluates what a loop yields once, and what is merely used by
+    # several operations several times.
+    none = jnp.zeros_like(position)
+    symbol = jax.lax.fori_loop(jnp.int32(0), jnp.int32(8), halve, none)
+    start, end = jax.lax.fori_loop(jnp.int32(0), jnp.int32(2), next_edge, (none, none))
+    return symbol, start, end - start

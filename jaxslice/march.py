@@ -11,64 +11,85 @@ so the neighbours to the upper left, above and to the upper right are known.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxslice.config import Geometry
-from jaxslice.types import Contexts, Sheared, Symbols
+from jaxslice.types import Sheared
 
 OUTSIDE = -1
 """Stands for a voxel that is not there."""
 
 
-def shear(block: Symbols, geometry: Geometry) -> Sheared:
-    """Lays a block out in the order of the march; steps at which a lane rests hold OUTSIDE."""
-    depth, height, width = block.shape
-    rows = jnp.pad(block, ((0, 0), (0, 0), (0, geometry.pitch - width)), constant_values=OUTSIDE)
-    rows = rows.transpose(1, 0, 2).reshape(height, depth * geometry.pitch)
-    # A row of `steps + 2` read as one of `steps` moves each lane two steps behind the one above.
-    steps = rows.shape[1] + 2 * (height - 1)
-    rows = jnp.pad(rows, ((0, 0), (0, 2 * height)), constant_values=OUTSIDE)
-    lanes = rows.reshape(-1)[: height * steps].reshape(height, steps)
-    return lanes[:, : geometry.num_steps].T
-
-
-def unshear(sheared: Sheared, geometry: Geometry) -> Symbols:
-    """The inverse of `shear`."""
-    depth, height, width = geometry.block_shape
-    steps = depth * geometry.pitch + 2 * (height - 1)
-    lanes = jnp.pad(sheared.T, ((0, 0), (0, steps - geometry.num_steps)))
-    rows = jnp.pad(lanes.reshape(-1), (0, 2 * height)).reshape(height, steps + 2)
-    rows = rows[:, : depth * geometry.pitch].reshape(height, depth, geometry.pitch)
-    return rows.transpose(1, 0, 2)[:, :, :width]
-
-
-def with_borders(sheared: Sheared, geometry: Geometry) -> Sheared:
-    """Adds the rows and lanes of OUTSIDE that contexts at the block's borders reach into."""
-    borders = ((geometry.lead, 0), (geometry.margin, geometry.margin))
-    return jnp.pad(sheared, borders, constant_values=OUTSIDE)
-
-
-def contexts_of(history: Sheared, steps: int, geometry: Geometry, which: slice) -> Contexts:
-    """Contexts of the voxels of the `steps` time steps that begin `lead` rows into `history`.
+def shear(blocks: np.ndarray, geometry: Geometry, fill: int = OUTSIDE) -> Sheared:
+    """Lays blocks out in the order of the march, side by side.
 
     Args:
-      history: int16 [lead + ..., margin + lane + margin]: rows before the first of the steps, and
-        as many after it as the lags reach.
-      steps: how many time steps.
+      blocks: int16 [block, z, y, x], as many and of the shape that `geometry` says.
+      geometry: of the blocks.
+      fill: what places hold at which a lane rests, and the places beside the lanes.
+
+    Returns:
+      int16 [t, place], `geometry.num_rows` rows of `geometry.row_width`.
+    """
+    sheared = np.full((geometry.num_rows, geometry.row_width), fill, np.int16)
+    _voxels_of(sheared, geometry)[...] = blocks.transpose(0, 1, 3, 2)
+    return sheared
+
+
+def unshear(sheared: Sheared, geometry: Geometry) -> np.ndarray:
+    """The inverse of `shear`."""
+    return np.ascontiguousarray(_voxels_of(sheared, geometry).transpose(0, 1, 3, 2))
+
+
+def _voxels_of(sheared: Sheared, geometry: Geometry) -> np.ndarray:
+    """The sheared voxels seen as [block, z, x, y]."""
+    step, place = sheared.strides
+    depth, height, width = geometry.block_shape
+    return np.lib.stride_tricks.as_strided(
+        sheared,
+        (geometry.blocks, depth, width, height),
+        (geometry.lane_pitch * place, geometry.pitch * step, step, 2 * step + place),
+    )
+
+
+def contexts_of(
+    history: jax.Array, start: jax.Array | int, steps: int, geometry: Geometry, which: slice
+) -> jax.Array:
+    """Contexts of the voxels of some time steps.
+
+    In a history without gaps between its rows, what one context voxel is for all lanes and all of
+    the steps lies in one piece. The places beside the lanes keep lanes from reading each other
+    across the block's border; a lane below 0 reads those of the row before.
+
+    Args:
+      history: int16 [place], rows of `geometry.row_width`.
+      start: row of the first of the time steps.
+      steps: how many time steps; every row that their lags reach must be in `history`, and the
+        row before it.
       geometry: of the block.
       which: part of the context to gather.
 
     Returns:
-      float32 [step, c, lane]: symbols, or OUTSIDE.
+      int16 [c, n], n = steps * row_width: symbols, or OUTSIDE.
     """
-    lanes = geometry.block_shape[1]
-    rows = [
-        jax.lax.slice(
-            history,
-            (geometry.lead + lag, geometry.margin + dy),
-            (geometry.lead + lag + steps, geometry.margin + dy + lanes),
-        )
-        for lag, (_, dy, _) in zip(geometry.lags[which], geometry.context[which], strict=True)
+    width = geometry.row_width
+    first = jnp.asarray(start, jnp.int32) * width
+    pieces = [
+        jax.lax.dynamic_slice(history, (first + offset,), (together * steps * width,))
+        for offset, together in _pieces(geometry, which, join=steps == 1)
     ]
-    if not rows:
-        return jnp.zeros((steps, 0, lanes), jnp.float32)
-    return jnp.stack(rows, axis=1).astype(jnp.float32)
+    if not pieces:
+        return jnp.zeros((0, steps * width), jnp.int16)
+    return jnp.concatenate(pieces).reshape(-1, steps * width)
+
+
+def _pieces(geometry: Geometry, which: slice, join: bool) -> list[tuple[int, int]]:
+    """(distance in the history, context voxels) of what can be taken from it in one piece."""
+    pieces: list[tuple[int, int]] = []
+    for lag, (_, dy, _) in zip(geometry.lags[which], geometry.context[which], strict=True):
+        offset = lag * geometry.row_width + dy
+        if join and pieces and offset == pieces[-1][0] + pieces[-1][1] * geometry.row_width:
+            pieces[-1] = (pieces[-1][0], pieces[-1][1] + 1)
+        else:
+            pieces.append((offset, 1))
+    return pieces

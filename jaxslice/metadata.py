@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from jaxslice.box import Triple
-from jaxslice.config import FORMAT_VERSION, Architecture
+from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION, Architecture
 from jaxslice.errors import FormatError, VersionError
 from jaxslice.source import Placement
 
@@ -25,15 +25,22 @@ class CodecConfiguration:
     Attributes:
       architecture: of the network.
       packed_network: as `weights.pack` makes it.
+      format_version: 2 if blocks may bring networks of their own, else 1.
     """
 
     architecture: Architecture
     packed_network: bytes
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def own_networks(self) -> bool:
+        """Whether blocks may bring networks of their own."""
+        return self.format_version == OWN_NETWORKS_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of FORMAT.md, section 1."""
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": self.format_version,
             "architecture": self.architecture.to_json(),
             "network": base64.b64encode(self.packed_network).decode(),
         }
@@ -49,16 +56,16 @@ class CodecConfiguration:
         if not isinstance(value, dict):
             raise FormatError(f"Got a codec configuration {value!r}, expected an object.")
         version = value.get("format_version")
-        if version != FORMAT_VERSION:
+        if type(version) is not int or version not in (FORMAT_VERSION, OWN_NETWORKS_VERSION):
             raise VersionError(
-                f"Got format version {version!r}, expected {FORMAT_VERSION}: this archive needs "
-                "another release of jaxslice."
+                f"Got format version {version!r}, expected {FORMAT_VERSION} or "
+                f"{OWN_NETWORKS_VERSION}: this archive needs another release of jaxslice."
             )
         try:
             network = base64.b64decode(value["network"], validate=True)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"Got a codec configuration without a network: {error!r}.") from None
-        return cls(Architecture.from_json(value.get("architecture", {})), network)
+        return cls(Architecture.from_json(value.get("architecture", {})), network, version)
 
 
 @dataclasses.dataclass(frozen=True)

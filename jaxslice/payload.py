@@ -1,6 +1,7 @@
 """A block's payload: the bytes of one chunk of an archive. FORMAT.md, section 3, is the authority.
 
     version mode fill flags | extent z, y, x | CRC32C of the voxels | body | CRC32C of all before
+    body of mode CODED:  [length, difference of the block's own network] | level tables | message
 
 The checksum at the end says whether the bytes are those that were written, before anything is made
 of them; the one in front says whether the voxels that came out are those that went in.
@@ -14,7 +15,7 @@ import numpy as np
 from jaxslice import levels
 from jaxslice.box import Triple
 from jaxslice.checksum import crc32c
-from jaxslice.config import FORMAT_VERSION
+from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION
 from jaxslice.errors import ChecksumError, FormatError, VersionError
 from jaxslice.types import Volume, Words
 
@@ -33,7 +34,9 @@ class Payload:
       fill: level of every voxel outside the extent.
       extent: shape of the box, at the block's origin, that the body describes.
       voxels_crc: CRC32C of the whole block's voxels in z, y, x order.
-      body: CONSTANT nothing, STORED the extent's voxels, CODED level tables and message.
+      body: CONSTANT nothing, STORED the extent's voxels, CODED level tables and message, and
+        before them the block's own network if there is one.
+      own_network: whether there is, which makes it a payload of version 2.
     """
 
     mode: int
@@ -41,12 +44,15 @@ class Payload:
     extent: Triple
     voxels_crc: int
     body: bytes
+    own_network: bool = False
 
 
 def pack(payload: Payload) -> bytes:
     """The payload as bytes."""
+    version = OWN_NETWORKS_VERSION if payload.own_network else FORMAT_VERSION
+    flags = int(payload.own_network)
     header = _HEADER.pack(
-        FORMAT_VERSION, payload.mode, payload.fill, 0, *payload.extent, payload.voxels_crc
+        version, payload.mode, payload.fill, flags, *payload.extent, payload.voxels_crc
     )
     data = header + payload.body
     return data + struct.pack("<I", crc32c(data))
@@ -64,18 +70,24 @@ def unpack(data: bytes, block_shape: Triple) -> Payload:
         raise FormatError(
             f"Got a block of {len(data)} bytes, expected at least {OVERHEAD_BYTES}: truncated?"
         )
-    if data[0] != FORMAT_VERSION:
+    if data[0] not in (FORMAT_VERSION, OWN_NETWORKS_VERSION):
         raise VersionError(
-            f"Got a block of format version {data[0]}, expected {FORMAT_VERSION}: damaged, or "
-            "written by a later jaxslice."
+            f"Got a block of format version {data[0]}, expected {FORMAT_VERSION} or "
+            f"{OWN_NETWORKS_VERSION}: damaged, or written by a later jaxslice."
         )
     if crc32c(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
         raise ChecksumError("Got a block whose CRC32C does not match its bytes: damaged.")
-    _, mode, fill, flags, *extent, voxels_crc = _HEADER.unpack_from(data)
+    version, mode, fill, flags, *extent, voxels_crc = _HEADER.unpack_from(data)
     depth, height, width = extent
-    payload = Payload(mode, fill, (depth, height, width), voxels_crc, data[_HEADER.size : -4])
-    if mode not in (CONSTANT, STORED, CODED) or flags:
-        raise FormatError(f"Got a block of mode {mode} and flags {flags}, expected 0-2 and 0.")
+    own = version == OWN_NETWORKS_VERSION
+    body = data[_HEADER.size : -4]
+    payload = Payload(mode, fill, (depth, height, width), voxels_crc, body, own)
+    modes = (CODED,) if own else (CONSTANT, STORED, CODED)
+    if mode not in modes or flags != own:
+        raise FormatError(
+            f"Got a block of version {version} with mode {mode} and flags {flags}, expected "
+            f"{modes[0]}-{modes[-1]} and {int(own)}."
+        )
     fits = all(0 <= n <= limit for n, limit in zip(extent, block_shape, strict=True))
     empty = mode == CONSTANT
     if not fits or (any(extent) if empty else 0 in extent) or (empty and payload.body):
@@ -99,21 +111,30 @@ def within(extent: Triple) -> tuple[slice, slice, slice]:
     return slice(depth), slice(height), slice(width)
 
 
-def coded_body(tables: np.ndarray, message: Words) -> bytes:
-    """The body of a CODED payload."""
-    return levels.pack(tables) + np.asarray(message, "<u4").tobytes()
+def coded_body(tables: np.ndarray, message: Words, difference: bytes | None = None) -> bytes:
+    """The body of a CODED payload, whose `own_network` must say whether there is a difference."""
+    own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
+    return own + levels.pack(tables) + np.asarray(message, "<u4").tobytes()
 
 
-def split_coded_body(body: bytes, depth: int) -> tuple[np.ndarray, Words]:
-    """(level tables, message) of a CODED payload's body.
+def split_coded_body(payload: Payload) -> tuple[bytes | None, np.ndarray, Words]:
+    """(difference of the own network, level tables, message) of a CODED payload.
 
     Raises:
       FormatError: the body ends early or is no whole number of words.
     """
-    tables, end = levels.unpack(body, depth)
+    body, difference = payload.body, None
+    if payload.own_network:
+        length = int.from_bytes(body[:4], "little")
+        difference, body = body[4 : 4 + length], body[4 + length :]
+        if len(difference) != length:
+            raise FormatError(
+                f"Got {len(difference)} bytes of a block's own network, expected {length}."
+            )
+    tables, end = levels.unpack(body, payload.extent[0])
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
-    return tables, np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
+    return difference, tables, np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
 
 
 def place(voxels: Volume | None, payload: Payload, block_shape: Triple) -> Volume:

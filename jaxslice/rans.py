@@ -15,6 +15,8 @@ After Townsend, Bird & Barber (2019), "Practical lossless compression with laten
 bits back coding"; the vectorised layout is Giesen's (2014), "Interleaved entropy coders".
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,11 +67,11 @@ def pop(
     """Takes the symbol with interval (start, freq) off every lane.
 
     Args:
-      head: uint64 [lane].
-      start: int32 [lane].
-      freq: int32 [lane].
-      words: uint32 [word], the tail, next word at `cursor`.
-      cursor: int32 scalar.
+      head: uint64 [..., lane]: one message, or several side by side.
+      start: int32 [..., lane].
+      freq: int32 [..., lane].
+      words: uint32 [word], the tails of all messages one after the other.
+      cursor: int32 [...], where each message's next word is.
       precision: bits.
 
     Returns:
@@ -81,25 +83,26 @@ def pop(
     head = freq * (head >> precision) + position - start
     empty = head < LOWER_BOUND
     before, count = _count_before(empty)
-    word = jnp.take(words, cursor + before, mode="clip").astype(jnp.uint64)
+    word = jnp.take(words, jnp.expand_dims(cursor, -1) + before, mode="clip").astype(jnp.uint64)
     return jnp.where(empty, (head << 32) | word, head), cursor + count
 
 
 def _count_before(flags: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """How many flags are set before each one, and in all.
+    """How many flags are set before each one along the last axis, and in all.
 
     Two small matrix products of zeros and ones: exact in float32 (counts stay far below 2**24), and
     several times faster on every kind of device than a cumulative sum.
     """
-    group = 16
-    groups = -(-flags.size // group)
-    ones = jnp.pad(flags.astype(jnp.float32), (0, groups * group - flags.size))
-    ones = ones.reshape(groups, group)
+    *several, lanes = flags.shape
+    group = math.gcd(lanes, 16)
+    ones = flags.astype(jnp.float32).reshape(*several, -1, group)
     product = lambda a, b: jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
-    sums = ones.sum(axis=1)
+    sums = ones.sum(axis=-1)
+    groups = sums.shape[-1]
     before = product(ones, jnp.triu(jnp.ones((group, group), jnp.float32), 1))
-    before += product(sums, jnp.triu(jnp.ones((groups, groups), jnp.float32), 1))[:, None]
-    return before.reshape(-1)[: flags.size].astype(jnp.int32), sums.sum().astype(jnp.int32)
+    before += product(sums, jnp.triu(jnp.ones((groups, groups), jnp.float32), 1))[..., None]
+    before = before.reshape(flags.shape)
+    return before.astype(jnp.int32), sums.sum(axis=-1).astype(jnp.int32)
 
 
 def flatten(head: np.ndarray, tail: Words) -> Words:

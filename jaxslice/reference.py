@@ -7,6 +7,7 @@ against each other, and archives stay readable where JAX is not. All numbers are
 """
 
 import base64
+import bisect
 import itertools
 import json
 import math
@@ -71,7 +72,7 @@ def _integers(values: list, low: int, high: int, sizes: Sequence[int], what: str
 
 def _read_configuration(configuration: dict) -> Predictor:
     version = _field(configuration, "format_version", int)
-    _require(version == 1, f"Got format version {version}, expected 1.", VersionError)
+    _require(version in (1, 2), f"Got format version {version}, expected 1 or 2.", VersionError)
     fields = _field(configuration, "architecture", dict)
     context = _field(fields, "context", list)
     context = [tuple(_integers(offset, -16, 16, [3], "offset")) for offset in context]
@@ -100,12 +101,56 @@ def _read_network(packed: bytes, widths: list[int]) -> list[tuple[np.ndarray, np
         weights = np.frombuffer(packed, np.int8, size).astype(np.int64).reshape(outputs, inputs)
         biases = np.frombuffer(packed, "<i4", outputs, size).astype(np.int64)
         packed = packed[size + 4 * outputs :]
-        row_sums = abs(weights if layers else weights[:, :-2]).sum(1)
-        safe = row_sums.max() * 255 <= 2**23 and abs(weights).max() <= 127
-        _require(safe and abs(biases).max() < 2**22, "Got a network whose sums could overflow.")
         layers.append((weights, biases))
     _require(not packed, "Got a network that is too long.")
+    return _safe(layers)
+
+
+def _safe(layers: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The layers, if none of their sums can overflow."""
+    for i, (weights, biases) in enumerate(layers):
+        row_sums = abs(weights if i else weights[:, :-2]).sum(1)
+        safe = row_sums.max() * 255 <= 2**23 and abs(weights).max() <= 127
+        _require(safe and abs(biases).max() < 2**22, "Got a network whose sums could overflow.")
     return layers
+
+
+def _read_own_network(difference: bytes, predictor: Predictor) -> Predictor:
+    """The predictor with the network that section 7 makes of its own and the difference."""
+    tensors = [tensor for layer in predictor.layers for tensor in layer]
+    records = []
+    for _ in tensors:
+        size = 1 if difference[:1] == b"\xff" else 3
+        record, difference = difference[:size], difference[size:]
+        good = len(record) == size and (size == 1 or max(record[:2]) <= 127)
+        _require(good, f"Got the record {record.hex()!r} in a difference.")
+        records.append(record)
+    size = len(difference)
+    _require(size % 4 == 0 and size >= 8, f"Got a difference's message of {size} bytes.")
+    upper, lower, *tail = np.frombuffer(difference, "<u4").tolist()
+    state = upper << 32 | lower
+    _require(2**31 <= state < 2**63, f"Got the state {state} in a difference.")
+    words, own = iter(tail), []
+    for tensor, record, unit in zip(tensors, records, itertools.cycle([1, 64]), strict=False):
+        values = []
+        if len(record) == 3:
+            q, w = np.array([*record[:2]]), record[2]
+            mixture = np.array([2048, 2048]), 32 * _power(q), np.array([w, 256 - w])
+            table = _cumulative(np.arange(257), 256, *mixture).tolist()
+            while len(values) < tensor.size:
+                position = state & (2**24 - 1)
+                symbol = bisect.bisect_right(table, position) - 1
+                start, end = table[symbol : symbol + 2]
+                state = (end - start) * (state >> 24) + position - start
+                if state < 2**31:
+                    word = next(words, None)
+                    _require(word is not None, "Got a difference that is too short.")
+                    state = state << 32 | word
+                values.append(symbol - 128)
+        own.append(tensor + unit * np.reshape(values or [0] * tensor.size, tensor.shape))
+    ended = next(words, None) is None and state == 2**31
+    _require(ended, "Got a difference that does not end where its values do.")
+    return predictor._replace(layers=_safe(list(zip(own[::2], own[1::2], strict=True))))
 
 
 def decode_block(payload: bytes, block_shape: Sequence[int], configuration: dict) -> np.ndarray:
@@ -124,12 +169,21 @@ def decode_block(payload: bytes, block_shape: Sequence[int], configuration: dict
     _require(len(payload) >= HEADER.size, f"Got a payload of only {len(payload)} bytes.")
     version, mode, fill, flags, *extent, block_crc = HEADER.unpack_from(payload)
     body = payload[HEADER.size :]
-    _require(version == 1, f"Got a payload of version {version}, expected 1.", VersionError)
-    _require(mode <= CODED and flags == 0, f"Got mode {mode}, flags {flags}, expected 0..2 and 0.")
+    latest = configuration["format_version"]
+    known = 1 <= version <= latest
+    _require(known, f"Got a payload of version {version}, expected up to {latest}.", VersionError)
+    own = version == 2
+    fields = mode == CODED or (mode < CODED and not own)
+    _require(fields and flags == own, f"Got mode {mode}, flags {flags} in version {version}.")
     fits = all(e <= n for e, n in zip(extent, block_shape, strict=True))
     fits &= all((e == 0) == (mode == CONSTANT) for e in extent)
     _require(math.prod(block_shape) < 2**31, f"Got blocks of {block_shape}, beyond 2 GiB.")
     _require(fits, f"Got the extent {extent} in mode {mode}, for blocks of {block_shape}.")
+    if own:
+        length = int.from_bytes(body[:4], "little")
+        _require(len(body) >= 4 + length, f"Got no difference of {length} bytes.")
+        predictor = _read_own_network(body[4 : 4 + length], predictor)
+        body = body[4 + length :]
     if mode == CODED:
         body = _decode_body(body, extent, block_shape[2], predictor)
     _require(len(body) == math.prod(extent), f"Got {len(body)} voxels for the extent {extent}.")
@@ -195,7 +249,6 @@ def _decode_body(body: bytes, extent: list[int], width: int, predictor: Predicto
 
 
 def _power(q: np.ndarray) -> np.ndarray:
-    q = np.clip((q >> 7) + 64, 0, 127)
     return (16 + (q & 15)) << (q >> 4)
 
 
@@ -223,6 +276,7 @@ def _predict(v: np.ndarray, predictor: Predictor) -> tuple[np.ndarray, np.ndarra
     m, t, g = np.split(total, 3, axis=1)
     moved = (np.clip(m >> 4, -32767, 32767) * activity) >> 8
     mean = np.clip(16 * reference + moved, -2048, 6143)
+    t, g = (np.clip((n >> 7) + 64, 0, 127) for n in (t, g))
     inverse = np.clip(_power(t) * (gain_64 >> 6) >> 5, 1, 2**17)
     share = _power(g)
     weight = 256 * share // share.sum(1, keepdims=True)

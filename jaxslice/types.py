@@ -7,18 +7,18 @@ n voxels taken together in any order.
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Float32, Int16, Int32, UInt8, UInt32, UInt64
+from jaxtyping import Array, Int16, Int32, Real, UInt8, UInt32, UInt64
 
 Volume: TypeAlias = UInt8[np.ndarray, "z y x"]
 """Grey levels of a volume or of any part of it."""
 
-Symbols: TypeAlias = Int16[Array, "z y x"]
+Symbols: TypeAlias = Int16[np.ndarray, "z y x"]
 """Index of each voxel's level in its slice's table; -1 outside the box that is coded."""
 
-Sheared: TypeAlias = Int16[Array, "t lane"]
-"""A block in the order of the march, one row for each time step."""
+Sheared: TypeAlias = Int16[np.ndarray, "t place"]
+"""Blocks in the order of the march, one row for each time step."""
 
-Contexts: TypeAlias = Float32[Array, "c n"]
+Contexts: TypeAlias = Real[Array, "c n"]
 """Symbols of the context voxels, -1 where a context voxel lies outside the block."""
 
 Heads: TypeAlias = UInt64[Array, " lane"]

@@ -85,7 +85,13 @@ class JaxsliceCodec(ArrayBytesCodec):
         from jaxslice.block import decode_block
 
         depth, height, width = shape
-        return decode_block(payload, (depth, height, width), model_of(self.configuration))
+        configuration = self.configuration
+        return decode_block(
+            payload,
+            (depth, height, width),
+            model_of(configuration),
+            own_networks=configuration.own_networks,
+        )
 
     def _encode(self, block: np.ndarray) -> bytes:
         from jaxslice.block import encode_block

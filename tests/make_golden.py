@@ -1,13 +1,16 @@
-"""Writes the golden archives of the present format version: python tests/make_golden.py
+"""Writes the golden archives of format versions that have none yet: python tests/make_golden.py
 
 They are written once for a format version and never again: that they decode is what the format
 promises. Run it only for a new version, into a new folder.
 """
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import json
 import shutil
+import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -15,11 +18,19 @@ from pathlib import Path
 import numpy as np
 
 import jaxslice
-from jaxslice.archive import open_archive
-from jaxslice.config import FORMAT_VERSION
+from jaxslice import difference, weights
+from jaxslice.archive import BLOCKS_BYTES, create_archive, open_archive
+from jaxslice.block import Model, encode_blocks
+from jaxslice.checksum import crc32c
+from jaxslice.config import OWN_NETWORKS_VERSION
+from jaxslice.integer import IntegerNetwork
 from jaxslice.synthetic import synthetic_volume
 
 GOLDEN = Path(__file__).parent / "golden"
+BODY = 20
+"""Where the body of a payload begins."""
+
+CHECKSUMS = "voxels_sha256.json"
 
 
 def volumes() -> dict[str, tuple[np.ndarray, dict]]:
@@ -43,11 +54,17 @@ def volumes() -> dict[str, tuple[np.ndarray, dict]]:
 
 
 def main() -> None:
-    """Writes the archives and the checksums of their voxels."""
-    folder = GOLDEN / f"v{FORMAT_VERSION}"
-    if folder.exists():
-        sys.exit(f"{folder} exists: golden archives do not change within a format version.")
-    folder.mkdir(parents=True)
+    """Writes the archives of each version that has none."""
+    missing = [name for name in ("v1", "v2") if not (GOLDEN / name).exists()]
+    if not missing:
+        sys.exit(f"{GOLDEN} is complete: golden archives do not change within a format version.")
+    for name in missing:
+        (GOLDEN / name).mkdir(parents=True)
+        {"v1": _write_version_1, "v2": _write_version_2}[name](GOLDEN / name)
+
+
+def _write_version_1(folder: Path) -> None:
+    """Archives as `compress` makes them, and the checksums of their voxels."""
     checksums, block_bytes = {}, {}
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         for name, (voxels, options) in volumes().items():
@@ -60,20 +77,80 @@ def main() -> None:
             opened = open_archive(str(folder / f"{name}.zarr"))
             block_bytes[name] = opened.provenance["blocks_bytes"]
             checksums[name] = hashlib.sha256(voxels.tobytes()).hexdigest()
-    (folder / "voxels_sha256.json").write_text(json.dumps(checksums, indent=1) + "\n")
+    _write_json(folder, checksums, block_bytes)
+    _write_damaged_version_1(folder / "bordered.zarr")
+
+
+def _write_version_2(folder: Path) -> None:
+    """Archives of version 1 again, in which every second large block has a network of its own."""
+    block_bytes = {}
+    for name in ("tissue", "slices", "comb"):
+        before = open_archive(str(GOLDEN / "v1" / f"{name}.zarr"))
+        configuration = dataclasses.replace(
+            before.configuration, format_version=OWN_NETWORKS_VERSION
+        )
+        model = model_of(configuration)
+        voxels = jaxslice.open(before.location)[...]
+        with create_archive(
+            str(folder / f"{name}.zarr"), before.box, before.block_shape, configuration,
+            before.placement, {**before.provenance, BLOCKS_BYTES: 0},
+        ) as made:  # fmt: skip
+            for index in made.blocks():
+                chosen = sum(index) % 2 == 0 and index[0] < 2
+                own = difference_of(model, sum(index)) if chosen else None
+                part = padded(voxels[made.box_of(index).slices], made.block_shape)
+                (payload,) = encode_blocks([part], model, own=[own])
+                made.write_payload(index, payload)
+                made.provenance[BLOCKS_BYTES] += len(payload)
+        block_bytes[name] = made.provenance[BLOCKS_BYTES]
+    checksums = json.loads((GOLDEN / "v1" / CHECKSUMS).read_text())
+    _write_json(folder, {name: checksums[name] for name in block_bytes}, block_bytes)
+    _write_damaged_version_2(folder / "comb.zarr")
+
+
+def model_of(configuration) -> Model:
+    """The network that an archive's metadata hold."""
+    network = weights.unpack(configuration.packed_network, configuration.architecture)
+    return Model(configuration.architecture, network)
+
+
+def padded(part: np.ndarray, block_shape: tuple[int, int, int]) -> np.ndarray:
+    """A block at the volume's far edge, filled up with zeros."""
+    return np.pad(part, [(0, b - n) for b, n in zip(block_shape, part.shape, strict=True)])
+
+
+def difference_of(model: Model, seed: int) -> bytes:
+    """To a network that is the model's but for every twentieth number, and the last biases."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+
+    def moved(tensor: np.ndarray, unit: int) -> np.ndarray:
+        steps = rng.integers(-3, 4, tensor.shape) * (rng.random(tensor.shape) < 0.05)
+        return np.clip(tensor + unit * steps, -127, 127) if unit == 1 else tensor + unit * steps
+
+    network = model.network
+    changed = [moved(tensor, 40).astype(np.int32) for tensor in network.biases[:-1]]
+    own = IntegerNetwork(
+        tuple(moved(tensor, 1).astype(np.int8) for tensor in network.weights),
+        (*changed, network.biases[-1]),
+    )
+    return difference.encode(network, own, model.architecture)[0]
+
+
+def _write_json(folder: Path, checksums: dict[str, str], block_bytes: dict[str, int]) -> None:
+    (folder / CHECKSUMS).write_text(json.dumps(checksums, indent=1) + "\n")
     (folder / "block_bytes.json").write_text(json.dumps(block_bytes, indent=1) + "\n")
-    _write_damaged(folder)
 
 
-def _write_damaged(folder: Path) -> None:
-    """Copies of `bordered`, each with one thing wrong."""
+def _damaged_copy(archive: Path, name: str, key: str, change) -> None:
+    target = GOLDEN / "damaged" / archive.parent.name / f"{name}.zarr"
+    shutil.copytree(archive, target)
+    path = target / key
+    path.write_bytes(change(path.read_bytes()))
 
-    def damage(name: str, key: str, change) -> None:
-        target = GOLDEN / "damaged" / f"v{FORMAT_VERSION}" / f"{name}.zarr"
-        shutil.copytree(folder / "bordered.zarr", target)
-        path = target / key
-        path.write_bytes(change(path.read_bytes()))
 
+def _write_damaged_version_1(archive: Path) -> None:
+    """Copies of an archive, each with one thing wrong."""
+    damage = functools.partial(_damaged_copy, archive)
     block, metadata = "0/c/0/0/0", "0/zarr.json"
     damage("truncated", block, lambda data: data[:-9])
     damage("flipped-bit", block, lambda data: data[:90] + bytes([data[90] ^ 4]) + data[91:])
@@ -86,6 +163,60 @@ def _write_damaged(folder: Path) -> None:
     damage(
         "other-network", metadata, lambda data: data.replace(b'"network": "', b'"network": "AAAA')
     )
+
+
+def _write_damaged_version_2(archive: Path) -> None:
+    """Copies of an archive, each with one thing wrong about the first block's own network."""
+    damage = functools.partial(_damaged_copy, archive)
+    block, metadata = "0/c/0/0/0", "0/zarr.json"
+    size = struct.unpack_from("<I", (archive / block).read_bytes(), BODY)[0]
+
+    def changed(name: str, change) -> None:
+        """Under a checksum that hides it."""
+
+        def sealed(data: bytes) -> bytes:
+            data = change(data[:-4])
+            return data + struct.pack("<I", crc32c(data))
+
+        damage(name, block, sealed)
+
+    def difference_changed(name: str, change) -> None:
+        def spliced(data: bytes) -> bytes:
+            new = change(data[BODY + 4 : BODY + 4 + size])
+            return data[:BODY] + struct.pack("<I", len(new)) + new + data[BODY + 4 + size :]
+
+        changed(name, spliced)
+
+    changed("flag-in-version-1", lambda data: b"\x01" + data[1:])
+    changed("no-flag-in-version-2", lambda data: data[:3] + b"\x00" + data[4:])
+    changed("unknown-flag", lambda data: data[:3] + b"\x03" + data[4:])
+    changed("network-of-stored-voxels", lambda data: data[:1] + b"\x01" + data[2:])
+    changed("network-beyond-the-end", lambda data: data[:BODY] + b"\xff" * 4 + data[BODY + 4 :])
+    changed(
+        "no-network",
+        lambda data: b"\x01" + data[1:3] + b"\x00" + data[4:BODY] + data[BODY + 4 + size :],
+    )
+    changed("message-left-over", lambda data: data + bytes(4))
+    difference_changed("network-truncated", lambda data: data[:-4])
+    difference_changed("network-left-over", lambda data: data + bytes(4))
+    difference_changed("network-of-unknown-scale", lambda data: b"\x80" + data[1:])
+    model = model_of(open_archive(str(archive)).configuration)
+    difference_changed("network-out-of-range", lambda data: _out_of_range(model))
+    versions = (b'"format_version": 2', b'"format_version": 1')
+    damage("archive-of-version-1", metadata, lambda data: data.replace(*versions))
+
+
+def _out_of_range(model: Model) -> bytes:
+    """A difference of 127 in every weight."""
+    shapes = model.architecture.layer_shapes
+    none, most = (
+        IntegerNetwork(
+            tuple(np.full(shape, weight, np.int8) for shape in shapes),
+            tuple(np.zeros(shape[0], np.int32) for shape in shapes),
+        )
+        for weight in (0, 127)
+    )
+    return difference.encode(none, most, model.architecture)[0]
 
 
 if __name__ == "__main__":

@@ -109,6 +109,14 @@ def test_what_is_no_json_is_refused(data, documents):
 
 
 def test_versions_are_told_apart(documents):
-    documents[1]["codecs"][0]["configuration"]["format_version"] = 3
-    with pytest.raises(VersionError, match="format version 3, expected 1"):
-        _parse(documents)
+    configuration = documents[1]["codecs"][0]["configuration"]
+    assert configuration["format_version"] == 1
+    assert not _parse(documents).configuration.own_networks
+    configuration["format_version"] = 2
+    described = _parse(documents)
+    assert described.configuration.own_networks
+    assert described.configuration.to_json() == configuration
+    for version in (0, 3, True, 2.0, "2", None):
+        configuration["format_version"] = version
+        with pytest.raises(VersionError, match=f"format version {version!r}, expected 1 or 2"):
+            _parse(documents)

@@ -188,8 +188,10 @@ def test_one_program_serves_every_extent_and_network():
     encode_block(SMOOTH, TINY_MODEL)
     decode_block(encode_block(SMOOTH, TINY_MODEL), SHAPE, TINY_MODEL)
     platform = jax.default_backend()
-    geometry = Geometry(SHAPE, TINY.context)
-    programs = [make(geometry, TINY, 1, platform) for make in (coder._encoder, coder._decoder)]
+    geometry = Geometry(SHAPE, TINY.context, 1)
+    programs = [
+        make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)
+    ]
     misses = [make.cache_info().misses for make in (coder._encoder, coder._decoder)]
     sizes = [program._cache_size() for program in programs]
     other = Model(TINY, random_network(TINY, 77, 1))
@@ -208,8 +210,10 @@ def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
     shape = (1, 3, 40)
     blocks.compile_for(shape, TINY_MODEL)
     platform = jax.default_backend()
-    geometry = Geometry(shape, TINY.context)
-    programs = [make(geometry, TINY, 1, platform) for make in (coder._encoder, coder._decoder)]
+    geometry = Geometry(shape, TINY.context, 1)
+    programs = [
+        make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)
+    ]
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
     monkeypatch.setattr(blocks, "_shorter", lambda item, block: item)
@@ -299,6 +303,7 @@ def test_hostile_payloads_are_an_error_or_a_block(data):
         extent=data.draw(st.tuples(*[st.integers(0, n + 1) for n in SHAPE])),
         voxels_crc=data.draw(st.integers(0, 2**32 - 1)),
         body=body[:cut] + data.draw(st.binary(max_size=8)) + body[cut:],
+        own_network=data.draw(st.booleans()),
     )
     back = outcome(payload.pack(item))
     assert back is None or crc32c(back) == item.voxels_crc
@@ -308,7 +313,7 @@ def rebuilt(name: str, change) -> bytes:
     """The payload of a sample with its message changed, under valid checksums."""
     item = payload.unpack(encode_block(SAMPLES[name], TINY_MODEL), SHAPE)
     assert item.mode == payload.CODED
-    tables, message = payload.split_coded_body(item.body, item.extent[0])
+    _, tables, message = payload.split_coded_body(item)
     body = payload.coded_body(tables, change(message))
     return payload.pack(dataclasses.replace(item, body=body))
 

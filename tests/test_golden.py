@@ -6,74 +6,125 @@ import json
 
 import numpy as np
 import pytest
-from make_golden import GOLDEN, volumes
+import zarr
+from make_golden import BODY, GOLDEN, model_of, padded, volumes
 
 import jaxslice
-from jaxslice import reference
+from jaxslice import difference, payload, reference
 from jaxslice.archive import open_archive
 
-CHECKSUMS = json.loads((GOLDEN / "v1" / "voxels_sha256.json").read_text())
-BLOCK_BYTES = json.loads((GOLDEN / "v1" / "block_bytes.json").read_text())
+CHECKSUMS = {
+    version: json.loads((GOLDEN / version / "voxels_sha256.json").read_text())
+    for version in ("v1", "v2")
+}
+ARCHIVES = [
+    pytest.param(version, name, id=f"{version}-{name}")
+    for version, names in CHECKSUMS.items()
+    for name in names
+]
 
 
 def _sha256(voxels: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(voxels).tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", CHECKSUMS)
-def test_golden_archives_decode(name):
-    archive = GOLDEN / "v1" / f"{name}.zarr"
-    assert _sha256(jaxslice.open(str(archive))[...]) == CHECKSUMS[name]
+@pytest.mark.parametrize(("version", "name"), ARCHIVES)
+def test_golden_archives_decode(version, name):
+    archive = GOLDEN / version / f"{name}.zarr"
+    assert _sha256(jaxslice.open(str(archive))[...]) == CHECKSUMS[version][name]
 
 
-@pytest.mark.parametrize("name", CHECKSUMS)
-def test_the_reference_decodes_them(name, tmp_path):
-    archive = GOLDEN / "v1" / f"{name}.zarr"
+@pytest.mark.parametrize(("version", "name"), ARCHIVES)
+def test_the_reference_decodes_them(version, name, tmp_path):
+    archive = GOLDEN / version / f"{name}.zarr"
     reference.decode_array(archive / "0", tmp_path / "out.npy")
-    assert _sha256(np.load(tmp_path / "out.npy")) == CHECKSUMS[name]
+    assert _sha256(np.load(tmp_path / "out.npy")) == CHECKSUMS[version][name]
 
 
-@pytest.mark.parametrize("name", CHECKSUMS)
-def test_encoding_gives_the_same_bytes(name):
+def test_zarr_reads_networks_of_blocks():
+    array = zarr.open_array(GOLDEN / "v2" / "comb.zarr" / "0", mode="r")
+    assert _sha256(array[...]) == CHECKSUMS["v2"]["comb"]
+
+
+@pytest.mark.parametrize(("version", "name"), ARCHIVES)
+def test_encoding_gives_the_same_bytes(version, name):
     """Payloads, not only voxels: an encoder that changes without a reason shows up here."""
-    from jaxslice import weights
-    from jaxslice.block import Model, encode_block
+    from jaxslice.block import encode_blocks
 
-    opened = open_archive(str(GOLDEN / "v1" / f"{name}.zarr"))
-    configuration = opened.configuration
-    network = weights.unpack(configuration.packed_network, configuration.architecture)
-    model = Model(configuration.architecture, network)
+    opened = open_archive(str(GOLDEN / version / f"{name}.zarr"))
+    model = model_of(opened.configuration)
     voxels = jaxslice.open(opened.location)[...]
     for index in opened.blocks():
-        part = voxels[opened.box_of(index).slices]
-        after = [(0, b - n) for b, n in zip(opened.block_shape, part.shape, strict=True)]
-        assert encode_block(np.pad(part, after), model) == opened.read_payload(index)
+        data = opened.read_payload(index)
+        item, changes = payload.unpack(data, opened.block_shape), None
+        if item.own_network:
+            changes = payload.split_coded_body(item)[0]
+            network = difference.decode(changes, model.network, model.architecture)
+            assert difference.encode(model.network, network, model.architecture)[0] == changes
+        part = padded(voxels[opened.box_of(index).slices], opened.block_shape)
+        own = [changes] if version == "v2" else None
+        assert encode_blocks([part], model, own=own) == [data]
 
 
-def test_sizes_are_those_reviewed():
+@pytest.mark.parametrize("version", CHECKSUMS)
+def test_sizes_are_those_reviewed(version):
     sizes = {
-        name: open_archive(str(GOLDEN / "v1" / f"{name}.zarr")).provenance["blocks_bytes"]
-        for name in CHECKSUMS
+        name: open_archive(str(GOLDEN / version / f"{name}.zarr")).provenance["blocks_bytes"]
+        for name in CHECKSUMS[version]
     }
-    assert sizes == BLOCK_BYTES
+    assert sizes == json.loads((GOLDEN / version / "block_bytes.json").read_text())
 
 
 def test_they_hold_what_the_script_says():
     """The generator may drift from the goldens with NumPy; within one machine it is the same."""
-    assert set(volumes()) == set(CHECKSUMS)
+    assert set(volumes()) == set(CHECKSUMS["v1"])
+    assert CHECKSUMS["v2"].items() <= CHECKSUMS["v1"].items()
 
 
-DAMAGED = sorted((GOLDEN / "damaged" / "v1").glob("*.zarr"))
+def _starts(version: str) -> set[bytes]:
+    """The first four bytes, but for the fill, of all payloads of a version's archives."""
+    archives = [open_archive(str(path)) for path in (GOLDEN / version).glob("*.zarr")]
+    data = [archive.read_payload(index) for archive in archives for index in archive.blocks()]
+    assert {archive.configuration.format_version for archive in archives} == {int(version[1])}
+    return {item[:2] + item[3:4] for item in data}
 
 
-@pytest.mark.parametrize("archive", DAMAGED, ids=lambda path: path.stem)
+def test_they_hold_payloads_of_both_versions():
+    assert _starts("v1") == {b"\1\1\0", b"\1\2\0"}
+    assert _starts("v2") == {b"\1\2\0", b"\2\2\1"}
+
+
+def test_the_first_bytes_of_a_network_of_its_own():
+    """The record of each tensor, the last of which was left as it was, and the lane's state."""
+    data = (GOLDEN / "v2" / "comb.zarr" / "0" / "c" / "0" / "0" / "0").read_bytes()
+    assert data[BODY : BODY + 4].hex() == "b8000000"
+    records, state = data[BODY + 4 : BODY + 20], data[BODY + 20 : BODY + 28]
+    assert records.hex(" ", 3) == "43 7f107f 730c43 7f0c45 7f0b41 7f11ff"
+    assert state.hex(" ", 4) == "a8040000 13d7d735"
+
+
+DAMAGED = sorted((GOLDEN / "damaged").glob("v*/*.zarr"))
+MISMATCH = GOLDEN / "damaged" / "v2" / "archive-of-version-1.zarr"
+
+
+def _id(archive) -> str:
+    return f"{archive.parent.stem}-{archive.stem}"
+
+
+@pytest.mark.parametrize("archive", [path for path in DAMAGED if path != MISMATCH], ids=_id)
 def test_damaged_archives_fail(archive):
     with pytest.raises(jaxslice.FormatError) as caught:
         jaxslice.verify(str(archive))
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("archive", DAMAGED, ids=lambda path: path.stem)
+def test_zarr_refuses_a_version_that_the_archive_does_not_admit():
+    array = zarr.open_array(MISMATCH / "0", mode="r")
+    with pytest.raises(jaxslice.FormatError, match="version 2, expected 1 as the archive says"):
+        array[...]
+
+
+@pytest.mark.parametrize("archive", DAMAGED, ids=_id)
 def test_the_reference_refuses_them(archive, tmp_path):
     with pytest.raises(jaxslice.FormatError):
         reference.decode_array(archive / "0", tmp_path / "out.npy")

@@ -18,7 +18,7 @@ from jaxslice.intervals import (
     Mixture,
     component_cumulative,
     cumulative,
-    find_symbol,
+    find_interval,
     interval_of,
 )
 
@@ -28,7 +28,7 @@ EDGES = 257
 
 jitted_cumulative = jax.jit(cumulative)
 jitted_interval_of = jax.jit(interval_of)
-jitted_find_symbol = jax.jit(find_symbol)
+jitted_find_interval = jax.jit(find_interval)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -182,15 +182,16 @@ def test_a_symbol_is_found_from_every_part_of_its_interval(components, limit, in
     limits = integers(np.full(EDGES, limit))
     start, freq = jitted_interval_of(mixture, symbols, limits)
     for offset in (jnp.zeros_like(freq), freq - 1, jnp.int32(inside) % freq):
-        found = jitted_find_symbol(mixture, start + offset, limits)
-        np.testing.assert_array_equal(found, symbols)
+        found = jitted_find_interval(mixture, start + offset, limits)
+        for got, expected in zip(found, (symbols, start, freq), strict=True):
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_positions_beside_an_interval_are_another_symbol():
     mixture = repeated([(1000, 900, 200), (2000, 300, 56)])
     symbols, limits = integers(np.arange(EDGES) % 200), integers(np.full(EDGES, 200))
     start, freq = jitted_interval_of(mixture, symbols, limits)
-    after = jitted_find_symbol(mixture, jnp.minimum(start + freq, TOTAL - 1), limits)
+    after, *_ = jitted_find_interval(mixture, jnp.minimum(start + freq, TOTAL - 1), limits)
     np.testing.assert_array_equal(after, np.minimum(np.asarray(symbols) + 1, 199))
 
 
@@ -200,7 +201,8 @@ def test_an_alphabet_of_one_symbol_takes_no_space():
     start, freq = jitted_interval_of(mixture, zero, one)
     assert set(start.tolist()) == {0}
     assert set(freq.tolist()) == {2**24}
-    assert set(jitted_find_symbol(mixture, integers([TOTAL - 1] * EDGES), one).tolist()) == {0}
+    found = jitted_find_interval(mixture, integers([TOTAL - 1] * EDGES), one)
+    assert [set(part.tolist()) for part in found] == [{0}, {0}, {2**24}]
 
 
 def test_an_interval_by_hand():

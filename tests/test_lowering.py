@@ -20,22 +20,23 @@ INEXACT = (
 )  # fmt: skip
 
 
-def _lowered(direction: str, platform: str) -> str:
-    geometry = Geometry(SHAPE, FULL.context)
-    depth, height, _ = SHAPE
+def _lowered(direction: str, own_networks: bool, platform: str) -> str:
+    geometry = Geometry(SHAPE, FULL.context, BATCH)
     network = coder.IntegerNetwork(
-        tuple(np.ones(shape, np.int8) for shape in FULL.layer_shapes),
-        tuple(np.ones(shape[0], np.int32) for shape in FULL.layer_shapes),
+        tuple(np.ones((BATCH, *shape), np.int8) for shape in FULL.layer_shapes),
+        tuple(np.ones((BATCH, shape[0]), np.int32) for shape in FULL.layer_shapes),
     )
-    sizes, extents = np.zeros((BATCH, depth), np.int32), np.zeros((BATCH, 3), np.int32)
+    if not own_networks:
+        network = jax.tree.map(lambda leaf: leaf[0], network)
+    places = np.zeros((geometry.num_rows, geometry.row_width), np.int16)
     if direction == "encode":
-        program = coder._encoder(geometry, FULL, BATCH, platform)
-        arguments = (np.zeros((BATCH, *SHAPE), np.int16), sizes, extents, np.int32(0))
+        program = coder._encoder(geometry, FULL, own_networks, platform)
+        arguments = (places, places, np.int32(0))
     else:
-        program = coder._decoder(geometry, FULL, BATCH, platform)
-        heads = np.zeros((BATCH, height), np.uint64)
+        program = coder._decoder(geometry, FULL, own_networks, platform)
+        heads = np.zeros(geometry.row_width, np.uint64)
         words = np.zeros((BATCH, coder.most_words(SHAPE)), np.uint32)
-        arguments = (heads, words, sizes, extents, np.int32(0))
+        arguments = (heads, words, places, np.int32(0))
     with jax.enable_x64(True):
         return export.export(program, platforms=[platform])(network, *arguments).mlir_module()
 
@@ -43,16 +44,18 @@ def _lowered(direction: str, platform: str) -> str:
 @pytest.fixture(scope="module")
 def lowered():
     return {
-        (direction, platform): _lowered(direction, platform)
+        (direction, own_networks, platform): _lowered(direction, own_networks, platform)
         for direction in ("encode", "decode")
+        for own_networks in (False, True)
         for platform in ("cuda", "tpu")
     }
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize("own_networks", [False, True])
 @pytest.mark.parametrize("direction", ["encode", "decode"])
-def test_lowers_without_inexact_operations(lowered, direction, platform):
-    text = lowered[direction, platform]
+def test_lowers_without_inexact_operations(lowered, direction, own_networks, platform):
+    text = lowered[direction, own_networks, platform]
     operations = set(re.findall(r"stablehlo\.(\w+)", text))
     assert {"while", "dot_general", "add"} <= operations
     assert operations.isdisjoint(INEXACT)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from models_for_tests import EARLIER, IN_SLICE, TINY
 
-from jaxslice.config import Architecture, Geometry
-from jaxslice.march import OUTSIDE, contexts_of, shear, unshear, with_borders
+from jaxslice.config import FULL, Architecture, Geometry
+from jaxslice.march import OUTSIDE, contexts_of, shear, unshear
 
 SHAPES = [(1, 1, 1), (4, 1, 2), (1, 6, 3), (4, 6, 1), (3, 2, 9)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -32,43 +32,72 @@ def numbered(shape: tuple[int, int, int]) -> np.ndarray:
 
 
 @functools.lru_cache
-def marched(shape: tuple[int, int, int], architecture: Architecture) -> tuple[np.ndarray, ...]:
-    """The numbered block sheared, the same unsheared again, and all contexts."""
-    geometry = Geometry(shape, architecture.context)
+def marched(
+    shape: tuple[int, int, int], architecture: Architecture, blocks: int = 1
+) -> tuple[np.ndarray, ...]:
+    """Numbered blocks sheared, the same unsheared again, and all contexts [c, t, place]."""
+    geometry = Geometry(shape, architecture.context, blocks)
+    sheared = shear(np.stack([numbered(shape) + 1000 * index for index in range(blocks)]), geometry)
+    history = history_of(sheared, geometry)
+    gather = jax.jit(
+        lambda history: contexts_of(
+            history, geometry.lead, geometry.num_rows, geometry, slice(None)
+        )
+    )
+    contexts = np.asarray(gather(history)).reshape(-1, *sheared.shape)
+    return sheared, unshear(sheared, geometry), contexts
 
-    @jax.jit
-    def march(block):
-        sheared = shear(block, geometry)
-        history = with_borders(sheared, geometry)
-        contexts = contexts_of(history, geometry.num_steps, geometry, slice(None))
-        return sheared, unshear(sheared, geometry), contexts
 
-    return jax.device_get(march(numbered(shape)))
+def history_of(sheared: np.ndarray, geometry: Geometry) -> jax.Array:
+    """The sheared blocks after as many rows of OUTSIDE as the lags reach back."""
+    before = np.full(geometry.lead * geometry.row_width, OUTSIDE, np.int16)
+    return jnp.concatenate([before, sheared.ravel()])
 
 
 @every_shape
 @every_architecture
 def test_unshear_is_the_inverse_of_shear(shape, architecture):
     sheared, again, _ = marched(shape, architecture)
-    assert sheared.shape == (Geometry(shape, architecture.context).num_steps, shape[1])
-    np.testing.assert_array_equal(again, numbered(shape))
+    geometry = Geometry(shape, architecture.context)
+    assert sheared.shape == (geometry.num_rows, geometry.row_width)
+    np.testing.assert_array_equal(again, numbered(shape)[None])
 
 
 @every_shape
 @every_architecture
 def test_voxels_are_at_the_time_and_lane_of_the_formula(shape, architecture):
     geometry = Geometry(shape, architecture.context)
-    expected = np.full((geometry.num_steps, shape[1]), OUTSIDE)
+    expected = np.full((geometry.num_rows, geometry.row_width), OUTSIDE)
     for z, y, x in np.ndindex(shape):
         expected[z * geometry.pitch + x + 2 * y, y] = numbered(shape)[z, y, x]
     np.testing.assert_array_equal(marched(shape, architecture)[0], expected)
 
 
+def shifted_by(number: int, part: np.ndarray) -> np.ndarray:
+    return np.where(part == OUTSIDE, OUTSIDE, part + number)
+
+
+def test_blocks_side_by_side_do_not_touch():
+    shape = (3, 2, 9)
+    sheared, again, contexts = marched(shape, TINY, 3)
+    pitch = Geometry(shape, TINY.context).lane_pitch
+    assert sheared.shape[1] == 3 * pitch
+    for index in range(3):
+        alone = marched(shape, TINY)
+        places = slice(index * pitch, (index + 1) * pitch)
+        shifted = functools.partial(shifted_by, 1000 * index)
+        np.testing.assert_array_equal(sheared[:, places], shifted(alone[0]))
+        np.testing.assert_array_equal(again[index], numbered(shape) + 1000 * index)
+        lanes = slice(index * pitch, index * pitch + shape[1])
+        inside = contexts[:, : alone[2].shape[1], lanes]
+        np.testing.assert_array_equal(inside, shifted(alone[2][:, :, : shape[1]]))
+
+
 def test_a_march_by_hand():
     # Widest |dx| is 3, so the pitch is 3 + 3.
     sheared = marched((2, 2, 3), IN_SLICE)[0]
-    assert sheared[:, 0].tolist() == [0, 1, 2, -1, -1, -1, 6, 7, 8, -1, -1]
-    assert sheared[:, 1].tolist() == [-1, -1, 3, 4, 5, -1, -1, -1, 9, 10, 11]
+    assert sheared[:11, 0].tolist() == [0, 1, 2, -1, -1, -1, 6, 7, 8, -1, -1]
+    assert sheared[:11, 1].tolist() == [-1, -1, 3, 4, 5, -1, -1, -1, 9, 10, 11]
 
 
 @every_shape
@@ -77,15 +106,15 @@ def test_contexts_are_those_that_a_plain_loop_gathers(shape, architecture):
     geometry = Geometry(shape, architecture.context)
     block = numbered(shape)
     contexts = marched(shape, architecture)[2]
-    assert contexts.dtype == np.float32
-    assert contexts.shape == (geometry.num_steps, len(architecture.context), shape[1])
+    assert contexts.dtype == np.int16
+    assert contexts.shape == (len(architecture.context), geometry.num_rows, geometry.row_width)
     for z, y, x in np.ndindex(shape):
         time = z * geometry.pitch + x + 2 * y
         expected = [
             block[at] if inside(at, shape) else OUTSIDE
             for at in ((z + dz, y + dy, x + dx) for dz, dy, dx in architecture.context)
         ]
-        assert contexts[time, :, y].tolist() == expected
+        assert contexts[:, time, y].tolist() == expected
 
 
 @every_shape
@@ -100,11 +129,19 @@ def test_context_voxels_are_coded_strictly_earlier(shape, architecture):
                 assert time_of[int(block[at])] < time_of[int(block[z, y, x])]
 
 
-def test_parts_of_a_context_are_the_whole():
-    geometry = Geometry((2, 3, 4), TINY.context)
-    sheared, _, contexts = marched((2, 3, 4), TINY)
-    history = with_borders(jnp.asarray(sheared), geometry)
-    gather = lambda which: contexts_of(history, geometry.num_steps, geometry, which)
-    parts = [gather(slice(6)), gather(slice(6, None)), gather(slice(10, None))]
-    assert [part.shape[1] for part in parts] == [6, 4, 0]
-    np.testing.assert_array_equal(np.concatenate(parts, axis=1), contexts)
+@pytest.mark.parametrize("architecture", [TINY, FULL])
+def test_parts_of_a_context_and_single_steps_are_the_whole(architecture):
+    geometry = Geometry((2, 3, 4), architecture.context)
+    sheared, _, contexts = marched((2, 3, 4), architecture)
+    history = history_of(sheared, geometry)
+    count = len(architecture.context)
+    gather = lambda start, steps, which: contexts_of(history, start, steps, geometry, which)
+    together = [
+        gather(geometry.lead, geometry.num_rows, which)
+        for which in (slice(6), slice(6, None), slice(count, None))
+    ]
+    assert [len(part) for part in together] == [6, count - 6, 0]
+    whole = contexts.reshape(count, -1)
+    np.testing.assert_array_equal(np.concatenate(together), whole)
+    one_by_one = [gather(geometry.lead + time, 1, slice(None)) for time in range(geometry.num_rows)]
+    np.testing.assert_array_equal(np.concatenate(one_by_one, axis=1), whole)

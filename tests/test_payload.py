@@ -16,9 +16,10 @@ from jaxslice.payload import CODED, CONSTANT, STORED, Payload
 
 SHAPE = (4, 5, 6)
 SAMPLE = Payload(CODED, 7, (2, 3, 4), 0x01020304, b"body")
+OWN = dataclasses.replace(SAMPLE, own_network=True)
 payloads = st.builds(
-    Payload,
-    mode=st.sampled_from([STORED, CODED]),
+    lambda kind, **fields: Payload(mode=kind[0], own_network=kind[1], **fields),
+    kind=st.sampled_from([(STORED, False), (CODED, False), (CODED, True)]),
     fill=st.integers(0, 255),
     extent=st.tuples(*[st.integers(1, n) for n in SHAPE]),
     voxels_crc=st.integers(0, 2**32 - 1),
@@ -50,6 +51,8 @@ def test_the_overhead_leaves_room_within_64_bytes():
 def test_bytes_by_hand():
     expected = struct.pack("<4B3I", 1, 2, 7, 0, 2, 3, 4) + b"\x04\x03\x02\x01" + b"body"
     assert payload.pack(SAMPLE) == sealed(expected)
+    # With a network of its own: version 2 and flags 1.
+    assert payload.pack(OWN) == sealed(b"\2\2\7\1" + expected[4:])
 
 
 @given(payloads, st.data())
@@ -57,7 +60,7 @@ def test_a_flipped_bit_is_found(item, data):
     packed = bytearray(payload.pack(item))
     at = data.draw(st.integers(0, len(packed) - 1))
     packed[at] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(ChecksumError if at else VersionError):
+    with pytest.raises((ChecksumError, VersionError)):
         payload.unpack(bytes(packed), SHAPE)
 
 
@@ -74,10 +77,10 @@ def test_bytes_missing_or_added_are_found(change):
         payload.unpack(change(payload.pack(SAMPLE)), SHAPE)
 
 
-@pytest.mark.parametrize("version", [0, 2, 255])
+@pytest.mark.parametrize("version", [0, 3, 255])
 def test_other_versions_are_refused(version):
     data = bytes([version]) + payload.pack(SAMPLE)[1:-4]
-    with pytest.raises(VersionError, match=f"version {version}, expected 1"):
+    with pytest.raises(VersionError, match=f"version {version}, expected 1 or 2"):
         payload.unpack(sealed(data), SHAPE)
 
 
@@ -85,7 +88,17 @@ def test_other_versions_are_refused(version):
 def test_unknown_modes_and_flags_are_refused(at, value):
     data = bytearray(payload.pack(SAMPLE)[:-4])
     data[at] = value
-    with pytest.raises(FormatError, match="expected 0-2 and 0"):
+    with pytest.raises(FormatError, match=r"of version 1 .* expected 0-2 and 0"):
+        payload.unpack(sealed(bytes(data)), SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("at", "value"), [(1, CONSTANT), (1, STORED), (1, 3), (3, 0), (3, 2), (3, 3), (3, 129)]
+)
+def test_a_network_of_its_own_is_said_in_one_way(at, value):
+    data = bytearray(payload.pack(OWN)[:-4])
+    data[at] = value
+    with pytest.raises(FormatError, match=r"of version 2 .* expected 2-2 and 1"):
         payload.unpack(sealed(bytes(data)), SHAPE)
 
 
@@ -150,18 +163,44 @@ def test_a_coded_body_comes_back():
     tables = np.zeros((2, 256), bool)
     tables[0, [1, 5]], tables[1, [5, 9]] = True, True
     for message in (np.array([1, 2**32 - 1], np.uint32), np.zeros(0, np.uint32)):
-        again = payload.split_coded_body(payload.coded_body(tables, message), 2)
-        np.testing.assert_array_equal(again[0], tables)
-        assert again[1].tolist() == message.tolist()
-        assert again[1].dtype == np.uint32
+        for own in (None, b"", b"difference"):
+            body = payload.coded_body(tables, message, own)
+            again = payload.split_coded_body(with_body(body, own is not None))
+            assert again[0] == own
+            np.testing.assert_array_equal(again[1], tables)
+            assert again[2].tolist() == message.tolist()
+            assert again[2].dtype == np.uint32
     # Little-endian, after the byte of the table's kind.
-    everything = np.ones((2, 256), bool)
-    assert payload.coded_body(everything, np.array([0x01020304])) == b"\0\x04\x03\x02\x01"
+    everything, word = np.ones((2, 256), bool), np.array([0x01020304])
+    assert payload.coded_body(everything, word) == b"\0\x04\x03\x02\x01"
+    own = payload.coded_body(everything, word, b"own")
+    assert own == b"\3\0\0\0own" + b"\0\x04\x03\x02\x01"
+
+
+def with_body(body: bytes, own_network: bool = False) -> Payload:
+    return dataclasses.replace(SAMPLE, body=body, own_network=own_network)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
 def test_a_body_of_no_whole_words_is_refused(size):
-    with pytest.raises(FormatError, match=f"Got a message of {size} bytes, expected whole words"):
-        payload.split_coded_body(bytes(1 + size), 2)
+    message = f"Got a message of {size} bytes, expected whole words"
+    for before in (b"", struct.pack("<I", 5) + b"other"):
+        with pytest.raises(FormatError, match=message):
+            payload.split_coded_body(with_body(before + bytes(1 + size), bool(before)))
     with pytest.raises(FormatError, match="level table"):
-        payload.split_coded_body(b"", 2)
+        payload.split_coded_body(with_body(b""))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\1", "Got 0 bytes of a block's own network, expected 1"),
+        (b"\4\0\0\0abc", "Got 3 bytes of a block's own network, expected 4"),
+        (b"\xff\xff\xff\xff" + bytes(40), "Got 40 bytes .* expected 4294967295"),
+        (b"\3\0\0\0abc", "level table"),
+        (b"", "level table"),
+    ],
+)
+def test_a_network_that_ends_early_is_refused(body, message):
+    with pytest.raises(FormatError, match=message):
+        payload.split_coded_body(with_body(body, own_network=True))

@@ -331,10 +331,10 @@ def test_damaged_architectures(field: str, value):
 
 
 @pytest.mark.parametrize("field", ["format_version", "architecture", "network"])
-@pytest.mark.parametrize("value", [None, True, 2, 1.0, "", "é===", "AAAA", "a b=", [], {}])
+@pytest.mark.parametrize("value", [None, True, 3, 1.0, "", "é===", "AAAA", "a b=", [], {}])
 def test_damaged_configurations(field: str, value):
     configuration = {**model_of("small")[1], field: value}
-    error = VersionError if (field, value) == ("format_version", 2) else FormatError
+    error = VersionError if (field, value) == ("format_version", 3) else FormatError
     with pytest.raises(error):
         decode_block(coded_payload(), SHAPE, configuration)
     with pytest.raises(FormatError):
