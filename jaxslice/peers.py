@@ -1,19 +1,28 @@
 """The lossless codecs that anyone can install today, measured on the same voxels.
 
-All of them come from the `imagecodecs` package (the extra `bench`) and run on one thread, so that
-seconds compare. Image codecs code every slice as an image of its own, which is how they are used.
+All of them run on one thread, so that seconds compare. Image codecs code every slice as an image
+of its own, which is how they are used. `peers` is the short list, all of it from the `imagecodecs`
+package (the extra `bench`); `all_peers` adds the slow ones, and those that come from elsewhere:
+the package `tomoz` and the program `ffmpeg`. Where these are not installed, they are left out and
+`missing_peers` says so.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import lzma
 import math
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jaxslice import peer_programs
 from jaxslice.errors import MissingExtraError, UsageError
+
+_TOMOZ = ("tomoz", "tomoz, slices")
+_WARM_UP_VOXELS = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +66,7 @@ class PeerResult:
 
 
 def peers() -> list[Peer]:
-    """The codecs to compare with, from the most widespread to the most recent.
+    """The codecs to compare with in a minute, from the most widespread to the most recent.
 
     Raises:
       MissingExtraError: imagecodecs is not installed.
@@ -94,11 +103,7 @@ def peers() -> list[Peer]:
             ),
             lambda data: imagecodecs.jpeg2k_decode(data, numthreads=1),
         ),
-        Peer(
-            "JPEG-XL e7",
-            lambda image: imagecodecs.jpegxl_encode(image, lossless=True, effort=7, numthreads=1),
-            lambda data: imagecodecs.jpegxl_decode(data, numthreads=1),
-        ),
+        _jpeg_xl(7),
         Peer(
             "zstd -19",
             lambda volume: imagecodecs.zstd_encode(
@@ -110,15 +115,92 @@ def peers() -> list[Peer]:
     ]
 
 
-def measure_peers(volume: np.ndarray, names: Sequence[str] | None = None) -> list[PeerResult]:
-    """Encodes a volume with every peer, decodes it again and compares.
+def all_peers() -> list[Peer]:
+    """All codecs to compare with that are installed: those of `peers`, then the others.
 
-    A peer that cannot code this volume (an image too large for its format, say) yields a result
-    with a note; it never stops the others.
+    Raises:
+      MissingExtraError: imagecodecs is not installed.
+    """
+    xz = Peer(
+        "xz -9e",
+        # The format of .xz files, with the preset of `xz -9e`.
+        lambda volume: lzma.compress(
+            np.ascontiguousarray(volume).tobytes(), preset=9 | lzma.PRESET_EXTREME
+        ),
+        lambda data: np.frombuffer(lzma.decompress(data), np.uint8),
+        whole_volume=True,
+    )
+    optional, _ = _optional_peers()
+    return [*peers(), _jpeg_xl(9), xz, *optional]
+
+
+def missing_peers() -> dict[str, str]:
+    """The peers that are not installed, by name, and what would bring them."""
+    _, missing = _optional_peers()
+    return missing
+
+
+def _jpeg_xl(effort: int) -> Peer:
+    import imagecodecs
+
+    return Peer(
+        f"JPEG-XL e{effort}",
+        lambda image: imagecodecs.jpegxl_encode(image, lossless=True, effort=effort, numthreads=1),
+        lambda data: imagecodecs.jpegxl_decode(data, numthreads=1),
+    )
+
+
+def _optional_peers() -> tuple[list[Peer], dict[str, str]]:
+    """The peers from tomoz and ffmpeg that are there, and those that are not, with the reason."""
+    found = _tomoz_peers()
+    missing: dict[str, str] = {}
+    if not found:
+        missing |= {name: "missing: needs the package tomoz: pip install tomoz" for name in _TOMOZ}
+    programs = peer_programs.find_programs()
+    encoders = peer_programs.find_encoders(programs)
+    for codec in peer_programs.VIDEO_CODECS:
+        if codec.encoder in encoders:
+            program = encoders[codec.encoder]
+            encode = functools.partial(peer_programs.encode_video, program, codec)
+            decode = functools.partial(peer_programs.decode_video, program, codec)
+            found.append(Peer(codec.name, encode, decode, whole_volume=True))
+        elif programs:
+            missing[codec.name] = f"missing: got {programs}, none with the encoder {codec.encoder}"
+        else:
+            missing[codec.name] = "missing: needs the program ffmpeg: pip install imageio-ffmpeg"
+    return found, missing
+
+
+def _tomoz_peers() -> list[Peer]:
+    try:
+        import tomoz
+    except ImportError:
+        return []
+
+    def encode(voxels: np.ndarray) -> bytes:
+        # Slabs and stripes as large as they get, which saves 0.1 % at the price of random access.
+        return tomoz.encode(voxels, slab=4096, stripe=4096, threads=1)
+
+    def decode(data: bytes | bytearray) -> np.ndarray:
+        return tomoz.decode(bytes(data), threads=1)
+
+    volume, slices = _TOMOZ
+    return [
+        Peer(volume, encode, lambda data: decode(data).ravel(), whole_volume=True),
+        # Slice by slice is better where slices have little in common, or grey levels of their own.
+        Peer(slices, encode, lambda data: decode(data)[0]),
+    ]
+
+
+def measure_peers(volume: np.ndarray, names: Sequence[str] | None = None) -> list[PeerResult]:
+    """Encodes a volume with peers, decodes it again and compares.
+
+    A peer that cannot code this volume (an image too large for its format, say) or is not installed
+    yields a result with a note; it never stops the others.
 
     Args:
       volume: uint8 [z,y,x], at least one voxel.
-      names: the peers to run, in this order; all of them if None.
+      names: the peers to run, of `all_peers` and in this order; those of `peers` if None.
 
     Returns:
       One result for each peer.
@@ -132,11 +214,17 @@ def measure_peers(volume: np.ndarray, names: Sequence[str] | None = None) -> lis
             f"Got a volume of shape {volume.shape} and type {volume.dtype}, "
             "expected uint8 voxels along z, y and x."
         )
-    known = {peer.name: peer for peer in peers()}
-    wanted = list(known) if names is None else list(names)
-    if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(f"Got the unknown codecs {unknown}, expected some of {list(known)}.")
-    return [measure_peer(known[name], volume) for name in wanted]
+    if names is None:
+        return [measure_peer(peer, volume) for peer in peers()]
+    known = {peer.name: peer for peer in all_peers()}
+    missing = missing_peers()
+    if unknown := [name for name in names if name not in known and name not in missing]:
+        every = [*known, *missing]
+        raise UsageError(f"Got the unknown codecs {unknown}, expected some of {every}.")
+    return [
+        measure_peer(known[name], volume) if name in known else _failed(name, missing[name])
+        for name in names
+    ]
 
 
 def measure_peer(peer: Peer, volume: np.ndarray) -> PeerResult:
@@ -151,16 +239,17 @@ def measure_peer(peer: Peer, volume: np.ndarray) -> PeerResult:
     """
     parts = [volume] if peer.whole_volume else [np.ascontiguousarray(part) for part in volume]
     try:
-        # imagecodecs loads a codec on its first use; that is not the codec's time.
-        peer.decode(peer.encode(np.zeros_like(parts[0][..., :1, :1])))
+        # Packages load a codec on its first use; that is not the codec's time.
+        few = parts[0][:1] if peer.whole_volume else parts[0]
+        peer.decode(peer.encode(np.zeros_like(few[..., :_WARM_UP_VOXELS, :_WARM_UP_VOXELS])))
         begin = time.perf_counter()
         coded = [peer.encode(part) for part in parts]
         middle = time.perf_counter()
         decoded = [peer.decode(data) for data in coded]
         end = time.perf_counter()
-    except (ImportError, RuntimeError, ValueError) as error:  # what imagecodecs raises
+    except (ImportError, RuntimeError, ValueError) as error:  # what the codecs raise
         note = f"cannot code slices of {volume.shape[1]} x {volume.shape[2]} voxels: {error}"
-        return PeerResult(peer.name, 0, math.nan, math.nan, math.nan, False, note)
+        return _failed(peer.name, note)
     compressed_bytes = sum(map(len, coded))
     lossless = all(
         _same(part, back, peer.whole_volume) for part, back in zip(parts, decoded, strict=True)
@@ -174,6 +263,10 @@ def measure_peer(peer: Peer, volume: np.ndarray) -> PeerResult:
         lossless=lossless,
         note="" if lossless else "decoding did not give back the same voxels",
     )
+
+
+def _failed(name: str, note: str) -> PeerResult:
+    return PeerResult(name, 0, math.nan, math.nan, math.nan, False, note)
 
 
 def _same(part: np.ndarray, back: np.ndarray, flat: bool) -> bool:
