@@ -1,41 +1,66 @@
-"""The README's tables, from the CSV of rates.py.
+"""The README's tables, from the CSVs of leave_one_out.py and peers.py.
 
-python experiments/table.py experiments/results/rates.csv
+python experiments/table.py
 """
 
-import csv
-import sys
+import statistics
 from collections import defaultdict
 
-CODECS = (
-    "jaxslice effort 1", "JPEG-XL e7", "WebP", "JPEG-LS", "JPEG 2000", "PNG",
-    "PNG, general", "zstd -19",
-    "jaxslice --context=slices",
-)  # fmt: skip
+import common
+
+SHOWN = ("JPEG-XL e7", "JPEG-XL e9", "tomoz", "WebP", "JPEG-LS", "JPEG 2000", "PNG", "zstd -19")
+"""The peers of the table of rates; the best one of all is named in a column of its own."""
 
 
-def main() -> None:
-    """Prints two Markdown tables: rates by volume, speeds by codec."""
-    with open(sys.argv[1], newline="") as file:
-        rows = list(csv.DictReader(file))
-    rates: dict[str, dict[str, float]] = defaultdict(dict)
-    speeds: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    for row in rows:
-        rates[f"{row['volume']} {row['shape']}"][row["codec"]] = float(row["bits_per_voxel"])
-        speed = float(row["encode_mb_per_s"]), float(row["decode_mb_per_s"])
-        speeds[row["codec"], row["threads"]].append(speed)
-    print("| volume | " + " | ".join(CODECS) + " | jaxslice / JPEG-XL | jaxslice / PNG |")
-    print("|---" * (len(CODECS) + 3) + "|")
-    for volume, found in rates.items():
-        ours = found["jaxslice effort 1"]
-        cells = [f"{found[codec]:.3f}" if codec in found else "" for codec in CODECS]
-        ratios = [f"{ours / found[peer]:.3f}" for peer in ("JPEG-XL e7", "PNG")]
-        print(f"| {volume} | " + " | ".join([f"**{cells[0]}**", *cells[1:], *ratios]) + " |")
-    print("\n| codec | threads | encode MB/s | decode MB/s |\n|---|---|---|---|")
-    for (codec, threads), measured in speeds.items():
-        cells = [f"{sorted(part)[len(part) // 2]:.1f}" for part in zip(*measured, strict=True)]
-        print(f"| {codec} | {threads} | {cells[0]} | {cells[1]} |")
+def print_rates() -> None:
+    """Bits per voxel by volume: efforts, the best peer, and some others."""
+    ours: dict[str, dict[str, str]] = defaultdict(dict)
+    best: dict[str, common.Row] = {}
+    for row in common.read_rows(common.RESULTS / "leave_one_out.csv"):
+        ours[row["volume"]][row["effort"]] = row["bits_per_voxel"]
+        best[row["volume"]] = row
+    peers: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in common.read_rows(common.RESULTS / "peers.csv"):
+        peers[row["volume"]][row["codec"]] = row["bits_per_voxel"]
+    efforts = sorted({effort for found in ours.values() for effort in found})
+    heads = [*(f"effort {effort}" for effort in efforts), "best peer", *SHOWN]
+    print("| volume | " + " | ".join(heads) + " |")
+    print("|---" * (len(heads) + 1) + "|")
+    ratios: dict[str, list[float]] = defaultdict(list)
+    for volume in sorted(ours):
+        least = float(best[volume]["best_peer_bits_per_voxel"])
+        cells = []
+        for effort in efforts:
+            if effort not in ours[volume]:
+                cells.append("")
+                continue
+            bits = float(ours[volume][effort])
+            ratios[effort].append(bits / least)
+            cells.append(f"**{bits:.3f}** ({bits / least:.3f})")
+        cells.append(f"{least:.3f} {best[volume]['best_peer']}")
+        cells += [f"{float(peers[volume].get(codec, 'nan')):.3f}" for codec in SHOWN]
+        print(f"| {volume} | " + " | ".join(cells) + " |")
+    means = [
+        f"({statistics.mean(ratios[effort]):.3f} of {len(ratios[effort])})" for effort in efforts
+    ]
+    print("| mean ratio | " + " | ".join([*means, *[""] * (1 + len(SHOWN))]) + " |")
+
+
+def print_speeds() -> None:
+    """Medians over volumes, by codec and number of threads, of the rows that hold speeds."""
+    speeds: dict[tuple[str, str], list[common.Row]] = defaultdict(list)
+    for row in common.read_rows(common.RESULTS / "peers.csv"):
+        if row["encode_mb_per_s"] and row["decode_mb_per_s"]:
+            speeds[row["codec"], row["threads"]].append(row)
+    print("\n| codec | threads | encode MB/s | decode MB/s | volumes |\n|---|---|---|---|---|")
+    for (codec, threads), rows in sorted(speeds.items()):
+        cells = [
+            f"{statistics.median(float(row[name]) for row in rows):.1f}"
+            for name in ("encode_mb_per_s", "decode_mb_per_s")
+        ]
+        print(f"| {codec} | {threads} | " + " | ".join(cells) + f" | {len(rows)} |")
 
 
 if __name__ == "__main__":
-    main()
+    print_rates()
+    print_speeds()

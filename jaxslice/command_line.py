@@ -27,7 +27,9 @@ Lossless compression of 3-D electron microscopy.
   jaxslice decompress ARCHIVE DEST    an archive into a new precomputed volume or .npy file
   jaxslice verify ARCHIVE             check that every block decodes (and equals --source)
   jaxslice info ARCHIVE               what an archive is
+  jaxslice train SOURCE...            a network for `compress --model`, written to --output
   jaxslice demo                       see it all at work on a volume made here
+  jaxslice bench [SOURCE]             is this machine exact, and how fast is it, with the peers
 
 SOURCE is a neuroglancer precomputed volume (a folder, or a URL with file://, http://, https://,
 gs:// or s3://) or a z,y,x .npy file of uint8. Flags:
@@ -37,9 +39,19 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("bbox", None, "z0:z1,y0:y1,x0:x1: voxels to take, in global coordinates.")
 flags.DEFINE_string("scale", "0", "compress, verify: scale of the source, by index or key.")
 flags.DEFINE_string("block_shape", "64,256,256", "compress: largest z,y,x of a block.")
-flags.DEFINE_integer("effort", 1, "compress: 1 trains one network for the archive.")
+flags.DEFINE_integer(
+    "effort", 1,
+    "compress: 0 takes the shipped network as it is, 1 tunes it on samples of the volume, 2 also "
+    "trains a network for each block where that pays, 3 does so longer with the large network.",
+)  # fmt: skip
+flags.DEFINE_string(
+    "model", None,
+    "compress: default, large or the file of a model to start from instead of the effort's.",
+)  # fmt: skip
 flags.DEFINE_string("context", "full", "compress: full, or slices for the 4 previous slices alone.")
-flags.DEFINE_integer("seed", 0, "compress: seed of training and sampling. demo: of the volume.")
+flags.DEFINE_integer(
+    "seed", 0, "compress, train: seed of training and sampling. demo: of the volume."
+)
 flags.DEFINE_string(
     "verify", "all", "compress: all, sample or none of the blocks are decoded again at once."
 )
@@ -47,13 +59,33 @@ flags.DEFINE_bool("overwrite", False, "Replace what stands at ARCHIVE or DEST.")
 flags.DEFINE_string("missing", "error", "error, or zero to read missing source chunks as black.")
 flags.DEFINE_string("source", None, "verify: compare with this volume. demo: use this volume.")
 flags.DEFINE_bool("json", False, "Print one JSON object on stdout.")
-flags.DEFINE_integer("training_steps", None, "compress: optimiser steps instead of the effort's.")
+flags.DEFINE_integer(
+    "training_steps", None, "compress: optimiser steps of each network instead of the effort's."
+)
+flags.DEFINE_integer("steps", None, "train: optimiser steps; default the recipe's.")
+flags.DEFINE_enum(
+    "architecture", "default", ["default", "large", "slices"], "train: shape of the network."
+)
+flags.DEFINE_string("init", None, "train: default, large or the file of a model to start from.")
+flags.DEFINE_string(
+    "checkpoint_dir", None, "train: folder to keep states in and to go on from after a break."
+)
+flags.DEFINE_bool("augment", True, "train: on pieces changed as other microscopes would have.")
 flags.DEFINE_integer("workers", None, "Threads that compute; default one for each core.")
 flags.DEFINE_integer("batch_blocks", None, "Blocks that run together on a device.")
-flags.DEFINE_string("output", "demo-output", "demo: folder for the archive and the pictures.")
+flags.DEFINE_string(
+    "output", None,
+    "demo: folder for the archive and the pictures, default demo-output. train: the model's file. "
+    "bench: CSV to write.",
+)  # fmt: skip
+flags.DEFINE_string("efforts", "0,1", "bench: efforts to measure.")
+flags.DEFINE_string("batches", None, "bench: numbers of blocks to run together, such as 1,4.")
+flags.DEFINE_enum("peers", "quick", ["quick", "all", "none"], "bench: other codecs to measure.")
+flags.DEFINE_string("plot", None, "bench: picture to draw from the CSV at --output.")
 _OWN_FLAGS = (
-    "bbox", "scale", "block_shape", "effort", "context", "seed", "verify", "overwrite", "missing",
-    "source", "json", "training_steps", "workers", "batch_blocks", "output",
+    "bbox", "scale", "block_shape", "effort", "model", "context", "seed", "verify", "overwrite",
+    "missing", "source", "json", "training_steps", "workers", "batch_blocks", "output", "steps",
+    "architecture", "init", "checkpoint_dir", "augment", "efforts", "batches", "peers", "plot",
 )  # fmt: skip
 
 
@@ -90,9 +122,10 @@ def run(argv: list[str]) -> int:
     if FLAGS.json:
         print(json.dumps(report))
     else:
-        from jaxslice.terminal import print_report
+        from jaxslice import bench_report, terminal
 
-        print_report(report)
+        show = bench_report.print_bench if words[0] == "bench" else terminal.print_report
+        show(report)
     return 0
 
 
@@ -102,26 +135,30 @@ def _dispatch(words: list[str]) -> dict[str, Any]:
         "decompress": (_decompress, ("ARCHIVE", "DEST")),
         "verify": (_verify, ("ARCHIVE",)),
         "info": (_info, ("ARCHIVE",)),
+        "train": (_train, ("SOURCE...",)),
         "demo": (_demo, ()),
+        "bench": (_bench, ("[SOURCE]",)),
     }
     if not words or words[0] not in commands:
         got = f"the command {words[0]!r}" if words else "no command"
         raise UsageError(f"Got {got}, expected one of {', '.join(commands)} (see --help).")
     function, names = commands[words[0]]
-    if len(words) - 1 != len(names):
+    fits = {"train": len(words) > 1, "bench": len(words) < 3}
+    if not fits.get(words[0], len(words) - 1 == len(names)):
         expected = " ".join(names) or "no arguments"
         raise UsageError(f"Got {words[0]} with {words[1:]}, expected {expected} (see --help).")
     return function(*words[1:])
 
 
-def _compress(source: str, archive: str) -> dict[str, Any]:
+def _options() -> Any:
     from jaxslice.options import CompressOptions
 
-    options = CompressOptions(
+    return CompressOptions(
         bbox=_bbox(),
         scale=FLAGS.scale,
         block_shape=_block_shape(FLAGS.block_shape),
         effort=FLAGS.effort,
+        model=FLAGS.model,
         context=FLAGS.context,
         seed=FLAGS.seed,
         verify=FLAGS.verify,
@@ -131,6 +168,10 @@ def _compress(source: str, archive: str) -> dict[str, Any]:
         workers=FLAGS.workers,
         batch_blocks=FLAGS.batch_blocks,
     )
+
+
+def _compress(source: str, archive: str) -> dict[str, Any]:
+    options = _options()
     _prepare_jax()
     from jaxslice.pipeline import compress
     from jaxslice.terminal import progress_display
@@ -180,13 +221,47 @@ def _info(archive: str) -> dict[str, Any]:
     return info(archive).to_json()
 
 
+def _train(*sources: str) -> dict[str, Any]:
+    if FLAGS.output is None:
+        raise UsageError("Got train without --output, expected the file to write the model to.")
+    _prepare_jax()
+    from jaxslice.recipe import ARCHITECTURES, make_model, recipe_of
+    from jaxslice.terminal import progress_display
+
+    with progress_display() as progress:
+        made = make_model(
+            [[source] for source in sources],
+            FLAGS.output,
+            ARCHITECTURES[FLAGS.architecture],
+            recipe_of(FLAGS.steps, FLAGS.augment),
+            FLAGS.seed,
+            start=FLAGS.init,
+            checkpoint_dir=FLAGS.checkpoint_dir,
+            progress=progress,
+        )
+    return {"model": made.name, "fingerprint": made.fingerprint, **made.provenance}
+
+
 def _demo() -> dict[str, Any]:
     _prepare_jax()
     from jaxslice.demo import demo
     from jaxslice.terminal import progress_display
 
     with progress_display() as progress:
-        return demo(FLAGS.output, FLAGS.source, FLAGS.seed, progress)
+        return demo(FLAGS.output or "demo-output", FLAGS.source, FLAGS.seed, progress)
+
+
+def _bench(source: str | None = None) -> dict[str, Any]:
+    # No cache of compiled programs: how long compiling takes is part of the answer.
+    from jaxslice.bench import bench
+    from jaxslice.terminal import progress_display
+
+    batches = FLAGS.batches.split(",") if FLAGS.batches else None
+    with progress_display() as progress:
+        return bench(
+            source, efforts=FLAGS.efforts.split(","), batches=batches, with_peers=FLAGS.peers,
+            output=FLAGS.output, plot=FLAGS.plot, options=_options(), progress=progress,
+        )  # fmt: skip
 
 
 def _prepare_jax() -> None:

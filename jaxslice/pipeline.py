@@ -7,27 +7,32 @@ import importlib.metadata
 import numpy as np
 
 from jaxslice import block as blocks
-from jaxslice import probe, train, weights
+from jaxslice import probe, weights
 from jaxslice.archive import (
     BLOCKS_BYTES,
     check_creatable,
     create_archive,
     open_archive,
 )
+from jaxslice.base import own_training, prepare_base
 from jaxslice.blockwise import batch_and_workers, decode_all, encode_all
 from jaxslice.box import Box, Triple
-from jaxslice.config import CONTEXTS
+from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION
 from jaxslice.describe import report_of
 from jaxslice.destination import create_destination
+from jaxslice.effort import EFFORTS
 from jaxslice.errors import FormatError, UsageError
 from jaxslice.metadata import CodecConfiguration
 from jaxslice.options import CompressOptions, Report
-from jaxslice.source import Source, open_source
+from jaxslice.source import open_source
 from jaxslice.stages import Progress, Stopwatch
 from jaxslice.zarr_codec import model_of
 
-TRAINING_BLOCKS = 8
-TRAINING_STEPS = 4000
+REPORTED = (
+    "effort", "model", "tuning_gain_bits_per_voxel", "own_networks", "own_networks_bytes",
+    "own_networks_saved_bytes",
+)  # fmt: skip
+"""What of an archive's provenance is in the report of making it."""
 
 
 def compress(
@@ -58,21 +63,23 @@ def compress(
     with watch.measure("compile"):
         probe.check_device()
 
-    with watch.measure("read"):
-        sampled = _sample_blocks(volume, block_shape, options.seed)
-    with watch.measure("train"):
-        model = _train(sampled, options, tell)
-    del sampled
+    base = prepare_base(volume, block_shape, options, watch, tell)
+    model, own_networks = base.model, EFFORTS[options.effort].own > 0
+    train_own = own_training(model, block_shape, options) if own_networks else None
     with watch.measure("compile"):
-        blocks.compile_for(block_shape, model, batch, decoder=options.verify != "none")
+        blocks.compile_for(
+            block_shape, model, batch, decoder=options.verify != "none", own_networks=own_networks
+        )
 
-    configuration = CodecConfiguration(model.architecture, weights.pack(model.network))
+    version = OWN_NETWORKS_VERSION if own_networks else FORMAT_VERSION
+    configuration = CodecConfiguration(model.architecture, weights.pack(model.network), version)
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": volume.description,
         "effort": options.effort,
         "context": options.context,
         "seed": options.seed,
+        **base.provenance,
         "network_fingerprint": weights.fingerprint(configuration.packed_network),
         BLOCKS_BYTES: 0,
     }
@@ -80,9 +87,19 @@ def compress(
         archive, volume.box, block_shape, configuration, volume.placement, provenance,
         overwrite=options.overwrite,
     ) as made:  # fmt: skip
-        encode_all(volume, made, model, options, batch, workers, watch, tell)
-    parts = ("compile", "read", "train", "encode", "verify", "write")
-    return report_of(open_archive(archive), watch.seconds(*parts))
+        totals = encode_all(volume, made, model, options, batch, workers, watch, tell, train_own)
+        made.provenance.update(
+            own_networks=totals.blocks,
+            own_networks_bytes=totals.size_bytes,
+            own_networks_saved_bytes=totals.saved_bytes,
+        )
+    parts = ["compile", "read", "train", "encode", "verify", "write"]
+    if own_networks:
+        parts.insert(3, "train_blocks")
+    opened = open_archive(archive)
+    details = {"network_bytes": len(opened.configuration.packed_network)}
+    details |= {key: opened.provenance[key] for key in REPORTED}
+    return report_of(opened, watch.seconds(*parts), details)
 
 
 def decompress(
@@ -118,7 +135,10 @@ def decompress(
     batch, workers = batch_and_workers(batch_blocks, workers)
     with watch.measure("compile"):
         model = model_of(opened.configuration)
-        blocks.compile_for(opened.block_shape, model, batch, encoder=False)
+        blocks.compile_for(
+            opened.block_shape, model, batch, encoder=False,
+            own_networks=opened.configuration.own_networks,
+        )  # fmt: skip
     chunk_shape = _chunk_shape(opened.block_shape)
     with create_destination(
         dest, box, opened.placement.voxel_size_nm, chunk_shape=chunk_shape, overwrite=overwrite
@@ -159,7 +179,10 @@ def verify(
     batch, workers = batch_and_workers(batch_blocks, workers)
     with watch.measure("compile"):
         model = model_of(opened.configuration)
-        blocks.compile_for(opened.block_shape, model, batch, encoder=False)
+        blocks.compile_for(
+            opened.block_shape, model, batch, encoder=False,
+            own_networks=opened.configuration.own_networks,
+        )  # fmt: skip
 
     def compare(index: Triple, voxels: np.ndarray) -> None:
         if volume is None:
@@ -190,36 +213,6 @@ def fitted_block_shape(largest: Triple, shape: Triple) -> Triple:
         fitted.append(-(-size // count) if count == 1 or 2 * last < most else most)
     depth, height, width = fitted
     return (depth, height, width)
-
-
-def _train(sampled: list[np.ndarray], options: CompressOptions, tell: Progress) -> blocks.Model:
-    architecture = CONTEXTS[options.context]
-    config = train.TrainingConfig(steps=options.training_steps or TRAINING_STEPS)
-    network = train.train_network(
-        sampled,
-        architecture,
-        config,
-        options.seed,
-        lambda step, bits: tell(f"train ({bits:.3f} bits per voxel)", step, config.steps),
-    )
-    return blocks.Model(architecture, network)
-
-
-def _sample_blocks(volume: Source, block_shape: Triple, seed: int) -> list[np.ndarray]:
-    """Blocks to train on, drawn from the grid without repeats."""
-    grid = [-(-n // b) for n, b in zip(volume.shape, block_shape, strict=True)]
-    count = int(np.prod(grid))
-    drawn = np.random.default_rng(seed).choice(
-        count, size=min(count, TRAINING_BLOCKS), replace=False, shuffle=False
-    )
-    sampled = []
-    for flat in sorted(drawn):
-        index = np.unravel_index(flat, grid)
-        z, y, x = (
-            int(o + i * b) for o, i, b in zip(volume.box.start, index, block_shape, strict=True)
-        )
-        sampled.append(volume.read(Box.of_shape(block_shape, (z, y, x)).intersect(volume.box)))
-    return sampled
 
 
 def _chunk_shape(block_shape: Triple) -> Triple:

@@ -51,6 +51,7 @@ def run_stages(
     write: Callable[[Item, Made], None],
     *,
     workers: int,
+    stop: threading.Event | None = None,
 ) -> None:
     """For every item: `write(item, compute(item, read(item), worker))`.
 
@@ -64,6 +65,7 @@ def run_stages(
       compute: runs in worker threads; its third argument is the worker's number.
       write: runs in writer threads.
       workers: threads that compute.
+      stop: set when a stage failed or the program is interrupted, for stages that take long.
 
     Raises:
       whatever a stage raised first; the items that were not begun are dropped.
@@ -104,6 +106,8 @@ def run_stages(
             for future in finished:
                 future.result()
         except BaseException:
+            if stop is not None:
+                stop.set()
             for pool in (readers, computers, writers):
                 pool.shutdown(wait=False, cancel_futures=True)
             raise

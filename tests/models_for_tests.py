@@ -105,3 +105,21 @@ def random_contexts(architecture: Architecture, count: int, seed: int) -> np.nda
     )
     outside = rng.random(size) < rng.choice([0.0, 0.0, 0.3, 0.9, 1.0], count)
     return np.where(outside, -1, values).astype(np.float32)
+
+
+def strange_blocks(shape: tuple[int, int, int]) -> dict[str, np.ndarray]:
+    """Blocks as microscopes make them when something went wrong, by what it was."""
+    noise = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    z, _, x = np.indices(shape)
+    duplicated = noise.copy()
+    duplicated[2:4] = duplicated[1]
+    return {
+        "black": np.zeros(shape, np.uint8),
+        "saturated": np.maximum(noise, 250),
+        "two levels": np.where(noise > 128, 255, 0).astype(np.uint8),
+        "levels missing": noise // 4 * 4,
+        "half black": np.where(x < shape[2] // 2, 0, noise).astype(np.uint8),
+        "half constant": np.where(x < shape[2] // 2, noise, 77).astype(np.uint8),
+        "lost slices": np.where(z % 2, 0, noise).astype(np.uint8),
+        "duplicated slices": duplicated,
+    }

@@ -189,9 +189,7 @@ def test_one_program_serves_every_extent_and_network():
     decode_block(encode_block(SMOOTH, TINY_MODEL), SHAPE, TINY_MODEL)
     platform = jax.default_backend()
     geometry = Geometry(SHAPE, TINY.context, 1)
-    programs = [
-        make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)
-    ]
+    programs = [make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)]
     misses = [make.cache_info().misses for make in (coder._encoder, coder._decoder)]
     sizes = [program._cache_size() for program in programs]
     other = Model(TINY, random_network(TINY, 77, 1))
@@ -211,9 +209,7 @@ def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
     blocks.compile_for(shape, TINY_MODEL)
     platform = jax.default_backend()
     geometry = Geometry(shape, TINY.context, 1)
-    programs = [
-        make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)
-    ]
+    programs = [make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)]
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
     monkeypatch.setattr(blocks, "_shorter", lambda item, block: item)

@@ -65,6 +65,30 @@ def test_compress_verify_info_decompress(jaxslice, small_volume, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "b.npy"), small_volume.voxels)
 
 
+def test_train_then_compress_with_the_model(jaxslice, small_volume, tmp_path):
+    model, archive = tmp_path / "m.json", tmp_path / "a.zarr"
+    code, out, err = jaxslice(
+        "train", small_volume.path, small_volume.path, f"--output={model}", "--steps=50",
+        "--noaugment", "--seed=3", f"--checkpoint_dir={tmp_path / 'states'}", "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["model"] == str(model)
+    assert report["seed"] == 3
+    assert report["recipe"]["training"]["steps"] == 50
+    assert "train" in err
+    code, out, err = jaxslice(
+        "compress", small_volume.path, archive, f"--model={model}", "--effort=0", "--json",
+        "--block_shape=4,16,32",
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["model"] == str(model)
+    code, out, _ = jaxslice("info", archive, "--json")
+    provenance = json.loads(out)["provenance"]
+    assert provenance["model_fingerprint"] == provenance["network_fingerprint"]
+    assert provenance["model_fingerprint"] == report["fingerprint"]
+
+
 def test_flagfile(jaxslice, small_archive, tmp_path):
     (tmp_path / "flags").write_text("--json\n")
     code, out, _ = jaxslice("info", small_archive, f"--flagfile={tmp_path / 'flags'}")
@@ -98,7 +122,14 @@ def test_help(jaxslice):
         (["compress", "{volume}", "{new}", "--bbox=nonsense"], "'nonsense', expected z0:z1"),
         (["compress", "{volume}", "{new}", "--scale=7"], "scale '7', expected an index"),
         (["compress", "{volume}", "{new}", "--block_shape=1,2"], "'1,2', expected z,y,x"),
-        (["compress", "{volume}", "{new}", "--effort=3"], "effort 3, expected 1"),
+        (["compress", "{volume}", "{new}", "--effort=4"], "effort 4, expected 0 to 3"),
+        (["compress", "{volume}", "{new}", "--model=huge"], "the model 'huge', expected one of"),
+        (["compress", "{volume}", "{new}", "--effort=0", "--context=slices"], "with effort 0"),
+        (["train"], "expected SOURCE..."),
+        (["train", "{volume}"], "without --output"),
+        (["train", "{volume}", "--output={new}", "--architecture=huge"], "architecture"),
+        (["train", "{volume}", "--output={new}", "--steps=0"], "Got 0 steps"),
+        (["train", "{missing}", "--output={new}"], "no such file"),
         (["decompress", "{archive}", "{volume}"], "exists"),
         (["decompress", "{archive}", "{new}", "--bbox=0:1,0:1,0:1"], "bbox 0:1,0:1,0:1"),
         (["verify", "{missing}"], "there is no zarr.json"),

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from jaxslice import pipeline
+from jaxslice import effort
+from jaxslice.config import FULL
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
 def test_the_tables_are_those_of_the_csv():
-    csv = ROOT / "experiments" / "results" / "rates.csv"
     printed = subprocess.run(
-        [sys.executable, ROOT / "experiments" / "table.py", csv],
+        [sys.executable, ROOT / "experiments" / "table.py"],
         check=True,
         capture_output=True,
         text=True,
@@ -47,21 +47,24 @@ def test_the_ci_runs_the_readmes_test_command():
 @pytest.mark.slow
 def test_the_readmes_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "TRAINING_STEPS", 100)
+    monkeypatch.setattr(effort, "tuning_steps", lambda *_: 100)
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out.splitlines()
-    assert "3305 parameters" in printed[0]
+    assert f"{FULL.num_params} parameters" in printed[0]
     (shown,) = re.findall(r"prints\n\n```\n(.*?)```", README, flags=re.DOTALL)
     # The rate depends on training, the voxels do not.
     assert printed[1:] == shown.splitlines()[1:]
 
 
 @pytest.mark.slow
-def test_rates_smoke(tmp_path):
-    output = tmp_path / "rates.csv"
-    script = ROOT / "experiments" / "rates.py"
-    subprocess.run([sys.executable, script, "--smoke", f"--output={output}"], check=True)
-    lines = output.read_text().splitlines()
-    assert lines[0].startswith("volume,shape,codec,bits_per_voxel")
-    assert any("jaxslice effort 1" in line for line in lines)
+def test_leave_one_out_smoke(tmp_path):
+    output = tmp_path / "left_out.csv"
+    script = ROOT / "experiments" / "leave_one_out.py"
+    arguments = ["--smoke", f"--models={tmp_path}", f"--output={output}"]
+    subprocess.run([sys.executable, script, *arguments], check=True)
+    header, *rows = output.read_text().splitlines()
+    assert header.startswith("volume,effort,bits_per_voxel")
+    assert [row.split(",")[0] for row in rows] == ["near", "far"]
+    assert {path.name for path in tmp_path.glob("*.json")} == {"near.json", "far.json"}
+    assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

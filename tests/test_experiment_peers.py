@@ -163,7 +163,7 @@ def crowd() -> list[dict[str, str]]:
 
 
 def test_no_label_covers_another(plot, tmp_path):
-    committed = EXPERIMENTS / "results" / "peers_only.csv"
+    committed = EXPERIMENTS / "results" / "peers.csv"
     for rows in (crowd(), rows_of(committed)):
         panels = plot.draw(rows, tmp_path / "peers.png")
         assert is_png(tmp_path / "peers.png")

@@ -18,12 +18,15 @@ CORE = {
 }
 """Integers and geometry: they know nothing of networks, storage or people."""
 
-EXACT = {"integer", "weights", "coder", "block"}
-TRAINING = {"network", "train"}
+EXACT = {"integer", "weights", "difference", "coder", "block"}
+TRAINING = {
+    *("network", "train", "training_set", "tune", "own_networks", "augment", "checkpoint"),
+}
 ABOVE_TRAINING = {
     *("archive", "source", "destination", "storage", "pipeline", "zarr_codec", "command_line"),
     *("lazy", "demo", "describe", "options", "terminal", "stages", "metadata"),
-    *("blockwise", "explain"),
+    *("blockwise", "explain", "effort", "base", "pieces", "recipe", "shipped"),
+    *("bench", "bench_report", "bench_speed", "memory"),
 }
 STORAGE = {"source", "destination", "archive", "storage", "lazy"}
 """The modules that may touch TensorStore."""
@@ -121,7 +124,23 @@ def test_training_knows_no_archives(module):
 
 def test_training_libraries_stay_in_training():
     for module in set(MODULES) - TRAINING:
-        assert not top_levels(source_of(module)) & {"flax", "optax"}, module
+        assert not top_levels(source_of(module)) & {"flax", "optax", "orbax"}, module
+
+
+def test_only_checkpoints_touch_orbax_and_only_when_used():
+    assert not {
+        name
+        for name in imports_of(source_of("checkpoint"), at_import=True)
+        if name.startswith("orbax")
+    }
+    using = {module for module in MODULES if "orbax" in top_levels(source_of(module))}
+    assert using == {"checkpoint"}
+
+
+def test_compressing_without_training_needs_no_training_library():
+    loaded = modules_after("import jaxslice.pipeline")
+    assert "jax" in loaded
+    assert not loaded & {"flax", "optax", "orbax"}
 
 
 @pytest.mark.parametrize("module", MODULES)

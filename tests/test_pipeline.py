@@ -165,8 +165,8 @@ def _edit_configuration(archive: Path, **changes) -> None:
 
 
 def test_a_version_from_the_future_is_refused(archive_copy):
-    _edit_configuration(archive_copy, format_version=2)
-    with pytest.raises(VersionError, match="format version 2, expected 1"):
+    _edit_configuration(archive_copy, format_version=3)
+    with pytest.raises(VersionError, match="format version 3, expected 1 or 2"):
         jaxslice.verify(str(archive_copy))
 
 
@@ -195,8 +195,8 @@ def test_a_source_that_fails_leaves_nothing(small_volume, tmp_path):
 def test_a_block_that_does_not_verify_is_never_kept(small_volume, tmp_path, monkeypatch):
     real = pipeline.blocks.decode_blocks
 
-    def faulty(*args):
-        decoded = real(*args)
+    def faulty(*args, **kwargs):
+        decoded = real(*args, **kwargs)
         decoded[0][0, 0, 0] ^= 1
         return decoded
 
@@ -241,7 +241,10 @@ def test_over_http(small_volume, small_archive, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"effort": 2}, "effort 2, expected 1"),
+        ({"effort": 4}, "effort 4, expected 0 to 3"),
+        ({"effort": -1}, "effort -1, expected 0 to 3"),
+        ({"effort": 0, "context": "slices"}, "with effort 0"),
+        ({"model": "default", "context": "slices"}, "with model 'default'"),
         ({"context": "future"}, "context 'future'"),
         ({"verify": "maybe"}, "verify 'maybe'"),
         ({"block_shape": (0, 4, 4)}, "block shape"),

@@ -78,3 +78,21 @@ def test_stopwatch_adds_up():
             pass
     assert set(watch.seconds("a", "b")) == {"a", "b", "total"}
     assert watch.seconds("b")["b"] == 0.0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_long_computations_are_told_to_stop(error):
+    stop, started, told = threading.Event(), threading.Event(), []
+
+    def items():
+        yield 1
+        assert started.wait(60)
+        raise error
+
+    def compute(item, read, worker):
+        started.set()
+        told.append(stop.wait(60))
+
+    with pytest.raises(error):
+        run_stages(items(), lambda item: None, compute, lambda *args: None, workers=1, stop=stop)
+    assert told == [True]

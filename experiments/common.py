@@ -1,0 +1,213 @@
+"""What the experiments share: their command line, volumes, CSVs, places and exact bits, pictures.
+
+Every experiment measures into one CSV, whose rows of other volumes it keeps, and draws its pictures
+from that CSV alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxslice import intervals, levels
+from jaxslice.box import Box, Triple
+from jaxslice.config import Architecture
+from jaxslice.integer import IntegerNetwork, mixture_of
+from jaxslice.march import OUTSIDE
+from jaxslice.source import open_source
+from jaxslice.synthetic import synthetic_volume
+from jaxslice.train import TrainingConfig, train_network
+from jaxslice.training_set import TrainingSet, prepare
+from jaxslice.types import Volume
+
+RESULTS = Path(__file__).parent / "results"
+SMOKE_SHAPE: Triple = (8, 40, 48)
+SMOKE_STEPS = 50
+OURS, PAPER, PLAIN, TEXT = "#c8551b", "#3f6fa5", "#a9b4c0", "#222222"
+"""Colours of jaxslice, of the paper's context, of everything else, and of text."""
+
+Row = dict[str, Any]
+
+
+def parser_of(name: str, description: str | None, steps: int | None) -> argparse.ArgumentParser:
+    """The flags that all experiments have.
+
+    Args:
+      name: of the experiment and so of its CSV.
+      description: the docstring of its module.
+      steps: optimiser steps of each network; None where production decides.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("volumes", nargs="*", help="z,y,x .npy files or precomputed volumes")
+    parser.add_argument("--output", type=Path, help=f"the CSV, {RESULTS / name}.csv if not given")
+    parser.add_argument("--training_steps", type=int, default=steps)
+    parser.add_argument("--plot-only", action="store_true", help="draw; nothing is measured")
+    parser.add_argument("--smoke", action="store_true", help="a tiny synthetic volume")
+    parser.set_defaults(name=name)
+    return parser
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    measure: Callable[[str, argparse.Namespace], Iterable[Row]],
+    draw: Callable[[list[Row], Path], None],
+    columns: Sequence[str],
+    key: Sequence[str] = ("volume",),
+) -> None:
+    """Reads the command line, measures one volume after the other, and draws.
+
+    Args:
+      parser: from `parser_of`.
+      arguments: of the command line; the process's own if None.
+      measure: yields the rows of the volume at a path, each with the name of the volume.
+      draw: draws the rows of the CSV, as strings, into pictures beside the CSV's path.
+      columns: of the CSV.
+      key: columns; rows of the CSV that share them with measured ones are replaced by these.
+    """
+    given = parser.parse_args(arguments)
+    if bool(given.volumes) + given.smoke + given.plot_only != 1:
+        parser.error("expected either volumes, or --smoke, or --plot-only")
+    if given.smoke and not given.output:
+        parser.error("got no --output, expected one with --smoke: its numbers are no results")
+    output = given.output or RESULTS / f"{given.name}.csv"
+    with tempfile.TemporaryDirectory() as folder:
+        if given.smoke:
+            given.volumes, given.training_steps = [f"{folder}/synthetic.npy"], SMOKE_STEPS
+            np.save(given.volumes[0], synthetic_volume(SMOKE_SHAPE))
+        for path in given.volumes:
+            replace_volume(output, columns, list(measure(path, given)), key)
+    draw(read_rows(output), output)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV, as strings; none where there is no file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def replace_volume(
+    path: Path, columns: Sequence[str], rows: list[Row], key: Sequence[str] = ("volume",)
+) -> None:
+    """Writes rows into a CSV, in the place of those that it held with the same values of `key`."""
+    written = [
+        {k: f"{v:.5g}" if isinstance(v, float) else str(v) for k, v in row.items()} for row in rows
+    ]
+    measured = {tuple(row[k] for k in key) for row in written}
+    kept = [row for row in read_rows(path) if tuple(row[k] for k in key) not in measured]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with open(partial, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, *written])
+    partial.replace(path)
+
+
+def name_of(path: str) -> str:
+    """What a volume is called in CSVs and pictures."""
+    return Path(path.rstrip("/")).stem
+
+
+def read_centre(path: str, largest: Triple) -> Volume:
+    """The voxels in the middle of a volume, at most `largest` along z, y and x."""
+    volume = open_source(path)
+    shape = tuple(min(most, n) for most, n in zip(largest, volume.shape, strict=True))
+    start = tuple(
+        o + (n - size) // 2
+        for o, n, size in zip(volume.box.start, volume.shape, shape, strict=True)
+    )
+    return volume.read(Box.of_shape(shape, start))  # type: ignore[arg-type]
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape as it stands in CSVs."""
+    return "x".join(map(str, shape))
+
+
+def data_of(block: Volume, architecture: Architecture) -> TrainingSet:
+    """A block to train on. Contexts that reach to later slices find a border there as well."""
+    later = max(0, *(dz for dz, _, _ in architecture.context))
+    depth, height, width = block.shape
+    return prepare([block], architecture, shape=(depth + later, height, width))
+
+
+def train_on(block: Volume, architecture: Architecture, steps: int) -> IntegerNetwork:
+    """Trains a network on a block, from scratch."""
+    return train_network(data_of(block, architecture), architecture, TrainingConfig(steps=steps))
+
+
+def random_places(shape: Sequence[int], count: int, seed: int) -> np.ndarray:
+    """int [n, 3]: z, y, x of at most `count` voxels of a shape, without repeats."""
+    total = int(np.prod(shape))
+    chosen = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
+    return np.stack(np.unravel_index(np.sort(chosen), shape), axis=1)
+
+
+def contexts_at(
+    block: Volume, context: Sequence[Triple], places: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a network sees at some voxels of a block, and what it has to predict.
+
+    Args:
+      block: uint8 [z, y, x].
+      context: offsets (dz, dy, dx), causal or not.
+      places: int [n, 3], z, y, x of the voxels.
+
+    Returns:
+      Contexts float32 [c, n], symbols int32 [n], sizes of their alphabets int32 [n].
+    """
+    tables = levels.choose(block)
+    reach = np.abs(np.array(context)).max(axis=0)
+    symbols = levels.symbols_of(block, tables)
+    padded = np.pad(symbols, [(n, n) for n in reach], constant_values=OUTSIDE)
+    z, y, x = (places + reach).T
+    contexts = np.stack([padded[z + dz, y + dy, x + dx] for dz, dy, dx in context])
+    limits = levels.sizes(tables)[places[:, 0]]
+    return contexts.astype(np.float32), symbols[tuple(places.T)].astype(np.int32), limits
+
+
+def bits_at(
+    block: Volume, architecture: Architecture, network: IntegerNetwork, places: np.ndarray
+) -> np.ndarray:
+    """Bits that the integers of a network spend on some voxels of a block, float32 [n]."""
+    return np.asarray(
+        _bits(network, architecture, *contexts_at(block, architecture.context, places))
+    )
+
+
+@functools.partial(jax.jit, static_argnames="architecture")
+def _bits(network, architecture, contexts, symbols, limits):
+    mixture = mixture_of(network, contexts, architecture)
+    _, freq = intervals.interval_of(mixture, symbols, limits)
+    return intervals.PRECISION - jnp.log2(freq.astype(jnp.float32))
+
+
+def new_figure(width_inches: float, height_inches: float) -> Any:
+    """A matplotlib figure that needs no display and touches no global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_inches, height_inches), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def bare(axes: Any) -> None:
+    """Takes away the lines of a panel that say nothing."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(length=0)
+    axes.set_axisbelow(True)

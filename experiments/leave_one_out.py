@@ -1,0 +1,142 @@
+"""What jaxslice does for volumes that its model has never seen, against the best peer.
+
+    python experiments/leave_one_out.py VOLUME... --models=FOLDER --efforts=0,1,2
+    python experiments/leave_one_out.py --smoke --models=/tmp/models --output=/tmp/left_out.csv
+
+For every VOLUME a model is trained by the shipped recipe on all the other data sets (and kept in
+FOLDER, as DATA_SET.json; one that is there is used), and the volume is compressed with it at each
+effort. Every byte counts. The best peer is the smallest row of the volume in --peers, a CSV of
+peers.py. Rows of other volumes and efforts are kept; --plot-only draws the CSV.
+
+Cost on 2 cores: about 2 minutes for each model, and then what the efforts cost. Expected: effort 1
+and 2 below every peer on every volume.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import common
+import numpy as np
+from train_shipped import data_set_of, groups_of
+
+import jaxslice
+from jaxslice.recipe import ARCHITECTURES, make_model, recipe_of
+from jaxslice.synthetic import synthetic_volume
+from jaxslice.terminal import progress_display
+
+COLUMNS = (
+    "volume", "effort", "bits_per_voxel", "best_peer", "best_peer_bits_per_voxel", "ratio",
+    "network_bytes", "own_networks_bytes", "own_networks_saved_bytes", "train_seconds",
+    "multiply_adds_per_voxel", "seconds",
+)  # fmt: skip
+
+
+def model_without(volume: str, volumes: list[str], folder: Path, steps: int | None) -> str:
+    """Path of a model that was trained on the other data sets."""
+    name = data_set_of(volume)
+    path = folder / f"{name}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        recipe, groups = recipe_of(steps, augmented=True), groups_of(volumes, name)
+        with progress_display() as progress:
+            make_model(groups, str(path), ARCHITECTURES["default"], recipe, progress=progress)
+    return str(path)
+
+
+def best_peer(rows: list[common.Row], volume: str) -> tuple[str, float]:
+    """Name and bits per voxel of the smallest peer; not a number where none was measured."""
+    found = [
+        (float(row["bits_per_voxel"]), row["codec"])
+        for row in rows
+        if row["volume"] == volume and "jaxslice" not in row["codec"]
+    ]
+    bits, name = min(found, default=(float("nan"), ""))
+    return name, bits
+
+
+def measure(volume: str, model: str, effort: int, peers: list[common.Row], scratch: str):
+    """Compresses a volume; its row."""
+    options = jaxslice.CompressOptions(effort=effort, model=model, overwrite=True)
+    start = time.perf_counter()
+    report = jaxslice.compress(volume, f"{scratch}/archive.zarr", options)
+    seconds = time.perf_counter() - start
+    jaxslice.verify(f"{scratch}/archive.zarr", source=volume)
+    name, bits = best_peer(peers, common.name_of(volume))
+    return {
+        "volume": common.name_of(volume),
+        "effort": effort,
+        "bits_per_voxel": report.bits_per_voxel,
+        "best_peer": name,
+        "best_peer_bits_per_voxel": bits,
+        "ratio": report.bits_per_voxel / bits,
+        "network_bytes": report.details["network_bytes"],
+        "own_networks_bytes": report.details["own_networks_bytes"],
+        "own_networks_saved_bytes": report.details["own_networks_saved_bytes"],
+        "train_seconds": report.seconds["train"],
+        "multiply_adds_per_voxel": report.multiply_adds_per_voxel,
+        "seconds": seconds,
+    }
+
+
+def draw(rows: list[common.Row], path: Path) -> None:
+    """Dots: bits per voxel over those of the best peer, a row for each volume."""
+    volumes = sorted({row["volume"] for row in rows})
+    efforts = sorted({row["effort"] for row in rows})
+    figure = common.new_figure(7, 0.5 * len(volumes) + 1.2)
+    axes = figure.subplots()
+    for index, effort in enumerate(efforts):
+        mine = {row["volume"]: float(row["ratio"]) for row in rows if row["effort"] == effort}
+        axes.scatter(
+            [mine.get(volume, float("nan")) for volume in volumes],
+            range(len(volumes)),
+            s=50,
+            color=common.OURS,
+            alpha=0.35 + 0.65 * index / max(len(efforts) - 1, 1),
+            label=f"effort {effort}",
+        )
+    axes.axvline(1, color=common.TEXT, linewidth=1)
+    axes.set_yticks(range(len(volumes)), volumes)
+    axes.set_xlabel("bits per voxel over those of the best peer (left of the line is smaller)")
+    axes.legend(frameon=False, loc="best")
+    common.bare(axes)
+    figure.savefig(path.with_suffix(".png"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("volumes", nargs="*")
+    parser.add_argument("--models", type=Path, required=True)
+    parser.add_argument("--efforts", default="0,1,2")
+    parser.add_argument("--steps", type=int, help="of each model; default: the recipe's")
+    parser.add_argument("--peers", type=Path, default=common.RESULTS / "peers.csv")
+    parser.add_argument("--output", type=Path, default=common.RESULTS / "leave_one_out.csv")
+    parser.add_argument("--plot-only", action="store_true")
+    parser.add_argument("--smoke", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        if given.smoke:
+            given.efforts, given.steps = "0", 50
+            for name, anisotropy in (("near", 1.0), ("far", 6.0)):
+                path = f"{scratch}/{name}.npy"
+                np.save(path, synthetic_volume((8, 48, 64), anisotropy=anisotropy))
+                given.volumes.append(path)
+        peers = common.read_rows(given.peers)
+        for volume in [] if given.plot_only else given.volumes:
+            model = model_without(volume, given.volumes, given.models, given.steps)
+            for effort in map(int, given.efforts.split(",")):
+                row = measure(volume, model, effort, peers, scratch)
+                print(
+                    f"{row['volume']:12} effort {effort}: {row['bits_per_voxel']:.4f} bits per "
+                    f"voxel, {row['ratio']:.4f} of {row['best_peer']}, {row['seconds']:.0f} s",
+                    flush=True,
+                )
+                common.replace_volume(given.output, COLUMNS, [row], ("volume", "effort"))
+    draw(common.read_rows(given.output), given.output)
+
+
+if __name__ == "__main__":
+    main()

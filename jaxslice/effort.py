@@ -1,0 +1,64 @@
+"""What each effort does: which model it starts from, and how long networks are trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from jaxslice.config import Architecture
+
+BATCH_VOXELS = 8192
+"""Voxels of an optimiser step."""
+
+MOST_PASSES = 50
+"""A network is never trained longer than this many times over the voxels it can be trained on."""
+
+OWN_LEARNING_RATE = 3e-3
+"""Of blocks' own networks."""
+
+OWN_PENALTY_BITS = 1200.0
+"""Of blocks' own networks: bits that a parameter has to save in a block for each 1.0 it moves by,
+which is 64 units of what `difference` codes."""
+
+_STEP_OVERHEAD = 2000
+"""Multiply-adds that a step takes as long as beside those of the network, for each voxel."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How much to compute for how few bytes.
+
+    Attributes:
+      model: the shipped model to start from, unless another is asked for.
+      tuning: multiply-adds to spend on tuning the archive's network; 0 for no tuning.
+      own: multiply-adds to spend on a block's own network, for each voxel of the block; 0 for none.
+    """
+
+    model: str
+    tuning: float
+    own: float
+
+
+EFFORTS = (
+    Effort("default", 0, 0),
+    Effort("default", 4e11, 0),
+    Effort("default", 4e11, 2.8e4),
+    Effort("large", 1.6e12, 1.2e5),
+)
+
+
+def tuning_steps(effort: Effort, architecture: Architecture, voxels: int) -> int:
+    """Optimiser steps for the archive's network, given the voxels that can be trained on."""
+    return _steps(effort.tuning, architecture, voxels)
+
+
+def own_steps(effort: Effort, architecture: Architecture, voxels: int) -> int:
+    """Optimiser steps for the network of a block of so many voxels."""
+    return _steps(effort.own * voxels, architecture, voxels)
+
+
+def _steps(work: float, architecture: Architecture, voxels: int) -> int:
+    """Steps that take as many multiply-adds: fewer for a larger network, and for few voxels."""
+    per_step = BATCH_VOXELS * (architecture.multiply_adds_per_voxel + _STEP_OVERHEAD)
+    enough = math.ceil(MOST_PASSES * voxels / BATCH_VOXELS)
+    return max(1, min(round(work / per_step), enough))

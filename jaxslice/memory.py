@@ -1,0 +1,236 @@
+"""How many bytes encoding and decoding take, as a formula, and how many blocks memory has room for.
+
+With V the voxels of a block, B blocks in a batch, P = `num_rows * row_width` places of the march
+(B is in it; a few percent more than B V), n = `steps_together * row_width` places of a chunk and c
+context voxels, the program that encodes a batch holds
+
+    arguments   4 P             sheared symbols and limits, int16 each
+    outputs     5 P             words uint32 and a mask bool [t, place]
+    temporary   2 (P + lead)    the history, int16, with `lead` rows in front of it
+                n (6 c + 4 h)   a chunk's contexts int16 and differences float32, and h numbers of
+                                4 bytes: the widest layer's outputs and the coder's integers
+
+and the one that decodes it
+
+    arguments   2 P + B V       limits int16; a tail uint32, with room for V bytes
+    outputs     2 P             sheared symbols int16
+    temporary   2 * 2 (lead + n) the history int16, which moves: an old one and a new one
+                2 * 2 n e       contexts in e voxels of earlier slices, int16, and transposed
+                w (4 c + 4 h)   differences and numbers, of one time step of w = `row_width` places
+
+and in both a network is an argument as it is stored, and takes 4 bytes for each parameter while it
+is at work: once or, with networks of their own, for each block. `tests/test_memory.py` holds these
+against what XLA says of the compiled programs.
+
+Around a program the host has, for every voxel of its batch, the bytes of `_HOST_BYTES`. Queues in
+`stages.run_stages` hold at most IN_FLIGHT items for each worker, of which each is a batch of V
+bytes. The interpreter, JAX, TensorStore and compiling take PROCESS_BYTES more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+from jaxslice.box import Triple
+from jaxslice.config import Architecture, Geometry
+from jaxslice.types import Device
+
+IN_FLIGHT = 4
+"""Items that `stages.run_stages` lets each worker have in memory, one of them at work."""
+
+PROCESS_BYTES = 512 << 20
+"""What a process takes without any block. Measured on x86-64 Linux with JAX 0.10: `ru_maxrss` was
+462 MiB after `block.compile_for((64, 256, 256), shipped.load("default").model)`, 178 MiB of them
+after the imports; rounded up, as what XLA's compiler takes differs by tens of MiB between runs."""
+
+_CODER_NUMBERS = 8
+"""Numbers of 4 bytes for each place of a chunk beside a layer's outputs: symbol, limit, interval,
+word, flag, reference, activity and the gain."""
+
+_POINTER_BYTES = 32
+"""XLA counts a pointer for each of a program's results, and for all of them."""
+
+_HOST_BYTES = 12
+"""For each voxel of a batch at work: voxels 1, symbols 2, the same side by side 2, alphabet sizes 4
+and where they hold 1, and 2 for a boolean index or for level tables' intermediate arrays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramBytes:
+    """What a compiled program holds, in bytes.
+
+    Attributes:
+      arguments: its inputs.
+      outputs: its results.
+      temporary: what it needs in between, an upper bound.
+    """
+
+    arguments: int
+    outputs: int
+    temporary: int
+
+    @property
+    def total(self) -> int:
+        """All of it: everything is alive at once."""
+        return self.arguments + self.outputs + self.temporary
+
+
+def encoder_bytes(
+    block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
+) -> ProgramBytes:
+    """Bytes of the program that encodes `batch` blocks together."""
+    geometry = Geometry(block_shape, architecture.context, batch)
+    width, places = geometry.row_width, geometry.num_rows * geometry.row_width
+    chunk = geometry.steps_together * width
+    for_each = 6 * len(architecture.context) + 4 * _numbers(architecture)
+    if own_networks and batch > 1:
+        for_each += 2 * len(architecture.context)
+    networks = batch if own_networks else 1
+    carried = 4 * architecture.num_params * networks
+    return ProgramBytes(
+        arguments=4 * places + _stored_bytes(architecture, networks) + 4,
+        outputs=5 * places + 8 * width + _POINTER_BYTES,
+        temporary=2 * (places + geometry.lead * width) + chunk * for_each + carried,
+    )
+
+
+def decoder_bytes(
+    block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
+) -> ProgramBytes:
+    """Bytes of the program that decodes `batch` blocks together."""
+    geometry = Geometry(block_shape, architecture.context, batch)
+    width, places = geometry.row_width, geometry.num_rows * geometry.row_width
+    chunk = geometry.steps_together * width
+    earlier = sum(dz < 0 for dz, _, _ in architecture.context)
+    for_each = 4 * len(architecture.context) + 4 * _numbers(architecture)
+    networks = batch if own_networks else 1
+    carried = 4 * architecture.num_params * networks
+    return ProgramBytes(
+        arguments=2 * places + batch * (math.prod(block_shape) + 4) + 8 * width
+        + _stored_bytes(architecture, networks) + 4,
+        outputs=2 * places + 8 * width + 4 * batch + _POINTER_BYTES,
+        temporary=4 * (geometry.lead * width + chunk) + 4 * chunk * earlier
+        + width * for_each + carried,
+    )  # fmt: skip
+
+
+def host_bytes(block_shape: Triple, batch: int, workers: int) -> int:
+    """Bytes around the programs: batches at work, and those that wait in queues."""
+    voxels = math.prod(block_shape) * batch
+    return workers * voxels * (_HOST_BYTES + IN_FLIGHT - 1)
+
+
+def peak_bytes(
+    block_shape: Triple,
+    batch: int,
+    workers: int,
+    architecture: Architecture,
+    *,
+    own_networks: bool = False,
+) -> int:
+    """Most resident memory of coding on a CPU, where programs share the host's memory.
+
+    Blocks are decoded again by the thread that encoded them, so that a worker holds one program's
+    arrays at a time. Training is not counted.
+
+    Args:
+      block_shape: of the blocks.
+      batch: blocks that run together.
+      workers: threads that compute.
+      architecture: of the network.
+      own_networks: whether blocks may have networks of their own.
+    """
+    program = _larger_program(block_shape, batch, architecture, own_networks)
+    return PROCESS_BYTES + host_bytes(block_shape, batch, workers) + workers * program
+
+
+def blocks_at_once(
+    available_bytes: int | None,
+    block_shape: Triple,
+    architecture: Architecture,
+    batch: int,
+    workers: int,
+    *,
+    own_networks: bool = False,
+    device_bytes: int | None = None,
+    devices: int = 1,
+) -> tuple[int, int]:
+    """The batch and the workers that memory has room for: those wanted, or fewer.
+
+    The batch is halved before workers are taken away, since any batch keeps all workers busy. What
+    one worker with one block needs is always allowed.
+
+    Args:
+      available_bytes: of the host; no limit if None.
+      block_shape: of the blocks.
+      architecture: of the network.
+      batch: blocks that should run together.
+      workers: threads that should compute.
+      own_networks: whether blocks may have networks of their own.
+      device_bytes: of each accelerator, which then holds the programs; None on a CPU.
+      devices: over which the workers are spread.
+    """
+
+    def fits(batch: int, workers: int) -> bool:
+        if device_bytes is not None:
+            program = _larger_program(block_shape, batch, architecture, own_networks)
+            if program * -(-workers // devices) > device_bytes:
+                return False
+            host = PROCESS_BYTES + host_bytes(block_shape, batch, workers)
+        else:
+            host = peak_bytes(block_shape, batch, workers, architecture, own_networks=own_networks)
+        return available_bytes is None or host <= available_bytes
+
+    while batch > 1 and not fits(batch, workers):
+        batch = -(-batch // 2)
+    while workers > 1 and not fits(batch, workers):
+        workers -= 1
+    return batch, workers
+
+
+def available_host_bytes(root: str = "/") -> int | None:
+    """Memory that this process can still take, as Linux and its control group say; None elsewhere.
+
+    Args:
+      root: of the file system, for tests.
+    """
+    found = []
+    for line in _text(root, "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) * 1024)
+    limit, used = (_text(root, f"sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit.strip().isdigit() and used.strip().isdigit():
+        found.append(max(int(limit) - int(used), 0))
+    return min(found) if found else None
+
+
+def available_device_bytes(device: Device) -> int | None:
+    """Memory of an accelerator that JAX can still take; None on a CPU or where JAX cannot say."""
+    stats = None if device.platform == "cpu" else device.memory_stats()
+    if not stats or "bytes_limit" not in stats:
+        return None
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+
+
+def _larger_program(block_shape, batch, architecture, own_networks) -> int:
+    return max(
+        part(block_shape, batch, architecture, own_networks=own_networks).total
+        for part in (encoder_bytes, decoder_bytes)
+    )
+
+
+def _numbers(architecture: Architecture) -> int:
+    return max(outputs for outputs, _ in architecture.layer_shapes) + _CODER_NUMBERS
+
+
+def _stored_bytes(architecture: Architecture, count: int) -> int:
+    return count * sum(outputs * (inputs + 4) for outputs, inputs in architecture.layer_shapes)
+
+
+def _text(root: str, path: str) -> str:
+    try:
+        return (Path(root) / path).read_text()
+    except OSError:
+        return ""

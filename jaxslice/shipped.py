@@ -1,0 +1,123 @@
+"""Models: a network with its architecture and where it comes from, in one file.
+
+Those that come with jaxslice lie in `jaxslice/models/`, each with a card (`NAME.md`) that says what
+it was trained on, by which command, and what it reaches.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxslice import weights
+from jaxslice.block import Model
+from jaxslice.config import Architecture
+from jaxslice.errors import FormatError, UsageError, VersionError
+from jaxslice.integer import IntegerNetwork
+
+FOLDER = Path(__file__).parent / "models"
+SUFFIX = ".json"
+FILE_VERSION = 1
+_KIND = "jaxslice model"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """What a model file says.
+
+    Attributes:
+      name: of a shipped model, or the path of another.
+      architecture: of the network.
+      network: in integers.
+      provenance: how it was made: JSON of the recipe, the sources and the software.
+    """
+
+    name: str
+    architecture: Architecture
+    network: IntegerNetwork
+    provenance: dict[str, Any]
+
+    @property
+    def model(self) -> Model:
+        """What blocks are coded with."""
+        return Model(self.architecture, self.network)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the network alone, as `weights.fingerprint` makes it."""
+        return weights.fingerprint(weights.pack(self.network))
+
+
+def names() -> list[str]:
+    """The models that come with jaxslice."""
+    return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def load(name: str) -> ModelFile:
+    """Reads a model.
+
+    Args:
+      name: `default`, `large`, or the path of a file that `train` wrote.
+
+    Raises:
+      UsageError: there is no such model.
+      FormatError: the file is damaged, or no model; VersionError if of a later version.
+    """
+    shipped = name in names()
+    path = FOLDER / f"{name}{SUFFIX}" if shipped else Path(name)
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise UsageError(
+            f"Got the model {name!r}, expected one of {', '.join(names())} or the path of a file "
+            "that `train` wrote."
+        ) from None
+    return _parse(name, data)
+
+
+def save(path: str | Path, model: ModelFile) -> None:
+    """Writes a model file; an older one is replaced only by a whole new one.
+
+    Raises:
+      UsageError: the file cannot be written.
+    """
+    value = {
+        "kind": _KIND,
+        "version": FILE_VERSION,
+        "architecture": model.architecture.to_json(),
+        "network": base64.b64encode(weights.pack(model.network)).decode(),
+        "provenance": model.provenance,
+    }
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(json.dumps(value) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"Got the model's place {str(path)!r}: {error.strerror}.") from None
+
+
+def _parse(name: str, data: bytes) -> ModelFile:
+    try:
+        value = json.loads(data)
+        if value["kind"] != _KIND:
+            raise ValueError(f"the kind {value['kind']!r}")
+        version = value["version"]
+        if version != FILE_VERSION:
+            raise VersionError(
+                f"Got the model {name!r} of version {version!r}, expected {FILE_VERSION}: it needs "
+                "another release of jaxslice."
+            )
+        architecture = Architecture.from_json(value["architecture"])
+        packed = base64.b64decode(value["network"], validate=True)
+        provenance = dict(value["provenance"])
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise FormatError(
+            f"Got {name!r}, which is no model or a damaged one ({error!r}), expected a file that "
+            "`train` wrote."
+        ) from None
+    return ModelFile(name, architecture, weights.unpack(packed, architecture), provenance)

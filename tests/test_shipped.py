@@ -1,0 +1,94 @@
+"""Models: those that come with the package, and files of one's own."""
+
+import json
+
+import numpy as np
+import pytest
+from models_for_tests import TINY, random_network
+
+from jaxslice import shipped
+from jaxslice.errors import ChecksumError, FormatError, UsageError, VersionError
+from jaxslice.integer import prove
+from jaxslice.shipped import ModelFile
+
+LARGEST_BYTES = 64 * 1024
+
+
+@pytest.mark.parametrize("name", ["default", "large"])
+def test_shipped_models_are_small_sound_and_described(name):
+    loaded = shipped.load(name)
+    prove(loaded.network, loaded.architecture)
+    assert name in shipped.names()
+    assert (shipped.FOLDER / f"{name}.json").stat().st_size <= LARGEST_BYTES
+    card = (shipped.FOLDER / f"{name}.md").read_text()
+    assert "Trained on" in card
+    assert {"sources", "recipe", "software", "seed"} <= set(loaded.provenance)
+
+
+def test_the_large_model_is_larger():
+    default, large = (shipped.load(name).architecture for name in ("default", "large"))
+    assert large.multiply_adds_per_voxel > default.multiply_adds_per_voxel
+
+
+@pytest.fixture
+def model_path(tmp_path):
+    model = ModelFile("any", TINY, random_network(TINY, seed=1), {"sources": [["a.npy"]]})
+    shipped.save(tmp_path / "m.json", model)
+    return tmp_path / "m.json"
+
+
+def test_a_model_comes_back_from_its_file(model_path):
+    loaded = shipped.load(str(model_path))
+    assert loaded.name == str(model_path)
+    assert loaded.architecture == loaded.model.architecture == TINY
+    assert loaded.provenance == {"sources": [["a.npy"]]}
+    for got, want in zip(loaded.network.weights, random_network(TINY, seed=1).weights, strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert len(loaded.fingerprint) == 16
+    assert [path.name for path in model_path.parent.iterdir()] == ["m.json"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"kind": "cake"}, FormatError, "no model or a damaged one"),
+        ({"version": 2}, VersionError, "version 2, expected 1"),
+        ({"network": "AAAA"}, FormatError, "network of 3 bytes"),
+        ({"network": "?"}, FormatError, "no model or a damaged one"),
+        ({"architecture": {}}, FormatError, "architecture that cannot be read"),
+        ({"provenance": 3}, FormatError, "no model or a damaged one"),
+    ],
+)
+def test_damaged_models_are_refused(model_path, change, error, message):
+    value = json.loads(model_path.read_text())
+    model_path.write_text(json.dumps({**value, **change}))
+    with pytest.raises(error, match=message):
+        shipped.load(str(model_path))
+
+
+def test_a_flipped_weight_is_noticed(model_path):
+    value = json.loads(model_path.read_text())
+    network = value["network"]
+    value["network"] = ("A" if network[0] != "A" else "B") + network[1:]
+    model_path.write_text(json.dumps(value))
+    with pytest.raises(ChecksumError):
+        shipped.load(str(model_path))
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"3", b"\xff\xfe", b"[" * 10**5])
+def test_other_files_are_no_models(tmp_path, data):
+    (tmp_path / "m.json").write_bytes(data)
+    with pytest.raises(FormatError, match="no model"):
+        shipped.load(str(tmp_path / "m.json"))
+
+
+def test_unknown_names_say_which_there_are(tmp_path):
+    with pytest.raises(UsageError, match="'huge', expected one of default, large or the path"):
+        shipped.load("huge")
+    with pytest.raises(UsageError, match="expected one of"):
+        shipped.load(str(tmp_path))
+
+
+def test_a_place_that_cannot_be_written(tmp_path, model_path):
+    with pytest.raises(UsageError, match="No such file"):
+        shipped.save(tmp_path / "nowhere" / "m.json", shipped.load(str(model_path)))
