@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import re
 from collections.abc import Sequence
 
 import jax
@@ -105,7 +106,9 @@ def make_model(
     config = recipe.training
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}, jax {jax.__version__}",
-        "sources": [[volume.description for volume in group] for group in volumes],
+        "sources": [
+            [re.split(r"[\\/]", name.rstrip("/"))[-1] for name in group] for group in groups
+        ],
         "shapes": [[list(volume.shape) for volume in group] for group in volumes],
         "recipe": dataclasses.asdict(recipe),
         "start": start,
@@ -115,7 +118,8 @@ def make_model(
     with contextlib.ExitStack() as stack:
         checkpoints = None
         if checkpoint_dir:
-            identity = {**provenance, "architecture": architecture.to_json()}
+            places = [[volume.description for volume in group] for group in volumes]
+            identity = {**provenance, "sources": places, "architecture": architecture.to_json()}
             checkpoints = Checkpoints(checkpoint_dir, identity)
             stack.callback(checkpoints.close)
             state = checkpoints.restore(state)
