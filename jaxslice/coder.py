@@ -266,10 +266,9 @@ def _decode_lanes(
         mixture = predict(network, jnp.concatenate([present, earlier]))
         used = jnp.maximum(limit, 1).astype(jnp.int32)
         position = rans.peek(head, intervals.PRECISION)
-        symbol, *interval = intervals.find_interval(mixture, position, used)
-        head, cursor = rans.pop(
-            by_block(head), *map(by_block, interval), words, cursor, intervals.PRECISION
-        )
+        symbol, start, freq = intervals.find_interval(mixture, position, used)
+        head, start, freq = map(by_block, (head, start, freq))
+        head, cursor = rans.pop(head, start, freq, words, cursor, intervals.PRECISION)
         row = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))
         return (jnp.concatenate([recent[width:], row]), head.reshape(-1), cursor), row
 
