@@ -12,7 +12,8 @@ it. `measured` says how its bits were counted, and each is to be compared with t
   packed size stands in `network_bytes`: on a crop it would weigh more than in an archive);
 - "expected": mean bits of the network's intervals at random places, which floats allow as well;
 - "archive": an archive of the crop at that effort, with as much training as the effort has,
-  everything counted. Effort 2 is the paper's design, a network for each block.
+  everything counted. Effort 2 is the paper's design, a network for each block. All efforts start
+  from the shipped model, which may have seen the volume: see leave_one_out.py.
 
 "no activity" holds the local activity, by which inputs and scales are normalised, at its median.
 "no level tables" gives every slice all 256 levels. Both change a function while they are measured,

@@ -6,7 +6,8 @@
 
 Every archive is trained for as long as its effort says, and everything in it is counted. Shapes are
 asked for, and `block_shape` is what fits the volume; those that come out alike are measured once.
-`own_networks` is how many blocks a network of their own paid for.
+`own_networks` is how many blocks a network of their own paid for. The shipped model, where training
+starts, may have seen the volume: rates compare with each other, not with those of other codecs.
 
 The trade: a larger block spends less on its own start (no context at its faces, a head for each
 lane, level tables, checksums) and keeps more lanes busy; a smaller one costs less to read a few

@@ -93,6 +93,8 @@ def encode_all(
         seeds = [options.seed + int(np.ravel_multi_index(i, made.grid_shape)) for i in indices]
         with watch.measure("train_blocks"):
             own = train_own(voxels, seeds, devices, stop)
+        if stop.is_set():
+            raise RuntimeError("Stopped: what another stage raised is what `run_stages` raises.")
         parts = [slice(i, i + batch) for i in range(0, len(voxels), batch)]
         run = lambda part, device: encode_on(device, indices[part], voxels[part], own[part])
         with ThreadPoolExecutor(len(parts)) as pool:

@@ -100,7 +100,8 @@ def _train_together(
     for _ in range(-(-config.steps // config.steps_per_call)):
         if stop is not None and stop.is_set():
             break
-        state = train_on(state, data, keys)
+        # Waited for, or all steps would be under way before the first look at `stop`.
+        state = jax.block_until_ready(train_on(state, data, keys))
     return jax.device_get(state.params)
 
 
