@@ -1,4 +1,4 @@
-"""The README's tables, from the CSVs of leave_one_out.py and peers.py.
+"""The README's tables, from the CSVs of leave_one_out.py, peers.py and speed.py.
 
 python experiments/table.py
 """
@@ -47,18 +47,19 @@ def print_rates() -> None:
 
 
 def print_speeds() -> None:
-    """Medians over volumes, by codec and number of threads, of the rows that hold speeds."""
-    speeds: dict[tuple[str, str], list[common.Row]] = defaultdict(list)
-    for row in common.read_rows(common.RESULTS / "peers.csv"):
-        if row["encode_mb_per_s"] and row["decode_mb_per_s"]:
-            speeds[row["codec"], row["threads"]].append(row)
-    print("\n| codec | threads | encode MB/s | decode MB/s | volumes |\n|---|---|---|---|---|")
-    for (codec, threads), rows in sorted(speeds.items()):
-        cells = [
-            f"{statistics.median(float(row[name]) for row in rows):.1f}"
-            for name in ("encode_mb_per_s", "decode_mb_per_s")
-        ]
-        print(f"| {codec} | {threads} | " + " | ".join(cells) + f" | {len(rows)} |")
+    """Megabytes per CPU second, by volume."""
+    found: dict[str, dict[str, common.Row]] = defaultdict(dict)
+    for row in common.read_rows(common.RESULTS / "speed.csv"):
+        found[row["volume"]][row["codec"]] = row
+    heads = "encode, jaxslice | JPEG-XL e7 | ratio | decode, jaxslice | JPEG-XL e7 | ratio"
+    print(f"\n| volume | {heads} |")
+    print("|---" * 7 + "|")
+    for volume, rows in sorted(found.items()):
+        cells = []
+        for way in ("encode_mb_per_cpu_s", "decode_mb_per_cpu_s"):
+            ours, theirs = (float(rows[name][way]) for name in ("jaxslice effort 0", "JPEG-XL e7"))
+            cells += [f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}"]
+        print(f"| {volume} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
