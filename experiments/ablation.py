@@ -40,6 +40,7 @@ import common
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ablation_plot import GROUPS
 from common import Row
 
 import jaxslice
@@ -57,9 +58,6 @@ COLUMNS = (
     "num_params", "multiply_adds", "network_bytes", "training_steps",
 )  # fmt: skip
 DEFAULT = "jaxslice"
-GROUPS = (
-    "context", "inputs", "hidden units", "components", "large model", "precision", "effort",
-)  # fmt: skip
 HIDDEN = ((8, 8), (16, 16), (32, 16), (32, 32), (64, 64))
 COMPONENTS = (1, 2, 3, 4)
 

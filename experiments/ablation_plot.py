@@ -10,7 +10,12 @@ from pathlib import Path
 import common
 from common import OURS, PAPER, TEXT, Row
 
-LARGEST_PERCENT = 8.0
+GROUPS = (
+    "context", "inputs", "hidden units", "components", "large model", "precision", "effort",
+)  # fmt: skip
+"""Of variants that belong together, from top to bottom."""
+
+LARGEST_PERCENT = 3.0
 """Bars end here, so that small differences can be seen; their labels tell the rest."""
 
 
@@ -39,6 +44,7 @@ def draw(rows: list[Row], output: Path) -> None:
     percents = {v: percent_more([row for row in rows if row["volume"] == v]) for v in volumes}
     shown = list(dict.fromkeys(name for found in percents.values() for name in found))
     about = {row["variant"]: (row["group"], row["compared_with"]) for row in rows}
+    shown.sort(key=lambda name: GROUPS.index(about[name][0]))
     heights, headings = _places(shown, about)
     top = max(heights.values()) + 0.6
     figure = common.new_figure(max(7.0, 3.6 + 2.3 * len(volumes)), 1.4 + 0.25 * top)
@@ -55,7 +61,8 @@ def draw(rows: list[Row], output: Path) -> None:
         axes.axvline(0, color=TEXT, linewidth=0.8)
         least = min(0.0, *percents[volume].values())
         axes.set_xlim(max(least, -LARGEST_PERCENT) * 1.1 - 0.2, LARGEST_PERCENT * 1.45)
-        base = next(row for row in rows if row["volume"] == volume)
+        mine = (row for row in rows if row["volume"] == volume)
+        base = min((row for row in mine if row["variant"] == row["compared_with"]), key=_rank)
         bits = float(base["bits_per_voxel"])
         axes.set_title(f"{volume}\n{base['variant']}: {bits:.3f} bits", size=10, color=TEXT)
         axes.set_xlabel("% more bits (bold: cut short)", size=9)
@@ -67,6 +74,11 @@ def draw(rows: list[Row], output: Path) -> None:
     panels[0].set_ylim(top, -0.8)
     figure.suptitle("What each part buys: bits with one part changed", weight="bold", color=TEXT)
     figure.savefig(output.with_suffix(".png"))
+
+
+def _rank(row: Row) -> int:
+    """Where a row's group stands; the default network, which is of none, stands first."""
+    return GROUPS.index(row["group"]) if row["group"] else -1
 
 
 def _places(
