@@ -108,7 +108,11 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
         try:
             z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
             payload = archive.read_payload((z, y, x))
-            decoded = decode_block(payload, archive.block_shape, model_of(archive.configuration))
+            configuration = archive.configuration
+            decoded = decode_block(
+                payload, archive.block_shape, model_of(configuration),
+                own_networks=configuration.own_networks,
+            )  # fmt: skip
             block[...] = decoded[tuple(slice(n) for n in block.shape)]
             promise.set_result(None)
         except Exception as error:

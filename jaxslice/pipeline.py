@@ -10,12 +10,14 @@ from jaxslice import block as blocks
 from jaxslice import probe, weights
 from jaxslice.archive import (
     BLOCKS_BYTES,
+    Archive,
     check_creatable,
     create_archive,
     open_archive,
 )
 from jaxslice.base import own_training, prepare_base
-from jaxslice.blockwise import batch_and_workers, decode_all, encode_all
+from jaxslice.block import Model
+from jaxslice.blockwise import decode_all, encode_all, what_fits
 from jaxslice.box import Box, Triple
 from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION
 from jaxslice.describe import report_of
@@ -59,12 +61,15 @@ def compress(
     volume = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
     block_shape = fitted_block_shape(options.block_shape, volume.shape)
-    batch, workers = batch_and_workers(options.batch_blocks, options.workers)
     with watch.measure("compile"):
         probe.check_device()
 
     base = prepare_base(volume, block_shape, options, watch, tell)
     model, own_networks = base.model, EFFORTS[options.effort].own > 0
+    batch, workers = what_fits(
+        options.batch_blocks, options.workers, block_shape, model.architecture,
+        own_networks=own_networks,
+    )  # fmt: skip
     train_own = own_training(model, block_shape, options) if own_networks else None
     with watch.measure("compile"):
         blocks.compile_for(
@@ -132,13 +137,7 @@ def decompress(
     box = bbox or opened.box
     if not opened.box.contains(box):
         raise UsageError(f"Got the bbox {box}, expected one inside the volume, {opened.box}.")
-    batch, workers = batch_and_workers(batch_blocks, workers)
-    with watch.measure("compile"):
-        model = model_of(opened.configuration)
-        blocks.compile_for(
-            opened.block_shape, model, batch, encoder=False,
-            own_networks=opened.configuration.own_networks,
-        )  # fmt: skip
+    model, batch, workers = _decoder_for(opened, batch_blocks, workers, watch)
     chunk_shape = _chunk_shape(opened.block_shape)
     with create_destination(
         dest, box, opened.placement.voxel_size_nm, chunk_shape=chunk_shape, overwrite=overwrite
@@ -176,13 +175,7 @@ def verify(
     volume = None
     if source is not None:
         volume = open_source(source, bbox=opened.box, scale=scale, missing=missing)
-    batch, workers = batch_and_workers(batch_blocks, workers)
-    with watch.measure("compile"):
-        model = model_of(opened.configuration)
-        blocks.compile_for(
-            opened.block_shape, model, batch, encoder=False,
-            own_networks=opened.configuration.own_networks,
-        )  # fmt: skip
+    model, batch, workers = _decoder_for(opened, batch_blocks, workers, watch)
 
     def compare(index: Triple, voxels: np.ndarray) -> None:
         if volume is None:
@@ -198,6 +191,21 @@ def verify(
     decode_all(opened, model, None, compare, batch, workers, watch, progress)
     details = {"verified": True, "compared_with": source}
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)
+
+
+def _decoder_for(
+    archive: Archive, batch: int | None, workers: int | None, watch: Stopwatch
+) -> tuple[Model, int, int]:
+    """The archive's model with its program compiled; batch and workers as `what_fits` says."""
+    configuration, shape = archive.configuration, archive.block_shape
+    own_networks = configuration.own_networks
+    with watch.measure("compile"):
+        model = model_of(configuration)
+        batch, workers = what_fits(
+            batch, workers, shape, model.architecture, own_networks=own_networks
+        )
+        blocks.compile_for(shape, model, batch, encoder=False, own_networks=own_networks)
+    return model, batch, workers
 
 
 def fitted_block_shape(largest: Triple, shape: Triple) -> Triple:

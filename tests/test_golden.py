@@ -104,14 +104,13 @@ def test_the_first_bytes_of_a_network_of_its_own():
 
 
 DAMAGED = sorted((GOLDEN / "damaged").glob("v*/*.zarr"))
-MISMATCH = GOLDEN / "damaged" / "v2" / "archive-of-version-1.zarr"
 
 
 def _id(archive) -> str:
     return f"{archive.parent.stem}-{archive.stem}"
 
 
-@pytest.mark.parametrize("archive", [path for path in DAMAGED if path != MISMATCH], ids=_id)
+@pytest.mark.parametrize("archive", DAMAGED, ids=_id)
 def test_damaged_archives_fail(archive):
     with pytest.raises(jaxslice.FormatError) as caught:
         jaxslice.verify(str(archive))
@@ -119,7 +118,8 @@ def test_damaged_archives_fail(archive):
 
 
 def test_zarr_refuses_a_version_that_the_archive_does_not_admit():
-    array = zarr.open_array(MISMATCH / "0", mode="r")
+    archive = GOLDEN / "damaged" / "v2" / "archive-of-version-1.zarr"
+    array = zarr.open_array(archive / "0", mode="r")
     with pytest.raises(jaxslice.FormatError, match="version 2, expected 1 as the archive says"):
         array[...]
 

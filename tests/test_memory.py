@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from models_for_tests import TINY
 
-from jaxslice import coder, memory
+from jaxslice import blockwise, coder, memory
 from jaxslice.config import FULL, LARGE, Geometry
 
 SHAPE = (64, 256, 256)
@@ -124,3 +124,9 @@ def test_a_process_that_codes_stays_within_the_formula():
         pytest.skip("ru_maxrss counts kilobytes on Linux only")
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(memory.__file__))}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [((None, None), (1, 1)), ((3, 2), (3, 2))])
+def test_what_is_not_asked_for_is_chosen_from_memory(monkeypatch, asked, expected):
+    monkeypatch.setattr(memory, "available_host_bytes", lambda: 1)
+    assert blockwise.what_fits(*asked, SHAPE, FULL) == expected
