@@ -48,6 +48,7 @@ from jaxslice import integer, levels, network, train, weights
 from jaxslice.block import Model, encode_block
 from jaxslice.config import FULL, LARGE, SLICES, SYMBOL_LIMIT, Architecture
 from jaxslice.features import features_of
+from jaxslice.params import to_integers
 from jaxslice.types import Volume
 
 LARGEST = (32, 256, 256)
@@ -160,11 +161,11 @@ def rows_of_precision(block: Volume, config: train.TrainingConfig) -> Iterator[R
             "training_steps": config.steps,
         }
 
-    params = trained_params(block, config)
+    params = train.train_params(common.data_of(block, FULL), FULL, config)
     yield row(first, integer_bits(block, params, places))
     with without_rounding():
         yield row("the same weights, in floats", float_bits(block, params, places))
-        params = trained_params(block, config)
+        params = train.train_params(common.data_of(block, FULL), FULL, config)
         yield row("floats, trained as such", float_bits(block, params, places))
     yield row("those, rounded afterwards", integer_bits(block, params, places))
 
@@ -189,18 +190,9 @@ def rows_of_efforts(block: Volume, steps: int | None) -> Iterator[Row]:
             }
 
 
-def trained_params(block: Volume, config: train.TrainingConfig, seed: int = 0) -> train.Params:
-    """The default architecture's weights in floats, as `train.train_network` trains them."""
-    init_key, draw_key = jax.random.split(jax.random.key(seed))
-    state = train.initial_state(train.random_params(init_key, FULL), config)
-    data = common.data_of(block, FULL)
-    state, _ = train.run_steps(state, draw_key, data, FULL, config, config.steps)
-    return state.params
-
-
 def integer_bits(block: Volume, params: train.Params, places: np.ndarray) -> float:
     """Mean bits at some places, of the exact integers."""
-    rounded = train.to_integers(params, FULL)
+    rounded = to_integers(params, FULL)
     return float(common.bits_at(block, FULL, rounded, places).mean(dtype=np.float64))
 
 

@@ -33,6 +33,7 @@ from common import OURS, PAPER, PLAIN, TEXT, Row
 import jaxslice
 from jaxslice import levels, peers, shipped, train
 from jaxslice.config import FULL
+from jaxslice.params import to_integers
 from jaxslice.source import open_source
 
 COLUMNS = (
@@ -69,7 +70,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
 
 def untrained_model(path: str) -> str:
     """Writes a model of our architecture with random weights, to train from scratch; its path."""
-    network = train.to_integers(train.random_params(jax.random.key(0), FULL), FULL)
+    network = to_integers(train.random_params(jax.random.key(0), FULL), FULL)
     shipped.save(path, shipped.ModelFile(path, FULL, network, {}))
     return path
 

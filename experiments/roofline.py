@@ -36,6 +36,7 @@ from jaxslice import coder, shipped
 from jaxslice.box import Triple
 from jaxslice.config import Architecture, Geometry
 from jaxslice.effort import BATCH_VOXELS as EFFORT_BATCH
+from jaxslice.params import to_params
 from jaxslice.synthetic import synthetic_volume
 
 DOCUMENT = Path(__file__).parent / "ROOFLINE.md"
@@ -157,7 +158,7 @@ def training_counts(voxels: int) -> Counts:
     start = shipped.load("default")
     config = train.TrainingConfig(batch_voxels=voxels)
     data = training_set.prepare([synthetic_volume(common.SMOKE_SHAPE)], start.architecture)
-    state = train.initial_state(train.to_params(start.network), config)
+    state = train.initial_state(to_params(start.network), config)
     step = jax.jit(train.train_step, static_argnums=(3, 4))
     lowered = step.lower(state, jax.random.key(0), data, start.architecture, config)
     text = lowered.compile().as_text()

@@ -95,11 +95,13 @@ def augment(
     depth, height, width = shape
     draw = generator.random()
     if draw < augmentation.coarsen and min(voxels.shape[1:]) >= 2:
-        piece = _coarsened(voxels[: 2 * depth, : 2 * height, : 2 * width], depth, generator)
+        twice = _window(voxels, (2 * depth, 2 * height, 2 * width), generator)
+        piece = _coarsened(twice, depth, generator)
     elif draw < augmentation.coarsen + augmentation.skip:
-        piece = voxels[:: generator.integers(2, 4), :height, :width][:depth]
+        every = int(generator.integers(2, 4))
+        piece = _window(voxels, (every * depth, height, width), generator)[::every]
     else:
-        piece = voxels[:depth, :height, :width]
+        piece = _window(voxels, shape, generator)
     for _ in range(2):
         if generator.random() < augmentation.resample:
             piece = _resampled(piece, generator)
@@ -115,6 +117,16 @@ def augment(
     if generator.random() < augmentation.blank:
         piece = _blanked(piece, generator)
     return np.ascontiguousarray(piece)
+
+
+def _window(voxels: Volume, shape: Triple, generator: np.random.Generator) -> Volume:
+    """A box of `shape` from anywhere in the voxels, or less where they do not reach."""
+    starts = (
+        int(generator.integers(0, max(size - n, 0) + 1))
+        for size, n in zip(voxels.shape, shape, strict=True)
+    )
+    box = tuple(slice(start, start + n) for start, n in zip(starts, shape, strict=True))
+    return voxels[box]
 
 
 def _resampled(voxels: Volume, generator: np.random.Generator) -> Volume:

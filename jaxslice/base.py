@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxslice import effort as efforts
 from jaxslice import shipped
 from jaxslice.block import Model
 from jaxslice.blockwise import OwnTraining
 from jaxslice.box import Triple
-from jaxslice.config import CONTEXTS
+from jaxslice.config import CONTEXTS, Architecture
+from jaxslice.integer import IntegerNetwork
 from jaxslice.options import CompressOptions
 from jaxslice.pieces import sample_pieces
 from jaxslice.source import Source
 from jaxslice.stages import Progress, Stopwatch
 
+if TYPE_CHECKING:
+    from jaxslice.training_set import TrainingSet
+
 NUM_PIECES = 24
 """Pieces that an archive's network is tuned on: 24 MB where blocks are large."""
+
+NUM_PIECES_TO_ADAPT = 12
+"""Pieces that a model adapts to where it is not tuned."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +51,7 @@ def prepare_base(
     watch: Stopwatch,
     tell: Progress,
 ) -> Base:
-    """Chooses, and at effort 1 and above tunes or trains, the network of an archive.
+    """Chooses and adapts, and at effort 1 and above tunes or trains, the network of an archive.
 
     Args:
       volume: to be compressed.
@@ -60,37 +67,65 @@ def prepare_base(
     effort = efforts.EFFORTS[options.effort]
     start = shipped.load(options.model or effort.model) if options.context == "full" else None
     architecture = start.architecture if start else CONTEXTS[options.context]
-    told = {"model": start.name if start else None, "tuning_gain_bits_per_voxel": 0.0}
+    told = {
+        "model": start.name if start else None,
+        "adaptation_gain_bits_per_voxel": 0.0,
+        "tuning_gain_bits_per_voxel": 0.0,
+    }
     if start:
         told["model_fingerprint"] = start.fingerprint
-        if not effort.tuning:
+        if not effort.tuning and start.adaptation is None:
             return Base(start.model, told)
 
-    from jaxslice.train import TrainingConfig, train_network
     from jaxslice.training_set import prepare
-    from jaxslice.tune import tune_network
 
     with watch.measure("read"):
         reach = max(-dz for dz, _, _ in architecture.context)
-        pieces = sample_pieces(volume, block_shape, NUM_PIECES, reach, options.seed)
-    voxels = sum(piece.voxels.size for piece in pieces)
+        count = NUM_PIECES if effort.tuning else NUM_PIECES_TO_ADAPT
+        pieces = sample_pieces(volume, block_shape, count, reach, options.seed)
+    with watch.measure("train"):
+        data = prepare(
+            [piece.voxels for piece in pieces], architecture, [piece.lead for piece in pieces]
+        )
+        voxels = sum(piece.voxels.size for piece in pieces)
+        del pieces
+        network = start.network if start else None
+        if start and start.adaptation:
+            from jaxslice.adaptation import adapt
+            from jaxslice.compare import better_of
+
+            fitted = adapt(start.network, start.adaptation, data, architecture, options.seed)
+            network, gain = better_of(start.network, fitted, data, architecture, options.seed)
+            told["adaptation_gain_bits_per_voxel"] = round(gain, 5)
+        if effort.tuning:
+            network, gain = _tuned(network, data, voxels, architecture, options, tell)
+            told["tuning_gain_bits_per_voxel"] = round(gain, 5)
+    assert network is not None  # the options refuse effort 0 without a model
+    return Base(Model(architecture, network), told)
+
+
+def _tuned(
+    start: IntegerNetwork | None,
+    data: TrainingSet,
+    voxels: int,
+    architecture: Architecture,
+    options: CompressOptions,
+    tell: Progress,
+) -> tuple[IntegerNetwork, float]:
+    """The network tuned, or trained if there is none; bits per voxel that tuning saves."""
+    from jaxslice.train import TrainingConfig, train_network
+    from jaxslice.tune import tune_network
+
+    effort = efforts.EFFORTS[options.effort]
     steps = options.training_steps or efforts.tuning_steps(effort, architecture, voxels)
     config = TrainingConfig(steps=steps, batch_voxels=efforts.BATCH_VOXELS)
 
     def progress(step: int, bits: float) -> None:
         tell(f"train ({bits:.3f} bits per voxel)", min(step, steps), steps)
 
-    with watch.measure("train"):
-        data = prepare(
-            [piece.voxels for piece in pieces], architecture, [piece.lead for piece in pieces]
-        )
-        del pieces
-        if start is None:
-            network = train_network(data, architecture, config, options.seed, progress)
-            return Base(Model(architecture, network), told)
-        tuned = tune_network(data, start.network, architecture, config, options.seed, progress)
-    told["tuning_gain_bits_per_voxel"] = round(tuned.gain, 5)
-    return Base(Model(architecture, tuned.network), told)
+    if start is None:
+        return train_network(data, architecture, config, options.seed, progress), 0.0
+    return tune_network(data, start, architecture, config, options.seed, progress)
 
 
 def own_training(model: Model, block_shape: Triple, options: CompressOptions) -> OwnTraining:

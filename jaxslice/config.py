@@ -152,10 +152,25 @@ FULL = Architecture(
     context=_IN_SLICE + _square(-1, 2)[:21] + _square(-2, 1)[:5],
     activity_count=len(_NEAREST),
     fallback=len(_IN_SLICE),
-    hidden=(32, 16),
+    hidden=(24, 12),
     components=2,
 )
 """Default: 32 causal voxels of the slice itself, 21 of the slice before and 5 of the one before."""
+
+_NEXT = (
+    *(_row(0, -7, -1) + _row(-1, -5, 1) + _row(-2, -5, 3) + _row(-3, -4, 4)),
+    *(_row(-4, -3, 3) + _row(-5, -2, 2)),
+)
+_IN_SLICE_MEDIUM = _NEAREST + tuple(offset for offset in _NEXT if offset not in _NEAREST)
+
+MEDIUM = Architecture(
+    context=_IN_SLICE_MEDIUM + _square(-1, 2) + _square(-2, 1)[:5],
+    activity_count=len(_NEAREST),
+    fallback=len(_IN_SLICE_MEDIUM),
+    hidden=(40, 16),
+    components=2,
+)
+"""Where a network is tuned for long: some more voxels, twice the work."""
 
 _FURTHEST = (
     *(_row(0, -8, -1) + _row(-1, -6, 1) + _row(-2, -6, 3) + _row(-3, -5, 5)),

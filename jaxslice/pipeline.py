@@ -31,8 +31,8 @@ from jaxslice.stages import Progress, Stopwatch
 from jaxslice.zarr_codec import model_of
 
 REPORTED = (
-    "effort", "model", "tuning_gain_bits_per_voxel", "own_networks", "own_networks_bytes",
-    "own_networks_saved_bytes",
+    "effort", "model", "adaptation_gain_bits_per_voxel", "tuning_gain_bits_per_voxel",
+    "own_networks", "own_networks_bytes", "own_networks_saved_bytes",
 )  # fmt: skip
 """What of an archive's provenance is in the report of making it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import re
 from collections.abc import Sequence
@@ -12,26 +13,22 @@ import jax
 import numpy as np
 
 from jaxslice import shipped
+from jaxslice.adaptation import no_adaptation
 from jaxslice.augment import NOTHING, Augmentation, augment, largest_crop
 from jaxslice.box import Box, Triple
 from jaxslice.checkpoint import Checkpoints
-from jaxslice.config import FULL, LARGE, SLICES, Architecture
+from jaxslice.config import FULL, LARGE, MEDIUM, SLICES, Architecture
 from jaxslice.errors import UsageError
+from jaxslice.params import to_integers, to_params
+from jaxslice.precondition import basis_of, into, out_of
 from jaxslice.shipped import ModelFile
 from jaxslice.source import Source, open_source
 from jaxslice.stages import Progress
-from jaxslice.train import (
-    TrainingConfig,
-    initial_state,
-    random_params,
-    run_steps,
-    to_integers,
-    to_params,
-)
-from jaxslice.training_set import prepare
+from jaxslice.styles import AdaptiveParams, Styles, prepare_styles, train_some, typical
+from jaxslice.train import TrainingConfig, initial_state, random_params, run_steps
 from jaxslice.types import Volume
 
-ARCHITECTURES = {"default": FULL, "large": LARGE, "slices": SLICES}
+ARCHITECTURES = {"default": FULL, "medium": MEDIUM, "large": LARGE, "slices": SLICES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,23 +38,29 @@ class Recipe:
     Attributes:
       training: of the network.
       piece_shape: z, y, x of the pieces that volumes are cut into.
-      pieces_per_group: drawn from each group of volumes at a time, whatever their size.
+      styles_per_group: drawn from each group of volumes at a time, whatever their size.
+      pieces_per_style: pieces of one volume that are changed alike; see `styles`.
+      mixed: share of the styles whose pieces are not changed alike, as not all volumes are even.
       steps_per_draw: optimiser steps before pieces are drawn anew, and a checkpoint is written.
       augmentation: how pieces are changed.
     """
 
     training: TrainingConfig = dataclasses.field(default_factory=lambda: TrainingConfig(steps=8000))
     piece_shape: Triple = (12, 160, 160)
-    pieces_per_group: int = 24
+    styles_per_group: int = 12
+    pieces_per_style: int = 3
+    mixed: float = 0.5
     steps_per_draw: int = 1000
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""
         per_call = self.training.steps_per_call
-        for name in ("pieces_per_group", "steps_per_draw"):
+        for name in ("styles_per_group", "pieces_per_style", "steps_per_draw"):
             if getattr(self, name) < 1:
                 raise UsageError(f"Got {name} {getattr(self, name)}, expected at least 1.")
+        if not 0 <= self.mixed <= 1:
+            raise UsageError(f"Got the share {self.mixed} of mixed styles, expected 0 to 1.")
         if self.training.steps < 1 or self.steps_per_draw % per_call:
             raise UsageError(
                 f"Got {self.training.steps} steps in draws of {self.steps_per_draw}, expected at "
@@ -102,7 +105,7 @@ def make_model(
         raise UsageError("Got no volumes to train on, expected at least one.")
     volumes = [[open_source(name) for name in group] for group in groups]
     init_key, draw_key = jax.random.split(jax.random.key(seed))
-    params = _start(start, architecture) if start else random_params(init_key, architecture)
+    params = _start(start, architecture) if start else _blank(init_key, architecture)
     config = recipe.training
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}, jax {jax.__version__}",
@@ -114,7 +117,10 @@ def make_model(
         "start": start,
         "seed": seed,
     }
-    state = initial_state(params, config)
+    # What the first draw says of the volumes is kept throughout, also over interruptions.
+    sums = _draw_styles(volumes, recipe, seed, 0, architecture).sums
+    basis = basis_of(sums)
+    state = initial_state(params._replace(network=into(params.network, basis)), config)
     with contextlib.ExitStack() as stack:
         checkpoints = None
         if checkpoint_dir:
@@ -126,16 +132,24 @@ def make_model(
         going = True
         while going and int(state.step) < config.steps:
             draw = int(state.step) // recipe.steps_per_draw
-            data = prepare(_draw_pieces(volumes, recipe, seed, draw), architecture)
-            until = min((draw + 1) * recipe.steps_per_draw, config.steps)
+            styles = _draw_styles(volumes, recipe, seed, draw, architecture)
+            advance = functools.partial(
+                train_some, key=draw_key, styles=styles, basis=basis,
+                architecture=architecture, config=config,
+            )  # fmt: skip
             state, going = run_steps(
-                state, draw_key, data, architecture, config, until,
+                state, advance, min((draw + 1) * recipe.steps_per_draw, config.steps),
                 lambda step, bits: tell(f"train ({bits:.3f} bits per voxel)", step, config.steps),
             )  # fmt: skip
             if checkpoints and going:
                 checkpoints.save(state)
     provenance["diverged_after_steps"] = None if going else int(state.step)
-    made = ModelFile(output, architecture, to_integers(state.params, architecture), provenance)
+    network = out_of(state.params.network, basis)
+    trained, adaptation = typical(state.params._replace(network=network), sums, architecture)
+    made = ModelFile(
+        output, architecture, to_integers(trained, architecture), provenance,
+        adaptation if adaptation.maps else None,
+    )  # fmt: skip
     shipped.save(output, made)
     return made
 
@@ -149,27 +163,48 @@ def recipe_of(steps: int | None, augmented: bool) -> Recipe:
     return recipe if augmented else dataclasses.replace(recipe, augmentation=NOTHING)
 
 
-def _start(name: str, architecture: Architecture):
+def _blank(key: jax.Array, architecture: Architecture) -> AdaptiveParams:
+    return AdaptiveParams.of(random_params(key, architecture), no_adaptation(architecture))
+
+
+def _start(name: str, architecture: Architecture) -> AdaptiveParams:
     model = shipped.load(name)
     if model.architecture != architecture:
         raise UsageError(
             f"Got the model {name!r} to start from, whose architecture is another than the one to "
             "be trained; expected the same."
         )
-    return to_params(model.network)
+    adaptation = model.adaptation or no_adaptation(architecture)
+    return AdaptiveParams.of(to_params(model.network), adaptation)
 
 
-def _draw_pieces(
-    volumes: Sequence[Sequence[Source]], recipe: Recipe, seed: int, draw: int
-) -> list[Volume]:
-    """As many pieces from each group, in turn from its volumes."""
-    generator = np.random.default_rng([seed, draw])
+def _draw_styles(
+    volumes: Sequence[Sequence[Source]],
+    recipe: Recipe,
+    seed: int,
+    draw: int,
+    architecture: Architecture,
+) -> Styles:
+    """As many styles from each group, in turn from its volumes."""
+    styles = [
+        _draw_style(
+            group[index % len(group)], recipe, np.random.default_rng([seed, draw, g, index])
+        )
+        for g, group in enumerate(volumes)
+        for index in range(recipe.styles_per_group)
+    ]
+    return prepare_styles(styles, architecture, recipe.piece_shape, seed)
+
+
+def _draw_style(volume: Source, recipe: Recipe, generator: np.random.Generator) -> list[Volume]:
+    """Pieces of a volume, changed alike unless the style is mixed."""
+    mixed = generator.random() < recipe.mixed
+    seed = int(generator.integers(1 << 32))
     pieces = []
-    for group in volumes:
-        for index in range(recipe.pieces_per_group):
-            volume = group[index % len(group)]
-            crop = volume.read(_random_box(volume.box, largest_crop(recipe.piece_shape), generator))
-            pieces.append(augment(crop, recipe.piece_shape, recipe.augmentation, generator))
+    for index in range(recipe.pieces_per_style):
+        crop = volume.read(_random_box(volume.box, largest_crop(recipe.piece_shape), generator))
+        alike = np.random.default_rng([seed, index if mixed else 0])
+        pieces.append(augment(crop, recipe.piece_shape, recipe.augmentation, alike))
     return pieces
 
 

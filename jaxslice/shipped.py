@@ -12,7 +12,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxslice import weights
+from jaxslice.adaptation import NUM_TRAITS, Adaptation
 from jaxslice.block import Model
 from jaxslice.config import Architecture
 from jaxslice.errors import FormatError, UsageError, VersionError
@@ -20,7 +23,9 @@ from jaxslice.integer import IntegerNetwork
 
 FOLDER = Path(__file__).parent / "models"
 SUFFIX = ".json"
-FILE_VERSION = 1
+FILE_VERSION = 2
+"""Written. Version 1 is read too: it is 2 without an adaptation."""
+
 _KIND = "jaxslice model"
 
 
@@ -33,12 +38,14 @@ class ModelFile:
       architecture: of the network.
       network: in integers.
       provenance: how it was made: JSON of the recipe, the sources and the software.
+      adaptation: how the network follows a volume's traits; None if it does not.
     """
 
     name: str
     architecture: Architecture
     network: IntegerNetwork
     provenance: dict[str, Any]
+    adaptation: Adaptation | None = None
 
     @property
     def model(self) -> Model:
@@ -89,6 +96,7 @@ def save(path: str | Path, model: ModelFile) -> None:
         "version": FILE_VERSION,
         "architecture": model.architecture.to_json(),
         "network": base64.b64encode(weights.pack(model.network)).decode(),
+        "adaptation": _written(model.adaptation),
         "provenance": model.provenance,
     }
     path = Path(path)
@@ -107,17 +115,39 @@ def _parse(name: str, data: bytes) -> ModelFile:
         if value["kind"] != _KIND:
             raise ValueError(f"the kind {value['kind']!r}")
         version = value["version"]
-        if version != FILE_VERSION:
+        if version not in (1, FILE_VERSION):
             raise VersionError(
-                f"Got the model {name!r} of version {version!r}, expected {FILE_VERSION}: it needs "
-                "another release of jaxslice."
+                f"Got the model {name!r} of version {version!r}, expected 1 or {FILE_VERSION}: it "
+                "needs another release of jaxslice."
             )
         architecture = Architecture.from_json(value["architecture"])
         packed = base64.b64decode(value["network"], validate=True)
         provenance = dict(value["provenance"])
+        adaptation = _read(value.get("adaptation"), architecture)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise FormatError(
             f"Got {name!r}, which is no model or a damaged one ({error!r}), expected a file that "
             "`train` wrote."
         ) from None
-    return ModelFile(name, architecture, weights.unpack(packed, architecture), provenance)
+    network = weights.unpack(packed, architecture)
+    return ModelFile(name, architecture, network, provenance, adaptation)
+
+
+def _written(adaptation: Adaptation | None) -> list[str] | None:
+    """Base64 of float32: the center, and the map of each hidden layer, row by row."""
+    if adaptation is None:
+        return None
+    parts = (adaptation.center, *adaptation.maps)
+    return [base64.b64encode(np.asarray(part, "<f4").tobytes()).decode() for part in parts]
+
+
+def _read(value: list[str] | None, architecture: Architecture) -> Adaptation | None:
+    """What `_written` wrote. ValueError if it is anything else."""
+    if value is None:
+        return None
+    parts = [np.frombuffer(base64.b64decode(text, validate=True), "<f4") for text in value]
+    sizes = [NUM_TRAITS * units for units in (1, *architecture.hidden)]
+    if [part.size for part in parts] != sizes or not all(np.isfinite(p).all() for p in parts):
+        raise ValueError(f"an adaptation of {[part.size for part in parts]} numbers, not {sizes}")
+    maps = (part.reshape(-1, NUM_TRAITS).astype(np.float32) for part in parts[1:])
+    return Adaptation(parts[0].astype(np.float32), tuple(maps))

@@ -14,16 +14,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxslice.config import Architecture
-from jaxslice.integer import BIAS_ONE, WEIGHT_ONE, IntegerNetwork, quantise
+from jaxslice.integer import IntegerNetwork
 from jaxslice.march import OUTSIDE
+from jaxslice.moments import moments
 from jaxslice.network import CausalNetwork, bits_of
+from jaxslice.params import Params, to_integers, to_params
+from jaxslice.precondition import basis_of, into, out_of
 from jaxslice.training_set import TrainingSet, sample
 
-Params = Any
-"""Flax's tree of a `CausalNetwork`'s parameters."""
+BASIS_VOXELS = 1 << 16
+"""Drawn to find the coordinates to train in."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,16 +104,31 @@ def train_step(
     data: TrainingSet,
     architecture: Architecture,
     config: TrainingConfig,
+    basis: jax.Array | None = None,
 ) -> tuple[TrainingState, jax.Array]:
-    """One step on one batch: the new state, and the batch's bits per voxel."""
+    """One step on one batch: the new state, and the batch's bits per voxel.
+
+    With a basis the state's parameters are coordinates; see `precondition`.
+    """
     batch = sample(jax.random.fold_in(key, state.step), data, architecture, config.batch_voxels)
-    loss, gradient = jax.value_and_grad(loss_of)(state.params, architecture, *batch)
+
+    def loss(params: Params) -> jax.Array:
+        return loss_of(out_of(params, basis), architecture, *batch)
+
+    return descend(state, loss, config)
+
+
+def descend(
+    state: TrainingState, loss: Callable[[Params], jax.Array], config: TrainingConfig
+) -> tuple[TrainingState, jax.Array]:
+    """One step of the optimiser: the new state, and what the loss was before it."""
+    before, gradient = jax.value_and_grad(loss)(state.params)
     direction, optimiser = optimiser_of(config).update(gradient, state.optimiser, state.params)
     rate = learning_rate_at(state.step, config)
     params = jax.tree.map(lambda value, by: value - rate * by, state.params, direction)
     if config.penalty:
         params = _pulled_back(params, state.origin, optimiser, rate, state.step, config)
-    return TrainingState(state.origin, params, optimiser, state.step + 1), loss
+    return TrainingState(state.origin, params, optimiser, state.step + 1), before
 
 
 def _pulled_back(
@@ -138,9 +157,9 @@ def _pulled_back(
 
 
 @functools.partial(jax.jit, static_argnames=("architecture", "config"))
-def _train_some(state, key, data, architecture, config):
+def _train_some(state, key, data, basis, architecture, config):
     def step(state, _):
-        return train_step(state, key, data, architecture, config)
+        return train_step(state, key, data, architecture, config, basis)
 
     state, losses = jax.lax.scan(step, state, None, length=config.steps_per_call)
     return state, losses.mean()
@@ -148,10 +167,7 @@ def _train_some(state, key, data, architecture, config):
 
 def run_steps(
     state: TrainingState,
-    key: jax.Array,
-    data: TrainingSet,
-    architecture: Architecture,
-    config: TrainingConfig,
+    advance: Callable[[TrainingState], tuple[TrainingState, jax.Array]],
     until: int,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> tuple[TrainingState, bool]:
@@ -159,10 +175,7 @@ def run_steps(
 
     Args:
       state: to go on from.
-      key: of the draws, the same for every call of one training.
-      data: to train on.
-      architecture: of the network.
-      config: of the whole training.
+      advance: some steps: the new state, and the mean bits per voxel.
       until: steps in all, rounded up to whole calls.
       on_progress: called after some steps with the steps done and the bits per voxel of late.
 
@@ -170,9 +183,8 @@ def run_steps(
       The state, and whether all steps were done. If training diverges, the last state before it
       did, and False.
     """
-    data = jax.device_put(data)
     while int(state.step) < until:
-        following, loss = _train_some(state, key, data, architecture, config)
+        following, loss = advance(state)
         if not is_finite(following.params):
             return state, False
         state = following
@@ -190,6 +202,20 @@ def train_network(
     *,
     start: IntegerNetwork | None = None,
 ) -> IntegerNetwork:
+    """`train_params`, and the network that they make in integers."""
+    params = train_params(data, architecture, config, seed, on_progress, start=start)
+    return to_integers(params, architecture)
+
+
+def train_params(
+    data: TrainingSet,
+    architecture: Architecture,
+    config: TrainingConfig,
+    seed: int = 0,
+    on_progress: Callable[[int, float], None] | None = None,
+    *,
+    start: IntegerNetwork | None = None,
+) -> Params:
     """Trains one network.
 
     Args:
@@ -201,31 +227,19 @@ def train_network(
       start: the network to begin with; one of random weights if not given.
 
     Returns:
-      The network in integers. Should training diverge, the last one before it did.
+      Its parameters. Should training diverge, the last ones before it did.
     """
     init_key, draw_key = jax.random.split(jax.random.key(seed))
     params = random_params(init_key, architecture) if start is None else to_params(start)
-    state = initial_state(params, config)
-    state, _ = run_steps(state, draw_key, data, architecture, config, config.steps, on_progress)
-    return to_integers(state.params, architecture)
+    data = jax.device_put(data)
+    basis = basis_of(np.asarray(moments(data, draw_key, architecture, BASIS_VOXELS)))
 
+    def advance(state: TrainingState) -> tuple[TrainingState, jax.Array]:
+        return _train_some(state, draw_key, data, basis, architecture, config)
 
-def to_integers(params: Params, architecture: Architecture) -> IntegerNetwork:
-    """The trained parameters as the coder's integers."""
-    layers = range(len(architecture.layer_shapes))
-    tree = params["params"]
-    return quantise(
-        [tree[f"kernel_{index}"] for index in layers], [tree[f"bias_{index}"] for index in layers]
-    )
-
-
-def to_params(network: IntegerNetwork) -> Params:
-    """The parameters that stand for an integer network: `to_integers` gives it back."""
-    tree = {}
-    for index, (weights, biases) in enumerate(zip(*network, strict=True)):
-        tree[f"kernel_{index}"] = jnp.asarray(weights, jnp.float32) / WEIGHT_ONE
-        tree[f"bias_{index}"] = jnp.asarray(biases, jnp.float32) / BIAS_ONE
-    return {"params": tree}
+    state = initial_state(into(params, basis), config)
+    state, _ = run_steps(state, advance, config.steps, on_progress)
+    return out_of(state.params, basis)
 
 
 def is_finite(params: Params) -> bool:

@@ -75,14 +75,30 @@ def prepare(
     return TrainingSet(symbols, limits, sizes.astype(np.int32))  # type: ignore[arg-type]
 
 
-def sample(
-    key: jax.Array, data: TrainingSet, architecture: Architecture, count: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Draws about `count` voxels, in rows of ROW_VOXELS or of the blocks' width if that is less.
+def row_length(data: TrainingSet, architecture: Architecture) -> int:
+    """Voxels of the rows that `sample` draws: ROW_VOXELS, or the blocks' width if that is less."""
+    return min(ROW_VOXELS, data.symbols.shape[3] - 2 * _reach(architecture)[2])
 
-    Blocks are drawn as often as they have voxels. Rows begin up to half their length before a
-    block's first voxel and are then moved inside, so that its first and last voxels are drawn
-    nearly as often as others.
+
+def sample(
+    key: jax.Array,
+    data: TrainingSet,
+    architecture: Architecture,
+    count: int,
+    of: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Draws about `count` voxels, in rows of `row_length`.
+
+    Rows begin up to half their length before a block's first voxel and are then moved inside, so
+    that its first and last voxels are drawn nearly as often as others.
+
+    Args:
+      key: of the draw.
+      data: to draw from.
+      architecture: static.
+      count: of voxels, rounded down to whole rows; at least one row.
+      of: int32 [row], the block that each row is to be of. If not given, blocks are drawn as often
+        as they have voxels.
 
     Returns:
       Contexts float32 [c, n], symbols int32 [n] (OUTSIDE where the draw hit no voxel), limits
@@ -90,12 +106,14 @@ def sample(
     """
     blocks, depth, height, width = data.symbols.shape
     reach = _reach(architecture)
-    length = min(ROW_VOXELS, width - 2 * reach[2])
+    length = row_length(data, architecture)
     rows = max(count // length, 1)
     keys = jax.random.split(key, 4)
-    ends = jnp.cumsum(jnp.prod(data.extents.astype(jnp.float32), axis=1))
-    drawn = jax.random.uniform(keys[0], (rows,)) * ends[-1]
-    block = jnp.minimum(jnp.searchsorted(ends, drawn, side="right"), blocks - 1)
+    if of is None:
+        ends = jnp.cumsum(jnp.prod(data.extents.astype(jnp.float32), axis=1))
+        drawn = jax.random.uniform(keys[0], (rows,)) * ends[-1]
+        of = jnp.minimum(jnp.searchsorted(ends, drawn, side="right"), blocks - 1)
+    block = of
     extent = jnp.maximum(data.extents[block], 1)
     z = jax.random.randint(keys[1], (rows,), 0, extent[:, 0]) + reach[0]
     y = jax.random.randint(keys[2], (rows,), 0, extent[:, 1]) + reach[1]

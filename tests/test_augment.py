@@ -17,15 +17,26 @@ def _crop(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(40, 200, largest_crop(SHAPE), np.uint8)
 
 
-def _many(count: int = 20, **shares) -> list[np.ndarray]:
+def _many(count: int = 20, crop: np.ndarray | None = None, **shares) -> list[np.ndarray]:
+    """Pieces of a crop; if not given, of one that leaves no choice of where to take them from."""
+    crop = _crop()[:4, :12, :16] if crop is None else crop
     augmentation = dataclasses.replace(NOTHING, **shares)
     generator = np.random.default_rng(0)
-    return [augment(_crop(), SHAPE, augmentation, generator) for _ in range(count)]
+    return [augment(crop, SHAPE, augmentation, generator) for _ in range(count)]
 
 
 def test_nothing_is_the_crop_itself():
     (piece,) = _many(1)
     np.testing.assert_array_equal(piece, _crop()[:4, :12, :16])
+
+
+def test_pieces_come_from_anywhere_in_the_crop():
+    crop = np.indices((6, 13, 18)).sum(axis=0).astype(np.uint8)
+    places = np.lib.stride_tricks.sliding_window_view(crop, SHAPE)
+    pieces = _many(300, crop)
+    for piece in pieces:
+        assert (places == piece).all(axis=(3, 4, 5)).any()
+    assert {int(piece[0, 0, 0]) for piece in pieces} == set(range(2 + 1 + 2 + 1))
 
 
 @given(st.integers(0, 2**32), st.tuples(*[st.integers(1, 30)] * 3))
@@ -76,10 +87,10 @@ def test_flips_keep_the_voxels():
 
 
 def test_coarsening_averages_squares():
-    crop = _crop().astype(int)
-    exact = crop.reshape(12, 12, 2, 16, 2).sum(axis=(2, 4)) / 4
+    crop = _crop()[:8].astype(int)
+    exact = crop.reshape(8, 12, 2, 16, 2).sum(axis=(2, 4)) / 4
     kinds = set()
-    for piece in _many(40, coarsen=1):
+    for piece in _many(40, _crop()[:8], coarsen=1):
         whole = {name: np.abs(piece - e).max() for name, e in (("z", exact[:8:2]), ("", exact[:4]))}
         name = min(whole, key=whole.get)
         assert whole[name] <= 1
@@ -89,8 +100,9 @@ def test_coarsening_averages_squares():
 
 def test_skipping_takes_every_second_or_third_slice():
     plain = _crop()[:, :12, :16]
-    found = {piece.tobytes() for piece in _many(20, skip=1)}
-    assert found == {plain[::2][:4].tobytes(), plain[::3][:4].tobytes()}
+    found = {piece.tobytes() for piece in _many(100, plain, skip=1)}
+    twos = {plain[first : first + 8 : 2].tobytes() for first in range(5)}
+    assert found == twos | {plain[::3].tobytes()}
 
 
 def test_contrast_leaves_gaps_or_merges_or_saturates():

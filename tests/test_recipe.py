@@ -10,6 +10,7 @@ import pytest
 from models_for_tests import TINY, random_network
 
 from jaxslice import recipe, shipped
+from jaxslice.adaptation import LINEAR_UNITS
 from jaxslice.augment import NOTHING, Augmentation
 from jaxslice.errors import MissingExtraError, UsageError
 from jaxslice.recipe import Recipe, make_model
@@ -20,7 +21,8 @@ from jaxslice.train import TrainingConfig
 SHORT = Recipe(
     training=TrainingConfig(steps=60, batch_voxels=256, steps_per_call=10),
     piece_shape=(4, 16, 16),
-    pieces_per_group=3,
+    styles_per_group=2,
+    pieces_per_style=2,
     steps_per_draw=20,
 )
 
@@ -111,7 +113,13 @@ def test_training_starts_from_a_model(sources, tmp_path):
         sources, made, recipe=dataclasses.replace(SHORT, training=still),
         start=str(tmp_path / "start.json"),
     )  # fmt: skip
-    assert shipped.load(str(made)).fingerprint == start.fingerprint
+    weights = shipped.load(str(made)).network.weights
+    for layer, (got, want) in enumerate(zip(weights, start.network.weights, strict=True)):
+        kept = slice(None, None if layer else -LINEAR_UNITS)
+        np.testing.assert_array_equal(got[kept], want[kept])
+    again = tmp_path / "again.json"
+    _make(sources, again, recipe=dataclasses.replace(SHORT, training=still), start=str(made))
+    assert shipped.load(str(again)).fingerprint == shipped.load(str(made)).fingerprint
     with pytest.raises(UsageError, match="architecture is another"):
         _make(sources, made, architecture=recipe.FULL, start=str(tmp_path / "start.json"))
 
@@ -124,14 +132,29 @@ def test_a_training_that_diverges_says_so(sources, tmp_path):
 
 def test_groups_count_the_same_however_large(sources):
     volumes = [[recipe.open_source(path) for path in group] for group in (sources[:2], sources[2:])]
-    pieces = recipe._draw_pieces(volumes, SHORT, seed=0, draw=0)
-    again = recipe._draw_pieces(volumes, SHORT, seed=0, draw=0)
-    other = recipe._draw_pieces(volumes, SHORT, seed=0, draw=1)
-    assert len(pieces) == 6
-    assert all(piece.size > 0 for piece in pieces)
-    assert max(piece.shape[1] for piece in pieces[3:]) <= 16
-    assert [p.tobytes() for p in pieces] == [p.tobytes() for p in again]
-    assert [p.tobytes() for p in pieces] != [p.tobytes() for p in other]
+    styles, again, other = (
+        recipe._draw_styles(volumes, SHORT, 0, draw, TINY) for draw in (0, 0, 1)
+    )
+    assert styles.data.extents.shape == (8, 3)
+    assert styles.fits.bias.shape == (4,)
+    assert (np.asarray(styles.data.extents)[4:, 0] == 1).all(), "of the group of one slice"
+    symbols = [np.asarray(drawn.data.symbols).tobytes() for drawn in (styles, again, other)]
+    assert symbols[0] == symbols[1] != symbols[2]
+
+
+@pytest.mark.parametrize(("mixed", "alike"), [(0.0, True), (1.0, False)])
+def test_pieces_of_a_style_are_changed_alike(sources, mixed, alike):
+    wanted = dataclasses.replace(
+        SHORT, mixed=mixed, pieces_per_style=20,
+        augmentation=dataclasses.replace(NOTHING, contrast=0.5),
+    )  # fmt: skip
+    np.save(sources[0], np.full((12, 40, 40), 100, np.uint8) + np.eye(40, dtype=np.uint8))
+    volume = recipe.open_source(sources[0])
+    contrasts = [
+        {int(piece.max()) for piece in recipe._draw_style(volume, wanted, generator)}
+        for generator in map(np.random.default_rng, range(5))
+    ]
+    assert all((len(levels) <= 2) == alike for levels in contrasts)
 
 
 def test_nothing_to_train_on(tmp_path):
@@ -150,7 +173,7 @@ def test_recipes_of_the_command_line():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pieces_per_group": 0}, "pieces_per_group 0"),
+        ({"styles_per_group": 0}, "styles_per_group 0"),
         ({"steps_per_draw": 15}, "draws of 15"),
         ({"training": TrainingConfig(steps=0)}, "Got 0 steps"),
     ],

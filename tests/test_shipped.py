@@ -7,14 +7,19 @@ import pytest
 from models_for_tests import TINY, random_network
 
 from jaxslice import shipped
+from jaxslice.adaptation import NUM_TRAITS, Adaptation
 from jaxslice.errors import ChecksumError, FormatError, UsageError, VersionError
 from jaxslice.integer import prove
 from jaxslice.shipped import ModelFile
 
 LARGEST_BYTES = 64 * 1024
+ADAPTATION = Adaptation(
+    np.linspace(-1, 1, NUM_TRAITS, dtype=np.float32),
+    tuple(np.full((units, NUM_TRAITS), units, np.float32) for units in TINY.hidden),
+)
 
 
-@pytest.mark.parametrize("name", ["default", "large"])
+@pytest.mark.parametrize("name", ["default", "medium", "large"])
 def test_shipped_models_are_small_sound_and_described(name):
     loaded = shipped.load(name)
     prove(loaded.network, loaded.architecture)
@@ -25,14 +30,17 @@ def test_shipped_models_are_small_sound_and_described(name):
     assert {"sources", "recipe", "software", "seed"} <= set(loaded.provenance)
 
 
-def test_the_large_model_is_larger():
-    default, large = (shipped.load(name).architecture for name in ("default", "large"))
-    assert large.multiply_adds_per_voxel > default.multiply_adds_per_voxel
+def test_models_are_as_large_as_they_are_called():
+    models = [shipped.load(name).architecture for name in ("default", "medium", "large")]
+    work = [architecture.multiply_adds_per_voxel for architecture in models]
+    assert work[0] < work[1] <= 4000 < work[2] <= 16000
 
 
 @pytest.fixture
 def model_path(tmp_path):
-    model = ModelFile("any", TINY, random_network(TINY, seed=1), {"sources": [["a.npy"]]})
+    model = ModelFile(
+        "any", TINY, random_network(TINY, seed=1), {"sources": [["a.npy"]]}, ADAPTATION
+    )
     shipped.save(tmp_path / "m.json", model)
     return tmp_path / "m.json"
 
@@ -44,6 +52,10 @@ def test_a_model_comes_back_from_its_file(model_path):
     assert loaded.provenance == {"sources": [["a.npy"]]}
     for got, want in zip(loaded.network.weights, random_network(TINY, seed=1).weights, strict=True):
         np.testing.assert_array_equal(got, want)
+    assert loaded.adaptation is not None
+    np.testing.assert_array_equal(loaded.adaptation.center, ADAPTATION.center)
+    for got, want in zip(loaded.adaptation.maps, ADAPTATION.maps, strict=True):
+        np.testing.assert_array_equal(got, want)
     assert len(loaded.fingerprint) == 16
     assert [path.name for path in model_path.parent.iterdir()] == ["m.json"]
 
@@ -52,7 +64,11 @@ def test_a_model_comes_back_from_its_file(model_path):
     ("change", "error", "message"),
     [
         ({"kind": "cake"}, FormatError, "no model or a damaged one"),
-        ({"version": 2}, VersionError, "version 2, expected 1"),
+        ({"version": 3}, VersionError, "version 3, expected 1 or 2"),
+        ({"adaptation": ["AAAA"]}, FormatError, "no model or a damaged one"),
+        ({"adaptation": []}, FormatError, r"an adaptation of \[\] numbers, not \[10, 80\]"),
+        ({"adaptation": ["AADAfw==" * 10] * 2}, FormatError, "no model or a damaged one"),
+        ({"adaptation": 7}, FormatError, "no model or a damaged one"),
         ({"network": "AAAA"}, FormatError, "network of 3 bytes"),
         ({"network": "?"}, FormatError, "no model or a damaged one"),
         ({"architecture": {}}, FormatError, "architecture that cannot be read"),
@@ -64,6 +80,13 @@ def test_damaged_models_are_refused(model_path, change, error, message):
     model_path.write_text(json.dumps({**value, **change}))
     with pytest.raises(error, match=message):
         shipped.load(str(model_path))
+
+
+def test_models_of_version_1_have_no_adaptation(model_path):
+    value = json.loads(model_path.read_text())
+    del value["adaptation"]
+    model_path.write_text(json.dumps({**value, "version": 1}))
+    assert shipped.load(str(model_path)).adaptation is None
 
 
 def test_a_flipped_weight_is_noticed(model_path):
@@ -83,7 +106,9 @@ def test_other_files_are_no_models(tmp_path, data):
 
 
 def test_unknown_names_say_which_there_are(tmp_path):
-    with pytest.raises(UsageError, match="'huge', expected one of default, large or the path"):
+    with pytest.raises(
+        UsageError, match="'huge', expected one of default, large, medium or the path"
+    ):
         shipped.load("huge")
     with pytest.raises(UsageError, match="expected one of"):
         shipped.load(str(tmp_path))
