@@ -31,7 +31,7 @@ def measure(path: str):
     shape = tuple(min(a, b) for a, b in zip((64, 256, 256), volume.shape, strict=True))
     voxels = volume.read(Box.of_shape(shape, volume.box.start))
     model = shipped.load("default").model
-    block.compile_for(shape, model)
+    block.compile_for(shape, model.architecture)
     (other,) = [peer for peer in peers() if peer.name == "JPEG-XL e7"]
     codecs = {
         "jaxslice effort 0": (

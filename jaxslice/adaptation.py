@@ -58,7 +58,7 @@ class LinearFit(NamedTuple):
     """
 
     weights: np.ndarray | jax.Array
-    bias: np.ndarray | jax.Array
+    bias: np.ndarray | jax.Array | np.floating
     traits: np.ndarray | jax.Array
 
 

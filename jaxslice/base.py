@@ -18,6 +18,7 @@ from jaxslice.config import CONTEXTS, Architecture
 from jaxslice.integer import IntegerNetwork
 from jaxslice.options import CompressOptions
 from jaxslice.pieces import sample_pieces
+from jaxslice.shipped import ModelFile
 from jaxslice.source import Source
 from jaxslice.stages import Progress, Stopwatch
 
@@ -44,29 +45,42 @@ class Base:
     provenance: dict[str, Any]
 
 
+def starting_model(options: CompressOptions) -> tuple[ModelFile | None, Architecture]:
+    """The model that `options` start from, if any, and the architecture of what comes out.
+
+    Raises:
+      UsageError: there is no such model; FormatError: it is damaged.
+    """
+    if options.context != "full":
+        return None, CONTEXTS[options.context]
+    start = shipped.load(options.model or efforts.EFFORTS[options.effort].model)
+    return start, start.architecture
+
+
 def prepare_base(
     volume: Source,
     block_shape: Triple,
+    start: ModelFile | None,
+    architecture: Architecture,
     options: CompressOptions,
     watch: Stopwatch,
     tell: Progress,
 ) -> Base:
-    """Chooses and adapts, and at effort 1 and above tunes or trains, the network of an archive.
+    """Adapts, and at effort 1 and above tunes or trains, the network of an archive.
 
     Args:
       volume: to be compressed.
       block_shape: of its blocks.
-      options: of which `effort`, `model`, `context`, `seed` and `training_steps` are used.
+      start: as `starting_model` gives it.
+      architecture: likewise.
+      options: of which `effort`, `seed` and `training_steps` are used.
       watch: measures "read" and "train".
       tell: called now and then.
 
     Raises:
-      UsageError: there is no such model; FormatError: it is damaged.
       SourceDataError: voxels that cannot be read.
     """
     effort = efforts.EFFORTS[options.effort]
-    start = shipped.load(options.model or effort.model) if options.context == "full" else None
-    architecture = start.architecture if start else CONTEXTS[options.context]
     told = {
         "model": start.name if start else None,
         "adaptation_gain_bits_per_voxel": 0.0,

@@ -78,7 +78,7 @@ def _measure(
     coder._encoder.cache_clear()
     coder._decoder.cache_clear()
     start = time.perf_counter()
-    block.compile_for(shape, model, batch, own_networks=own_networks)
+    block.compile_for(shape, model.architecture, batch, own_networks=own_networks)
     compile_seconds = time.perf_counter() - start
     programs = lambda: programs_of(shape, model, batch, own_networks)
     compiled = programs()

@@ -9,7 +9,7 @@ import numpy as np
 from jaxslice import difference, levels, payload, rans
 from jaxslice.box import Triple
 from jaxslice.coder import Model, launch_decoder, launch_encoder, most_words
-from jaxslice.config import Geometry
+from jaxslice.config import Architecture, Geometry
 from jaxslice.errors import FormatError, UsageError, VersionError
 from jaxslice.integer import IntegerNetwork
 from jaxslice.march import OUTSIDE
@@ -135,7 +135,7 @@ def decode_blocks(
 
 def compile_for(
     block_shape: Triple,
-    model: Model,
+    architecture: Architecture,
     batch: int = 1,
     *,
     encoder: bool = True,
@@ -146,12 +146,17 @@ def compile_for(
 
     Args:
       block_shape: of the blocks.
-      model: of any network of the architecture that will be used.
+      architecture: of the networks that will be used.
       batch: blocks that will run together.
       encoder: whether to compile that of `encode_blocks`.
       decoder: whether to compile that of `decode_blocks`.
       own_networks: whether it is those for blocks with networks of their own.
     """
+    nothing = IntegerNetwork(
+        tuple(np.zeros(shape, np.int8) for shape in architecture.layer_shapes),
+        tuple(np.zeros(outputs, np.int32) for outputs, _ in architecture.layer_shapes),
+    )
+    model = Model(architecture, nothing)
     networks = _networks([], batch, model) if own_networks else None
     sizes = np.zeros((batch, block_shape[0]), np.int32)
     extents = np.zeros((batch, 3), np.int32)

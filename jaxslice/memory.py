@@ -42,8 +42,8 @@ IN_FLIGHT = 4
 
 PROCESS_BYTES = 512 << 20
 """What a process takes without any block. Measured on x86-64 Linux with JAX 0.10: `ru_maxrss` was
-462 MiB after `block.compile_for((64, 256, 256), shipped.load("default").model)`, 178 MiB of them
-after the imports; rounded up, as what XLA's compiler takes differs by tens of MiB between runs."""
+462 MiB after `block.compile_for` of blocks of 64x256x256, 178 MiB of them after the imports;
+rounded up, as what XLA's compiler takes differs by tens of MiB between runs."""
 
 _CODER_NUMBERS = 8
 """Numbers of 4 bytes for each place of a chunk beside a layer's outputs: symbol, limit, interval,

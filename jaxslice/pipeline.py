@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from jaxslice.archive import (
     create_archive,
     open_archive,
 )
-from jaxslice.base import own_training, prepare_base
+from jaxslice.base import own_training, prepare_base, starting_model
 from jaxslice.block import Model
 from jaxslice.blockwise import decode_all, encode_all, what_fits
 from jaxslice.box import Box, Triple
@@ -61,20 +62,29 @@ def compress(
     volume = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
     block_shape = fitted_block_shape(options.block_shape, volume.shape)
+    start, architecture = starting_model(options)
+    own_networks = EFFORTS[options.effort].own > 0
+    batch, workers = what_fits(
+        options.batch_blocks, options.workers, block_shape, architecture,
+        own_networks=own_networks,
+    )  # fmt: skip
     with watch.measure("compile"):
         probe.check_device()
 
-    base = prepare_base(volume, block_shape, options, watch, tell)
-    model, own_networks = base.model, EFFORTS[options.effort].own > 0
-    batch, workers = what_fits(
-        options.batch_blocks, options.workers, block_shape, model.architecture,
-        own_networks=own_networks,
-    )  # fmt: skip
+    def compile_programs() -> None:
+        with watch.measure("compile"):
+            blocks.compile_for(
+                block_shape, architecture, batch, decoder=options.verify != "none",
+                own_networks=own_networks,
+            )  # fmt: skip
+
+    # The compiler keeps one core busy, reading and training the other.
+    with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
+        compiled = pool.submit(compile_programs)
+        base = prepare_base(volume, block_shape, start, architecture, options, watch, tell)
+        compiled.result()
+    model = base.model
     train_own = own_training(model, block_shape, options) if own_networks else None
-    with watch.measure("compile"):
-        blocks.compile_for(
-            block_shape, model, batch, decoder=options.verify != "none", own_networks=own_networks
-        )
 
     version = OWN_NETWORKS_VERSION if own_networks else FORMAT_VERSION
     configuration = CodecConfiguration(model.architecture, weights.pack(model.network), version)
@@ -204,7 +214,9 @@ def _decoder_for(
         batch, workers = what_fits(
             batch, workers, shape, model.architecture, own_networks=own_networks
         )
-        blocks.compile_for(shape, model, batch, encoder=False, own_networks=own_networks)
+        blocks.compile_for(
+            shape, model.architecture, batch, encoder=False, own_networks=own_networks
+        )
     return model, batch, workers
 
 

@@ -42,7 +42,7 @@ def into(params: Params, basis: np.ndarray) -> Params:
     return {"params": {**params["params"], "kernel_0": jnp.asarray(kernel, jnp.float32)}}
 
 
-def out_of(params: Params, basis: jax.Array | None) -> Params:
+def out_of(params: Params, basis: jax.Array | np.ndarray | None) -> Params:
     """The network that coordinates stand for; themselves if there is no basis."""
     if basis is None:
         return params

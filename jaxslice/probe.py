@@ -7,6 +7,7 @@ product, fuses what must not be fused or gets a shift wrong is refused before it
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import jax
@@ -20,6 +21,7 @@ from jaxslice.errors import DeviceError
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.types import Device
 
+_ARCHITECTURE = dataclasses.replace(FULL, hidden=(32, 16))
 _EXPECTED_CRC = 0xD6FF29DC
 _VOXELS = 128
 
@@ -41,9 +43,9 @@ def check_device(device: Device | None = None) -> None:
 
 
 def _checksum(device: Device | None) -> int:
-    draws = _draws(sum(out * (inputs + 1) for out, inputs in FULL.layer_shapes))
+    draws = _draws(sum(out * (inputs + 1) for out, inputs in _ARCHITECTURE.layer_shapes))
     weights, biases = [], []
-    for outputs, inputs in FULL.layer_shapes:
+    for outputs, inputs in _ARCHITECTURE.layer_shapes:
         weights.append((draws(outputs * inputs) % 255 - 127).reshape(outputs, inputs))
         biases.append(draws(outputs) - (1 << 15))
     # Small ones in the last layer, or most voxels would lie in a tail where nothing can differ.
@@ -54,7 +56,7 @@ def _checksum(device: Device | None) -> int:
     )
     # Quiet, lively and border voxels; scales 0 and up keep some contexts nearly constant.
     scale = np.array([1, 4, 32, 256])[draws(_VOXELS) % 4]
-    contexts = draws(len(FULL.context) * _VOXELS).reshape(-1, _VOXELS) % scale
+    contexts = draws(len(_ARCHITECTURE.context) * _VOXELS).reshape(-1, _VOXELS) % scale
     contexts[draws(contexts.size).reshape(contexts.shape) % 16 == 0] = -1
     symbol, limit = draws(_VOXELS) % 100, np.full(_VOXELS, 100)
     head = (draws(_VOXELS).astype(np.uint64) << np.uint64(40)) | np.uint64(rans.LOWER_BOUND)
@@ -75,7 +77,7 @@ def _checksum(device: Device | None) -> int:
 
 @jax.jit
 def _probe(network, contexts, symbol, limit, head):
-    mixture = mixture_of(network, contexts, FULL)
+    mixture = mixture_of(network, contexts, _ARCHITECTURE)
     start, freq = intervals.interval_of(mixture, symbol, limit)
     pushed, word, full = rans.push(head, start, freq, intervals.PRECISION)
     position = rans.peek(pushed, intervals.PRECISION)

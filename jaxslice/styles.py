@@ -116,7 +116,7 @@ def train_some(
 
     The state's parameters are `AdaptiveParams`, the network's in coordinates of `basis`.
     """
-    num_styles = len(styles.fits.bias)
+    num_styles = styles.fits.weights.shape[0]
     pieces = len(styles.data.extents) // num_styles
     center = no_adaptation(architecture).center
     length = row_length(styles.data, architecture)

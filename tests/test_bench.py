@@ -68,7 +68,7 @@ def test_a_program_more_would_be_counted():
     shape = (4, 8, 12)
     bench_speed.coder._encoder.cache_clear()
     bench_speed.coder._decoder.cache_clear()
-    block.compile_for(shape, model, 1)
+    block.compile_for(shape, model.architecture, 1)
     before = bench_speed.programs_of(shape, model, 1, False)
     assert before == (2, 2)
     block.encode_block(synthetic_volume((4, 8, 10)), model)

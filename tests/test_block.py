@@ -206,7 +206,7 @@ def test_one_program_serves_every_extent_and_network():
 
 def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
     shape = (1, 3, 40)
-    blocks.compile_for(shape, TINY_MODEL)
+    blocks.compile_for(shape, TINY)
     platform = jax.default_backend()
     geometry = Geometry(shape, TINY.context, 1)
     programs = [make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)]

@@ -13,11 +13,13 @@ from conftest import write_volume
 from models_for_tests import TINY, random_network, strange_blocks
 
 import jaxslice
-from jaxslice import difference, own_networks, reference, shipped
+from jaxslice import adaptation, difference, own_networks, reference, shipped
 from jaxslice.archive import open_archive
 from jaxslice.errors import UsageError
+from jaxslice.recipe import Recipe, make_model
 from jaxslice.shipped import ModelFile
 from jaxslice.synthetic import synthetic_volume
+from jaxslice.train import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 BLOCK_SHAPE = (8, 24, 32)
@@ -29,6 +31,21 @@ def tiny_model(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("model") / "tiny.json"
     shipped.save(path, ModelFile("tiny", TINY, random_network(TINY, seed=2, spread=2), {}))
     return str(path)
+
+
+@pytest.fixture
+def adaptive_model(halves, tmp_path) -> str:
+    """A model that follows traits, trained for a moment."""
+    recipe = Recipe(
+        training=TrainingConfig(steps=60, batch_voxels=512, steps_per_call=20),
+        piece_shape=(4, 16, 16),
+        styles_per_group=6,
+        steps_per_draw=60,
+    )
+    np.save(tmp_path / "other.npy", synthetic_volume((8, 48, 48), seed=5, anisotropy=4.0))
+    path = str(tmp_path / "adaptive.json")
+    make_model([[str(tmp_path / "other.npy")]], path, TINY, recipe)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +82,33 @@ def test_effort_0_takes_the_model_as_it_is(compress, tiny_model):
     assert report.seconds["train"] == 0
     assert report.details["tuning_gain_bits_per_voxel"] == 0
     assert report.details["model"] == tiny_model
+
+
+def test_a_model_that_adapts_saves_what_it_says(compress, adaptive_model):
+    _, before = compress(0, model=adaptive_model)
+    report, archive = compress(0, model=adaptive_model, seed=1)
+    gain = report.details["adaptation_gain_bits_per_voxel"]
+    network = shipped.load(adaptive_model)
+    assert gain > 0
+    assert report.seconds["train"] > 0
+    assert archive.configuration.format_version == 1
+    assert archive.provenance["model_fingerprint"] == network.fingerprint
+    assert archive.provenance["network_fingerprint"] != network.fingerprint
+    assert before.provenance["network_fingerprint"] != archive.provenance["network_fingerprint"]
+    stiff = dataclasses.replace(network, adaptation=None)
+    shipped.save(adaptive_model + "stiff", stiff)
+    without, _ = compress(0, model=adaptive_model + "stiff", seed=1)
+    assert without.details["adaptation_gain_bits_per_voxel"] == 0
+    assert without.bits_per_voxel - report.bits_per_voxel == pytest.approx(gain, rel=0.6)
+
+
+def test_an_adaptation_that_is_worse_is_not_used(compress, adaptive_model, monkeypatch):
+    bad = random_network(TINY, seed=9, spread=60)
+    monkeypatch.setattr(adaptation, "adapt", lambda *_: bad)
+    report, archive = compress(0, model=adaptive_model)
+    assert report.details["adaptation_gain_bits_per_voxel"] == 0
+    fingerprint = shipped.load(adaptive_model).fingerprint
+    assert archive.provenance["network_fingerprint"] == fingerprint
 
 
 def test_effort_1_saves_what_it_says(compress, tiny_model):

@@ -123,7 +123,7 @@ def test_flipped_bytes_of_a_network_of_its_own_are_noticed(step):
 
 def test_one_program_serves_blocks_with_and_without_networks():
     geometry, platform = Geometry(SHAPE, TINY.context), jax.default_backend()
-    blocks.compile_for(SHAPE, TINY_MODEL, 2, own_networks=True)
+    blocks.compile_for(SHAPE, TINY, 2, own_networks=True)
     programs = [make(geometry, TINY, True, platform) for make in (coder._encoder, coder._decoder)]
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
