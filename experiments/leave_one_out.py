@@ -3,10 +3,11 @@
     python experiments/leave_one_out.py VOLUME... --models=FOLDER --efforts=0,1,2
     python experiments/leave_one_out.py --smoke --models=/tmp/models --output=/tmp/left_out.csv
 
-For every VOLUME a model is trained by the shipped recipe on all the other data sets (and kept in
-FOLDER, as DATA_SET.json; one that is there is used), and the volume is compressed with it at each
-effort. Every byte counts. The best peer is the smallest row of the volume in --peers, a CSV of
-peers.py. Rows of other volumes and efforts are kept; --plot-only draws the CSV.
+For every VOLUME and every model that an effort starts from, one is trained by the shipped recipe on
+all the other data sets (and kept in FOLDER, as ARCHITECTURE/DATA_SET.json; one that is there is
+used), and the volume is compressed with it at each effort. Every byte counts. The best peer is the
+smallest row of the volume in --peers, a CSV of peers.py. Rows of other volumes and efforts are
+kept; --plot-only draws the CSV.
 
 Cost on 2 cores: about 2 minutes for each model, and then what the efforts cost. Expected: effort 1
 and 2 below every peer on every volume.
@@ -22,6 +23,7 @@ import numpy as np
 from train_shipped import data_set_of, groups_of
 
 import jaxslice
+from jaxslice.effort import EFFORTS
 from jaxslice.recipe import ARCHITECTURES, make_model, recipe_of
 from jaxslice.synthetic import synthetic_volume
 from jaxslice.terminal import progress_display
@@ -33,15 +35,17 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def model_without(volume: str, volumes: list[str], folder: Path, steps: int | None) -> str:
+def model_without(
+    volume: str, volumes: list[str], architecture: str, folder: Path, steps: int | None
+) -> str:
     """Path of a model that was trained on the other data sets."""
     name = data_set_of(volume)
-    path = folder / f"{name}.json"
+    path = folder / architecture / f"{name}.json"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         recipe, groups = recipe_of(steps, augmented=True), groups_of(volumes, name)
         with progress_display() as progress:
-            make_model(groups, str(path), ARCHITECTURES["default"], recipe, progress=progress)
+            make_model(groups, str(path), ARCHITECTURES[architecture], recipe, progress=progress)
     return str(path)
 
 
@@ -126,8 +130,11 @@ def main() -> None:
                 given.volumes.append(path)
         peers = common.read_rows(given.peers)
         for volume in [] if given.plot_only else given.volumes:
-            model = model_without(volume, given.volumes, given.models, given.steps)
             for effort in map(int, given.efforts.split(",")):
+                architecture = EFFORTS[effort].model
+                model = model_without(
+                    volume, given.volumes, architecture, given.models, given.steps
+                )
                 row = measure(volume, model, effort, peers, scratch)
                 print(
                     f"{row['volume']:12} effort {effort}: {row['bits_per_voxel']:.4f} bits per "

@@ -23,6 +23,8 @@ from jaxslice.source import Source
 from jaxslice.stages import Progress, Stopwatch
 
 if TYPE_CHECKING:
+    from jaxslice.adaptation import Adaptation
+    from jaxslice.compare import Better
     from jaxslice.training_set import TrainingSet
 
 NUM_PIECES = 24
@@ -105,17 +107,33 @@ def prepare_base(
         del pieces
         network = start.network if start else None
         if start and start.adaptation:
-            from jaxslice.adaptation import adapt
-            from jaxslice.compare import better_of
-
-            fitted = adapt(start.network, start.adaptation, data, architecture, options.seed)
-            network, gain = better_of(start.network, fitted, data, architecture, options.seed)
-            told["adaptation_gain_bits_per_voxel"] = round(gain, 5)
+            adapted = _adapted(start.network, start.adaptation, data, architecture, options)
+            network = adapted.network
+            told["adaptation_gain_bits_per_voxel"] = round(adapted.gain, 5)
         if effort.tuning:
             network, gain = _tuned(network, data, voxels, architecture, options, tell)
             told["tuning_gain_bits_per_voxel"] = round(gain, 5)
     assert network is not None  # the options refuse effort 0 without a model
     return Base(Model(architecture, network), told)
+
+
+def _adapted(
+    network: IntegerNetwork,
+    adaptation: Adaptation,
+    data: TrainingSet,
+    architecture: Architecture,
+    options: CompressOptions,
+) -> Better:
+    """The network fitted to samples, as far as that makes it better."""
+    from jaxslice.adaptation import adapt
+    from jaxslice.compare import better_of
+    from jaxslice.scoring import score
+
+    fitted = adapt(network, adaptation, data, architecture, options.seed)
+    better = better_of(network, fitted, data, architecture, options.seed)
+    # Tuning finds what scoring does, and more.
+    tuned_later = efforts.EFFORTS[options.effort].tuning > 0
+    return better if tuned_later else score(better, data, architecture, options.seed)
 
 
 def _tuned(
@@ -139,7 +157,8 @@ def _tuned(
 
     if start is None:
         return train_network(data, architecture, config, options.seed, progress), 0.0
-    return tune_network(data, start, architecture, config, options.seed, progress)
+    tuned = tune_network(data, start, architecture, config, options.seed, progress)
+    return tuned.network, tuned.gain
 
 
 def own_training(model: Model, block_shape: Triple, options: CompressOptions) -> OwnTraining:

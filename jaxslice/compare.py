@@ -25,10 +25,12 @@ class Better(NamedTuple):
 
     Attributes:
       network: the one that takes fewer bits.
+      bits: bits per voxel that it takes.
       gain: bits per voxel that it saves against the first; 0 if it is the first.
     """
 
     network: IntegerNetwork
+    bits: float
     gain: float
 
 
@@ -49,7 +51,7 @@ def better_of(
       seed: of the draws.
     """
     before, after = (exact_bits(network, data, architecture, seed) for network in (first, other))
-    return Better(other, before - after) if after < before else Better(first, 0.0)
+    return Better(other, after, before - after) if after < before else Better(first, before, 0.0)
 
 
 def exact_bits(

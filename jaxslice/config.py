@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from jaxslice.box import Triple
 from jaxslice.errors import FormatError
@@ -221,7 +222,7 @@ class Geometry:
     context: tuple[Triple, ...]
     blocks: int = 1
 
-    @property
+    @functools.cached_property
     def pitch(self) -> int:
         """Time steps from a slice to the next."""
         gap = max(abs(dx) for _, _, dx in self.context)
@@ -237,7 +238,7 @@ class Geometry:
         """Time steps until the last voxel of a box of shape `extent` at the block's origin."""
         return (extent[0] - 1) * self.pitch + extent[2] + 2 * (extent[1] - 1)
 
-    @property
+    @functools.cached_property
     def lags(self) -> tuple[int, ...]:
         """Time from the present voxel to each context voxel, in steps; all negative."""
         return tuple(dz * self.pitch + dx + 2 * dy for dz, dy, dx in self.context)

@@ -27,7 +27,11 @@ from jaxslice.integer import (
 
 
 class CausalNetwork(nn.Module):
-    """Maps contexts float32 [c, n] to a float `intervals.Mixture` [k, n] in the integers' units."""
+    """Maps contexts float32 [c, n] to a float `intervals.Mixture` [k, n] in the integers' units.
+
+    Each layer's sums can be perturbed (`sums_0`, ...), and what its inputs are is told under
+    `intermediates` (`inputs_1`, ...), in units in which weights and biases are parameters.
+    """
 
     architecture: Architecture
 
@@ -42,9 +46,12 @@ class CausalNetwork(nn.Module):
         scaled = kernel[:, :-NUM_FEATURES] @ features.differences
         scaled = _floor(jnp.clip(scaled, -SUM_HIGH, SUM_HIGH) * features.gain / 64)
         scaled += kernel[:, -NUM_FEATURES:] @ features.extras + bias[:, None]
+        scaled = self.perturb("sums_0", scaled)
         for index in range(1, layers):
             kernel, bias = self._layer(index)
-            scaled = kernel @ jnp.clip(_floor(scaled / 64), 0, ACTIVATION_HIGH) + bias[:, None]
+            inputs = jnp.clip(_floor(scaled / 64), 0, ACTIVATION_HIGH)
+            self.sow("intermediates", f"inputs_{index}", inputs / WEIGHT_ONE)
+            scaled = self.perturb(f"sums_{index}", kernel @ inputs + bias[:, None])
         means, scales, weights = jnp.split(scaled, 3)
 
         offset = _floor(jnp.clip(_floor(means / 16), -MEAN_HIGH, MEAN_HIGH) * activity / 256)

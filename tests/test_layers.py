@@ -21,7 +21,7 @@ CORE = {
 EXACT = {"integer", "weights", "difference", "coder", "block"}
 TRAINING = {
     *("network", "train", "training_set", "tune", "own_networks", "augment", "checkpoint"),
-    *("adaptation", "compare", "params", "styles", "moments", "precondition"),
+    *("adaptation", "compare", "params", "styles", "moments", "precondition", "scoring"),
 }
 ABOVE_TRAINING = {
     *("archive", "source", "destination", "storage", "pipeline", "zarr_codec", "command_line"),
