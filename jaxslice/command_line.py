@@ -38,7 +38,9 @@ gs:// or s3://) or a z,y,x .npy file of uint8. Flags:
 FLAGS = flags.FLAGS
 flags.DEFINE_string("bbox", None, "z0:z1,y0:y1,x0:x1: voxels to take, in global coordinates.")
 flags.DEFINE_string("scale", "0", "compress, verify: scale of the source, by index or key.")
-flags.DEFINE_string("block_shape", "64,256,256", "compress: largest z,y,x of a block.")
+flags.DEFINE_string(
+    "block_shape", None, "compress: largest z,y,x of a block; about 64,256,256 if not given."
+)
 flags.DEFINE_integer(
     "effort", 1,
     "compress: 0 takes the shipped network as it is, 1 tunes it on samples of the volume, 2 also "
@@ -156,7 +158,7 @@ def _options() -> Any:
     return CompressOptions(
         bbox=_bbox(),
         scale=FLAGS.scale,
-        block_shape=_block_shape(FLAGS.block_shape),
+        block_shape=_block_shape(FLAGS.block_shape) if FLAGS.block_shape else None,
         effort=FLAGS.effort,
         model=FLAGS.model,
         context=FLAGS.context,

@@ -42,7 +42,7 @@ class Effort:
 EFFORTS = (
     Effort("default", 0, 0),
     Effort("default", 4e11, 0),
-    Effort("medium", 4e11, 2.8e4),
+    Effort("medium", 6e11, 4e4),
     Effort("large", 1.6e12, 1.2e5),
 )
 

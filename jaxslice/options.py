@@ -24,7 +24,8 @@ class CompressOptions:
     Attributes:
       bbox: the voxels to take, in global coordinates; all if None.
       scale: of a precomputed volume, by index or key.
-      block_shape: largest z, y, x of a block; see `pipeline.fitted_block_shape`.
+      block_shape: largest z, y, x of a block; if None, about BLOCK_SHAPE. See
+        `pipeline.fitted_block_shape`.
       effort: 0 takes a shipped network as it is; 1 tunes it on samples of the volume, within 2
         minutes on 2 cores; 2 also trains a network for each block, where that pays, at 0.3 MB/s or
         more; 3 does that longer, and with the large network.
@@ -42,7 +43,7 @@ class CompressOptions:
 
     bbox: Box | None = None
     scale: int | str = 0
-    block_shape: Triple = BLOCK_SHAPE
+    block_shape: Triple | None = None
     effort: int = 1
     model: str | None = None
     context: str = "full"
@@ -68,8 +69,9 @@ class CompressOptions:
             )
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
-        fits = all(1 <= n <= LARGEST_BLOCK_AXIS for n in self.block_shape)
-        if not fits or math.prod(self.block_shape) > LARGEST_BLOCK_VOXELS:
+        largest = self.block_shape or BLOCK_SHAPE
+        fits = all(1 <= n <= LARGEST_BLOCK_AXIS for n in largest)
+        if not fits or math.prod(largest) > LARGEST_BLOCK_VOXELS:
             raise UsageError(
                 f"Got the block shape {self.block_shape}, expected 1 to {LARGEST_BLOCK_AXIS} voxels"
                 f" along z, y and x, and at most {LARGEST_BLOCK_VOXELS} in all."

@@ -26,7 +26,7 @@ from jaxslice.destination import create_destination
 from jaxslice.effort import EFFORTS
 from jaxslice.errors import FormatError, UsageError
 from jaxslice.metadata import CodecConfiguration
-from jaxslice.options import CompressOptions, Report
+from jaxslice.options import BLOCK_SHAPE, CompressOptions, Report
 from jaxslice.source import open_source
 from jaxslice.stages import Progress, Stopwatch
 from jaxslice.zarr_codec import model_of
@@ -220,17 +220,23 @@ def _decoder_for(
     return model, batch, workers
 
 
-def fitted_block_shape(largest: Triple, shape: Triple) -> Triple:
-    """The shape of a volume's blocks: at most `largest`, and without slivers at the far edges.
+def fitted_block_shape(largest: Triple | None, shape: Triple) -> Triple:
+    """The shape of a volume's blocks, without slivers at the far edges.
 
     A block costs as much as its shape, however little of it lies in the volume. Where the last
     block along an axis would be less than half full, all blocks are made equally long instead.
+
+    Args:
+      largest: that blocks may be. If None, BLOCK_SHAPE, or up to an eighth more along an axis where
+        that spares a cut: voxels next to a cut cost more.
+      shape: of the volume.
     """
     fitted = []
-    for most, size in zip(largest, shape, strict=True):
-        count = -(-size // most)
+    for most, size in zip(largest or BLOCK_SHAPE, shape, strict=True):
+        count = -(-size // (most if largest else most + most // 8))
         last = size - (count - 1) * most
-        fitted.append(-(-size // count) if count == 1 or 2 * last < most else most)
+        equal = count == 1 or last > most or 2 * last < most
+        fitted.append(-(-size // count) if equal else most)
     depth, height, width = fitted
     return (depth, height, width)
 

@@ -127,6 +127,13 @@ def test_blocks_fit_the_volume(size, fitted):
     assert pipeline.fitted_block_shape(largest, (128, 512, size)) == (64, 256, fitted)
 
 
+@pytest.mark.parametrize(
+    ("size", "fitted"), [(1, 1), (262, 262), (288, 288), (289, 145), (524, 262), (512, 256)]
+)
+def test_blocks_are_stretched_a_little_where_no_shape_is_asked_for(size, fitted):
+    assert pipeline.fitted_block_shape(None, (72, 600, size)) == (72, 200, fitted)
+
+
 def test_verify_finds_another_source(small_volume, small_archive, tmp_path):
     changed = small_volume.voxels.copy()
     changed[7, 20, 30] ^= 1
