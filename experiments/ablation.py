@@ -59,7 +59,7 @@ COLUMNS = (
     "num_params", "multiply_adds", "network_bytes", "training_steps",
 )  # fmt: skip
 DEFAULT = "jaxslice"
-HIDDEN = ((8, 8), (16, 16), (32, 16), (32, 32), (64, 64))
+HIDDEN = ((8, 8), (16, 16), (24, 12), (32, 16), (32, 32), (64, 64))
 COMPONENTS = (1, 2, 3, 4)
 
 

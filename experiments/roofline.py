@@ -32,7 +32,7 @@ import numpy as np
 from common import Row
 from hlo import Counts, count, parse
 
-from jaxslice import coder, shipped
+from jaxslice import coder, payload, shipped
 from jaxslice.box import Triple
 from jaxslice.config import Architecture, Geometry
 from jaxslice.effort import BATCH_VOXELS as EFFORT_BATCH
@@ -89,7 +89,7 @@ def step_counts(direction: str, geometry: Geometry, architecture: Architecture) 
         tuple(array((layer[0],), np.int32) for layer in architecture.layer_shapes),
     )
     places = array((geometry.num_rows, geometry.row_width), np.int16)
-    words = array((geometry.blocks, coder.most_words(geometry.block_shape)), np.uint32)
+    words = array((geometry.blocks, payload.most_words(geometry.block_shape)), np.uint32)
     heads, steps = array((geometry.row_width,), np.uint64), array((), np.int32)
     with jax.enable_x64(True):
         if direction == "encode":

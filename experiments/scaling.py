@@ -78,7 +78,7 @@ def child(direction: str, folder: str, block_shape: str) -> None:
     import jaxslice
     from jaxslice import memory
     from jaxslice.archive import open_archive
-    from jaxslice.blockwise import batch_and_workers
+    from jaxslice.parallelism import batch_and_workers
 
     z, y, x = map(int, block_shape.split(","))
     archive = f"{folder}/archive.zarr"

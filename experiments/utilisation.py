@@ -30,7 +30,7 @@ from common import OURS, PAPER, PLAIN, Row
 
 import jaxslice
 from jaxslice import pipeline
-from jaxslice.blockwise import batch_and_workers
+from jaxslice.parallelism import batch_and_workers
 from jaxslice.stages import Stopwatch
 
 COLUMNS = ("volume", "workers", "thread", "part", "start_seconds", "end_seconds")

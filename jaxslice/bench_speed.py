@@ -16,10 +16,11 @@ import numpy as np
 
 from jaxslice import block, coder, memory, payload
 from jaxslice.archive import Archive, create_archive, open_archive
-from jaxslice.blockwise import batch_and_workers, decode_all, encode_all
+from jaxslice.blockwise import decode_all, encode_all
 from jaxslice.box import Box, Triple
 from jaxslice.config import Geometry
 from jaxslice.options import CompressOptions
+from jaxslice.parallelism import batch_and_workers
 from jaxslice.pipeline import compress
 from jaxslice.source import Source
 from jaxslice.stages import Progress, Stopwatch

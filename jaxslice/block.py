@@ -8,10 +8,10 @@ import numpy as np
 
 from jaxslice import difference, levels, payload, rans
 from jaxslice.box import Triple
-from jaxslice.coder import Model, launch_decoder, launch_encoder, most_words
+from jaxslice.coder import Model, launch_decoder, launch_encoder
 from jaxslice.config import Architecture, Geometry
 from jaxslice.errors import FormatError, UsageError, VersionError
-from jaxslice.integer import IntegerNetwork
+from jaxslice.integer import IntegerNetwork, blank
 from jaxslice.march import OUTSIDE
 from jaxslice.types import Device, Volume
 
@@ -152,11 +152,7 @@ def compile_for(
       decoder: whether to compile that of `decode_blocks`.
       own_networks: whether it is those for blocks with networks of their own.
     """
-    nothing = IntegerNetwork(
-        tuple(np.zeros(shape, np.int8) for shape in architecture.layer_shapes),
-        tuple(np.zeros(outputs, np.int32) for outputs, _ in architecture.layer_shapes),
-    )
-    model = Model(architecture, nothing)
+    model = Model(architecture, blank(architecture))
     networks = _networks([], batch, model) if own_networks else None
     sizes = np.zeros((batch, block_shape[0]), np.int32)
     extents = np.zeros((batch, 3), np.int32)
@@ -166,7 +162,7 @@ def compile_for(
             launch_encoder(symbols, sizes, extents, 0, model, device, networks)
         if decoder:
             heads = np.full((batch, block_shape[1]), rans.LOWER_BOUND, np.uint64)
-            words = np.zeros((batch, most_words(block_shape)), np.uint32)
+            words = np.zeros((batch, payload.most_words(block_shape)), np.uint32)
             launch_decoder(heads, words, sizes, extents, 0, block_shape, model, device, networks)
 
 
@@ -269,7 +265,7 @@ def _run_decoder(
     """The voxels of each item's extent, by the program for `batch` blocks."""
     geometry = Geometry(shape, model.architecture.context)
     heads = np.full((batch, shape[1]), rans.LOWER_BOUND, np.uint64)
-    words = np.zeros((batch, most_words(shape)), np.uint32)
+    words = np.zeros((batch, payload.most_words(shape)), np.uint32)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     tails, tables, differences = [], [], []
     for index, item in enumerate(items):

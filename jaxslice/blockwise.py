@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,8 @@ import jax
 import numpy as np
 
 from jaxslice import block as blocks
-from jaxslice import memory
 from jaxslice.archive import BLOCKS_BYTES, Archive
 from jaxslice.box import Box, Triple
-from jaxslice.config import Architecture
 from jaxslice.errors import FormatError
 from jaxslice.options import CompressOptions
 from jaxslice.source import Source
@@ -246,46 +243,6 @@ class _Counter:
             self._done += count
             done = self._done
         self._tell(self._part, done, self._total)
-
-
-def batch_and_workers(batch: int | None, workers: int | None) -> tuple[int, int]:
-    """Cores work on blocks of their own; an accelerator wants many blocks at once."""
-    on_cpu = jax.default_backend() == "cpu"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if workers is None:
-        workers = (cores or 1) if on_cpu else 2 * jax.local_device_count()
-    return batch or (1 if on_cpu else 16), workers
-
-
-def what_fits(
-    batch: int | None,
-    workers: int | None,
-    block_shape: Triple,
-    architecture: Architecture,
-    *,
-    own_networks: bool = False,
-) -> tuple[int, int]:
-    """Batch and workers as asked for; where neither is, as many as there is memory for.
-
-    Args:
-      batch: blocks that run together on one device, if asked for.
-      workers: threads that compute, if asked for.
-      block_shape: of the blocks.
-      architecture: of their network.
-      own_networks: whether blocks may have networks of their own.
-    """
-    wanted = batch_and_workers(batch, workers)
-    if batch is not None or workers is not None:
-        return wanted
-    return memory.blocks_at_once(
-        memory.available_host_bytes(),
-        block_shape,
-        architecture,
-        *wanted,
-        own_networks=own_networks,
-        device_bytes=memory.available_device_bytes(jax.local_devices()[0]),
-        devices=jax.local_device_count(),
-    )
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

@@ -93,3 +93,16 @@ class Box:
 def _triple(values) -> Triple:
     z, y, x = values
     return (z, y, x)
+
+
+def parse_shape(text: str) -> Triple:
+    """Reads `z,y,x`.
+
+    Raises:
+      UsageError: the text has another form.
+    """
+    try:
+        z, y, x = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"Got the shape {text!r}, expected z,y,x such as 64,256,256.") from None
+    return (z, y, x)

@@ -107,12 +107,6 @@ def launch_decoder(
     return unshear(sheared, geometry), last.reshape(batch, -1)[:, : shape[1]], used
 
 
-def most_words(shape: Triple) -> int:
-    """A message is never longer than the voxels it stands for, or they would have been stored."""
-    depth, height, width = shape
-    return depth * height * width // 4 + 1
-
-
 def _platform(device: Device | None) -> str:
     return device.platform if device else jax.default_backend()
 

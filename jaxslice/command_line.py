@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxslice.box import Box, Triple
+from jaxslice.box import Box, parse_shape
 from jaxslice.errors import DeviceError, FormatError, MissingExtraError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_DAMAGED = 1, 2, 3
@@ -158,7 +158,7 @@ def _options() -> Any:
     return CompressOptions(
         bbox=_bbox(),
         scale=FLAGS.scale,
-        block_shape=_block_shape(FLAGS.block_shape) if FLAGS.block_shape else None,
+        block_shape=parse_shape(FLAGS.block_shape) if FLAGS.block_shape else None,
         effort=FLAGS.effort,
         model=FLAGS.model,
         context=FLAGS.context,
@@ -278,16 +278,6 @@ def _prepare_jax() -> None:
 
 def _bbox() -> Box | None:
     return Box.parse(FLAGS.bbox) if FLAGS.bbox else None
-
-
-def _block_shape(text: str) -> Triple:
-    try:
-        z, y, x = (int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(
-            f"Got the block shape {text!r}, expected z,y,x such as 64,256,256."
-        ) from None
-    return (z, y, x)
 
 
 def _flag_help() -> str:

@@ -43,7 +43,7 @@ EFFORTS = (
     Effort("default", 0, 0),
     Effort("default", 4e11, 0),
     Effort("medium", 6e11, 4e4),
-    Effort("large", 1.6e12, 1.2e5),
+    Effort("large", 1.2e12, 1e5),
 )
 
 

@@ -59,6 +59,14 @@ def quantise(kernels: list[np.ndarray], biases: list[np.ndarray]) -> IntegerNetw
     )
 
 
+def blank(architecture: Architecture) -> IntegerNetwork:
+    """A network of zeros, where only its shape matters."""
+    return IntegerNetwork(
+        tuple(np.zeros(shape, np.int8) for shape in architecture.layer_shapes),
+        tuple(np.zeros(outputs, np.int32) for outputs, _ in architecture.layer_shapes),
+    )
+
+
 def prove(network: IntegerNetwork, architecture: Architecture) -> None:
     """Proves that no input makes `mixture_of` leave the range in which it is exact.
 

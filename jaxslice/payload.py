@@ -152,3 +152,9 @@ def place(voxels: Volume | None, payload: Payload, block_shape: Triple) -> Volum
             "device computes wrongly."
         )
     return block
+
+
+def most_words(shape: Triple) -> int:
+    """A message is never longer than the voxels it stands for, or they would have been stored."""
+    depth, height, width = shape
+    return depth * height * width // 4 + 1

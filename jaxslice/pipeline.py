@@ -18,7 +18,7 @@ from jaxslice.archive import (
 )
 from jaxslice.base import own_training, prepare_base, starting_model
 from jaxslice.block import Model
-from jaxslice.blockwise import decode_all, encode_all, what_fits
+from jaxslice.blockwise import decode_all, encode_all
 from jaxslice.box import Box, Triple
 from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION
 from jaxslice.describe import report_of
@@ -27,6 +27,7 @@ from jaxslice.effort import EFFORTS
 from jaxslice.errors import FormatError, UsageError
 from jaxslice.metadata import CodecConfiguration
 from jaxslice.options import BLOCK_SHAPE, CompressOptions, Report
+from jaxslice.parallelism import what_fits
 from jaxslice.source import open_source
 from jaxslice.stages import Progress, Stopwatch
 from jaxslice.zarr_codec import model_of

@@ -27,7 +27,7 @@ ABOVE_TRAINING = {
     *("archive", "source", "destination", "storage", "pipeline", "zarr_codec", "command_line"),
     *("lazy", "demo", "describe", "options", "terminal", "stages", "metadata"),
     *("blockwise", "explain", "effort", "base", "pieces", "recipe", "shipped"),
-    *("bench", "bench_report", "bench_speed", "memory"),
+    *("bench", "bench_report", "bench_speed", "memory", "parallelism"),
 }
 STORAGE = {"source", "destination", "archive", "storage", "lazy"}
 """The modules that may touch TensorStore."""

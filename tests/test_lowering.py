@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from jaxslice import coder
+from jaxslice import coder, payload
 from jaxslice.config import FULL, Geometry
 
 SHAPE, BATCH = (3, 16, 20), 2
@@ -35,7 +35,7 @@ def _lowered(direction: str, own_networks: bool, platform: str) -> str:
     else:
         program = coder._decoder(geometry, FULL, own_networks, platform)
         heads = np.zeros(geometry.row_width, np.uint64)
-        words = np.zeros((BATCH, coder.most_words(SHAPE)), np.uint32)
+        words = np.zeros((BATCH, payload.most_words(SHAPE)), np.uint32)
         arguments = (heads, words, places, np.int32(0))
     with jax.enable_x64(True):
         return export.export(program, platforms=[platform])(network, *arguments).mlir_module()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from models_for_tests import TINY
 
-from jaxslice import blockwise, coder, memory
+from jaxslice import coder, memory, parallelism, payload
 from jaxslice.config import FULL, LARGE, Geometry
 
 SHAPE = (64, 256, 256)
@@ -39,7 +39,7 @@ def compiled_sizes(direction, architecture, shape, batch, own_networks):
         else:
             program = coder._decoder(geometry, architecture, own_networks, "cpu")
             heads = array((geometry.row_width,), np.uint64)
-            words = array((batch, coder.most_words(shape)), np.uint32)
+            words = array((batch, payload.most_words(shape)), np.uint32)
             lowered = program.lower(network, heads, words, places, steps)
     sizes = lowered.compile().memory_analysis()
     return sizes.argument_size_in_bytes, sizes.output_size_in_bytes, sizes.temp_size_in_bytes
@@ -129,4 +129,4 @@ def test_a_process_that_codes_stays_within_the_formula():
 @pytest.mark.parametrize(("asked", "expected"), [((None, None), (1, 1)), ((3, 2), (3, 2))])
 def test_what_is_not_asked_for_is_chosen_from_memory(monkeypatch, asked, expected):
     monkeypatch.setattr(memory, "available_host_bytes", lambda: 1)
-    assert blockwise.what_fits(*asked, SHAPE, FULL) == expected
+    assert parallelism.what_fits(*asked, SHAPE, FULL) == expected
