@@ -47,15 +47,20 @@ class Base:
     provenance: dict[str, Any]
 
 
-def starting_model(options: CompressOptions) -> tuple[ModelFile | None, Architecture]:
-    """The model that `options` start from, if any, and the architecture of what comes out.
+def starting_model(options: CompressOptions, voxels: int) -> tuple[ModelFile | None, Architecture]:
+    """The model to start from, if any, and the architecture of what comes out.
+
+    Args:
+      options: of which `context`, `model` and `effort` are used.
+      voxels: of the volume.
 
     Raises:
       UsageError: there is no such model; FormatError: it is damaged.
     """
     if options.context != "full":
         return None, CONTEXTS[options.context]
-    start = shipped.load(options.model or efforts.EFFORTS[options.effort].model)
+    effort = efforts.EFFORTS[options.effort]
+    start = shipped.load(options.model or efforts.model_for(effort, voxels))
     return start, start.architecture
 
 

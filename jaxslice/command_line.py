@@ -66,7 +66,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("steps", None, "train: optimiser steps; default the recipe's.")
 flags.DEFINE_enum(
-    "architecture", "default", ["default", "large", "slices"], "train: shape of the network."
+    "architecture", "default", ["default", "medium", "large", "slices"], "train: shape of the network."
 )
 flags.DEFINE_string("init", None, "train: default, large or the file of a model to start from.")
 flags.DEFINE_string(

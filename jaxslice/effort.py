@@ -20,6 +20,10 @@ OWN_PENALTY_BITS = 1200.0
 """Of blocks' own networks: bits that a parameter has to save in a block for each 1.0 it moves by,
 which is 64 units of what `difference` codes."""
 
+LEAST_VOXELS = 1 << 22
+"""Of a volume for which a larger model than the default is used: 5 KB more of network are 0.01 bits
+of each of so many voxels, and as much is what it saves."""
+
 _STEP_OVERHEAD = 2000
 """Multiply-adds that a step takes as long as beside those of the network, for each voxel."""
 
@@ -29,7 +33,7 @@ class Effort:
     """How much to compute for how few bytes.
 
     Attributes:
-      model: the shipped model to start from, unless another is asked for.
+      model: the shipped model to start from, unless another is asked for; see `model_for`.
       tuning: multiply-adds to spend on tuning the archive's network; 0 for no tuning.
       own: multiply-adds to spend on a block's own network, for each voxel of the block; 0 for none.
     """
@@ -45,6 +49,16 @@ EFFORTS = (
     Effort("medium", 6e11, 4e4),
     Effort("large", 1.2e12, 1e5),
 )
+
+
+def model_for(effort: Effort, voxels: int) -> str:
+    """The shipped model to start from; the smallest where a larger one would not pay for itself.
+
+    Args:
+      effort: the effort.
+      voxels: of the volume.
+    """
+    return effort.model if voxels >= LEAST_VOXELS else EFFORTS[0].model
 
 
 def tuning_steps(effort: Effort, architecture: Architecture, voxels: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -63,7 +64,7 @@ def compress(
     volume = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
     block_shape = fitted_block_shape(options.block_shape, volume.shape)
-    start, architecture = starting_model(options)
+    start, architecture = starting_model(options, math.prod(volume.shape))
     own_networks = EFFORTS[options.effort].own > 0
     batch, workers = what_fits(
         options.batch_blocks, options.workers, block_shape, architecture,

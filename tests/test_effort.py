@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from jaxslice.config import FULL
-from jaxslice.effort import BATCH_VOXELS, EFFORTS, own_steps, tuning_steps
+from jaxslice.effort import BATCH_VOXELS, EFFORTS, model_for, own_steps, tuning_steps
 
 SMALLEST, LARGEST = 1, 10**15
 WIDE = dataclasses.replace(FULL, hidden=(128, 128))
@@ -32,3 +32,10 @@ def test_own_networks_take_time_as_blocks_have_voxels():
     small, large = (own_steps(EFFORTS[2], FULL, voxels) for voxels in (10**6, 4 * 10**6))
     assert large == pytest.approx(4 * small, rel=0.01)
     assert own_steps(EFFORTS[2], WIDE, 4 * 10**6) < large
+
+
+def test_small_volumes_do_not_carry_large_networks():
+    assert [model_for(effort, 10**8) for effort in EFFORTS] == [
+        "default", "default", "medium", "large",
+    ]  # fmt: skip
+    assert {model_for(effort, 10**6) for effort in EFFORTS} == {"default"}
