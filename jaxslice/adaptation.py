@@ -128,7 +128,7 @@ def adapt(
     """
     sums = moments(jax.device_put(data), jax.random.key(seed), architecture, FITTED_VOXELS)
     fit = linear_fit(np.asarray(sums), architecture)
-    return to_integers(adapted(to_params(network), adaptation, fit), architecture)
+    return to_integers(jax.jit(adapted)(to_params(network), adaptation, fit), architecture)
 
 
 def adapted(params: Params, adaptation: Adaptation, fit: LinearFit) -> Params:

@@ -48,7 +48,7 @@ flags.DEFINE_integer(
 )  # fmt: skip
 flags.DEFINE_string(
     "model", None,
-    "compress: default, large or the file of a model to start from instead of the effort's.",
+    "compress: default, medium, large or the file of a model to start from; the effort's if none.",
 )  # fmt: skip
 flags.DEFINE_string("context", "full", "compress: full, or slices for the 4 previous slices alone.")
 flags.DEFINE_integer(
@@ -66,9 +66,12 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("steps", None, "train: optimiser steps; default the recipe's.")
 flags.DEFINE_enum(
-    "architecture", "default", ["default", "medium", "large", "slices"], "train: shape of the network."
+    "architecture",
+    "default",
+    ["default", "medium", "large", "slices"],
+    "train: shape of the network.",
 )
-flags.DEFINE_string("init", None, "train: default, large or the file of a model to start from.")
+flags.DEFINE_string("init", None, "train: the model to start from, as for --model.")
 flags.DEFINE_string(
     "checkpoint_dir", None, "train: folder to keep states in and to go on from after a break."
 )
@@ -273,7 +276,7 @@ def _prepare_jax() -> None:
     folder = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", os.path.join(folder, "jaxslice", "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
 
 
 def _bbox() -> Box | None:

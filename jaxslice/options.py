@@ -29,7 +29,8 @@ class CompressOptions:
       effort: 0 takes a shipped network as it is; 1 tunes it on samples of the volume, within 2
         minutes on 2 cores; 2 also trains a network for each block, where that pays, at 0.3 MB/s or
         more; 3 does that longer, and with the large network.
-      model: `default`, `large` or the path of a model that `train` wrote; None for the effort's.
+      model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
+        effort's.
       context: "full": what the model reads; or "slices": the 4 previous slices alone (Hinkle et al.
         2020), for which no model is shipped, so that effort 1 and above train one from scratch.
       seed: of training and of what is sampled.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 
 from jaxslice.config import Architecture
 from jaxslice.integer import BIAS_ONE, WEIGHT_ONE, IntegerNetwork, quantise
@@ -26,6 +26,6 @@ def to_params(network: IntegerNetwork) -> Params:
     """The parameters that stand for an integer network: `to_integers` gives it back."""
     tree = {}
     for index, (weights, biases) in enumerate(zip(*network, strict=True)):
-        tree[f"kernel_{index}"] = jnp.asarray(weights, jnp.float32) / WEIGHT_ONE
-        tree[f"bias_{index}"] = jnp.asarray(biases, jnp.float32) / BIAS_ONE
+        tree[f"kernel_{index}"] = np.asarray(weights, np.float32) / WEIGHT_ONE
+        tree[f"bias_{index}"] = np.asarray(biases, np.float32) / BIAS_ONE
     return {"params": tree}

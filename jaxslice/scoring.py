@@ -116,7 +116,7 @@ def _moved(
     tree, first = dict(params["params"]), 0
     for name, value in _parts(params["params"], architecture).items():
         part = step[first : first + value.size].reshape(value.shape)
-        tree[name] = value - jnp.asarray(part, jnp.float32)
+        tree[name] = np.asarray(value) - part.astype(np.float32)
         first += value.size
     return {"params": tree}
 

@@ -67,7 +67,7 @@ def load(name: str) -> ModelFile:
     """Reads a model.
 
     Args:
-      name: `default`, `large`, or the path of a file that `train` wrote.
+      name: `default`, `medium`, `large`, or the path of a file that `train` wrote.
 
     Raises:
       UsageError: there is no such model.
