@@ -21,6 +21,7 @@ from jaxslice.config import Architecture, Geometry
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.march import OUTSIDE, contexts_of, shear, unshear
 from jaxslice.types import Device
+from jaxslice.xla import compiler_options
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,10 +125,7 @@ def _sheared_limits(sizes: np.ndarray, extents: np.ndarray, geometry: Geometry) 
 
 
 def _compile(function, platform: str, **static: Any):
-    """XLA's own threads only get in the way of steps this small, so on a CPU each program keeps to
-    one thread and other threads run other blocks.
-    """
-    options = {"xla_cpu_multi_thread_eigen": False} if platform == "cpu" else None
+    options = compiler_options(platform)
     return jax.jit(functools.partial(function, **static), compiler_options=options)
 
 

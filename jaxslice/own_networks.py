@@ -29,6 +29,7 @@ from jaxslice.train import (
 )
 from jaxslice.training_set import TrainingSet, prepare
 from jaxslice.types import Device, Volume
+from jaxslice.xla import compiler_options
 
 AXIS = "blocks"
 
@@ -124,9 +125,8 @@ def _program(mesh: Mesh, architecture: Architecture, config: TrainingConfig):
     sharded = jax.shard_map(
         train_shard, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
     )
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
     # Each core trains blocks of its own, as it codes blocks of its own.
-    options = {"xla_cpu_multi_thread_eigen": False} if on_cpu else None
+    options = compiler_options(mesh.devices.flat[0].platform)
     return jax.jit(sharded, donate_argnums=0, compiler_options=options)
 
 

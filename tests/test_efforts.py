@@ -13,7 +13,7 @@ from conftest import write_volume
 from models_for_tests import TINY, random_network, strange_blocks
 
 import jaxslice
-from jaxslice import adaptation, difference, own_networks, reference, shipped
+from jaxslice import adaptation, difference, own_networks, reference, scoring, shipped
 from jaxslice.archive import open_archive
 from jaxslice.errors import UsageError
 from jaxslice.recipe import Recipe, make_model
@@ -105,6 +105,7 @@ def test_a_model_that_adapts_saves_what_it_says(compress, adaptive_model):
 def test_an_adaptation_that_is_worse_is_not_used(compress, adaptive_model, monkeypatch):
     bad = random_network(TINY, seed=9, spread=60)
     monkeypatch.setattr(adaptation, "adapt", lambda *_: bad)
+    monkeypatch.setattr(scoring, "score", lambda start, *_: start)
     report, archive = compress(0, model=adaptive_model)
     assert report.details["adaptation_gain_bits_per_voxel"] == 0
     fingerprint = shipped.load(adaptive_model).fingerprint

@@ -18,7 +18,7 @@ CORE = {
 }
 """Integers and geometry: they know nothing of networks, storage or people."""
 
-EXACT = {"integer", "weights", "difference", "coder", "block"}
+EXACT = {"integer", "weights", "difference", "coder", "block", "xla"}
 TRAINING = {
     *("network", "train", "training_set", "tune", "own_networks", "augment", "checkpoint"),
     *("adaptation", "compare", "params", "styles", "moments", "precondition", "scoring"),
