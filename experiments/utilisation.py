@@ -87,7 +87,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
             "end_seconds": f"{end:.5f}",
         }
         for thread, part, start, end in made[0].intervals
-        if thread.startswith("jaxslice-")
+        if thread.startswith("jaxslice-") and part in COLOURS
     ]
     print(f"{path}: all {workers} workers computed in {all_computing(rows):.1%} of the time")
     yield from rows

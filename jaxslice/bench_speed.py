@@ -25,6 +25,7 @@ from jaxslice.pipeline import compress
 from jaxslice.source import Source
 from jaxslice.stages import Progress, Stopwatch
 from jaxslice.types import Volume
+from jaxslice.xla import compiler_options
 from jaxslice.zarr_codec import model_of
 
 Row = dict[str, Any]
@@ -181,7 +182,7 @@ def product_rate(threads: int, repeats: int = 4) -> float:
         step = lambda _, value: jnp.dot(left, value, precision=jax.lax.Precision.HIGHEST)
         return jax.lax.fori_loop(0, repeats, step, right)
 
-    options = {"xla_cpu_multi_thread_eigen": False} if on_cpu else None
+    options = compiler_options(jax.default_backend())
     program = jax.jit(products, compiler_options=options)
     matrix = np.full((size, size), 1 / size, np.float32)
     inputs = [jax.device_put((matrix, matrix), target) for target in targets]

@@ -40,10 +40,12 @@ from jaxslice.types import Device
 IN_FLIGHT = 4
 """Items that `stages.run_stages` lets each worker have in memory, one of them at work."""
 
-PROCESS_BYTES = 512 << 20
-"""What a process takes without any block. Measured on x86-64 Linux with JAX 0.10: `ru_maxrss` was
-462 MiB after `block.compile_for` of blocks of 64x256x256, 178 MiB of them after the imports;
-rounded up, as what XLA's compiler takes differs by tens of MiB between runs."""
+PROCESS_BYTES = 768 << 20
+"""What a process takes without any block: the interpreter and its libraries, compiling, and fitting
+the network to samples. Measured on x86-64 Linux with JAX 0.10: `ru_maxrss` of `compress` at effort
+0 was at most 949 MiB with 2 workers on blocks of 64x256x256, 218 MiB of which the rest of the
+formula accounts for; rounded up, as what XLA's compiler takes differs by tens of MiB between runs.
+"""
 
 _CODER_NUMBERS = 8
 """Numbers of 4 bytes for each place of a chunk beside a layer's outputs: symbol, limit, interval,

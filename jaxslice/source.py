@@ -26,6 +26,7 @@ from jaxslice.storage import (
     storage_context,
     unreachable_is_usage_error,
 )
+from jaxslice.types import Volume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +140,14 @@ def _open_npy(source: str, path: Path, scale: int | str) -> Source:
         raise SourceDataError(
             f"{source!r} is cut short: got {got_bytes} bytes, expected {expected_bytes}."
         )
-    voxels = np.memmap(path, np.uint8, "r", first_voxel, shape, "F" if fortran_order else "C")
-    placement = Placement((1.0, 1.0, 1.0), box.start)
-    return Source(source, box, placement, lambda part: np.array(voxels[part.slices], order="C"))
+    order = "F" if fortran_order else "C"
+
+    def read(part: Box) -> Volume:
+        # Mapped anew each time: pages that were read stay resident for as long as the map does.
+        voxels = np.memmap(path, np.uint8, "r", first_voxel, shape, order)
+        return np.array(voxels[part.slices], order="C")
+
+    return Source(source, box, Placement((1.0, 1.0, 1.0), box.start), read)
 
 
 def _open_precomputed(
