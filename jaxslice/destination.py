@@ -123,17 +123,19 @@ def create_destination(
 
 @dataclasses.dataclass(frozen=True)
 class _NpyWriter:
-    voxels: np.memmap
+    path: Path
     box: Box
 
     def __call__(self, part: Box, voxels: np.ndarray) -> None:
         z, y, x = self.box.start
-        self.voxels[part.shift((-z, -y, -x)).slices] = voxels
+        # Mapped anew each time: pages that were written stay resident for as long as the map does.
+        whole = np.lib.format.open_memmap(self.path, "r+")
+        whole[part.shift((-z, -y, -x)).slices] = voxels
 
 
 def _create_npy(dest: str, path: Path, box: Box) -> _NpyWriter:
     try:
-        voxels = np.lib.format.open_memmap(path, "w+", np.uint8, box.shape)
+        np.lib.format.open_memmap(path, "w+", np.uint8, box.shape)
         # Reserved now, because running out of space later kills the process: a write to mapped
         # memory cannot report an error.
         if hasattr(os, "posix_fallocate"):
@@ -141,7 +143,7 @@ def _create_npy(dest: str, path: Path, box: Box) -> _NpyWriter:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
         raise UsageError(f"Cannot create {dest!r}: {error.strerror}.") from error
-    return _NpyWriter(voxels, box)
+    return _NpyWriter(path, box)
 
 
 def _create_precomputed(
