@@ -106,7 +106,7 @@ def create_destination(
                 store = _create_precomputed(dest, kvstore, box, voxel_size_nm, chunk_shape)
             yield Destination(dest, box, store)
             if isinstance(store, _NpyWriter):
-                store.voxels.flush()
+                store.flush()
         return
     if location["driver"] not in ("gcs", "s3"):
         raise UsageError(f"Got {dest!r}, which is read only, expected a path, gs:// or s3://.")
@@ -131,6 +131,11 @@ class _NpyWriter:
         # Mapped anew each time: pages that were written stay resident for as long as the map does.
         whole = np.lib.format.open_memmap(self.path, "r+")
         whole[part.shift((-z, -y, -x)).slices] = voxels
+
+    def flush(self) -> None:
+        """Waits until all is on disk."""
+        with self.path.open("r+b") as file:
+            os.fsync(file.fileno())
 
 
 def _create_npy(dest: str, path: Path, box: Box) -> _NpyWriter:
