@@ -26,7 +26,6 @@ from jaxslice.storage import (
     storage_context,
     unreachable_is_usage_error,
 )
-from jaxslice.types import Volume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +141,7 @@ def _open_npy(source: str, path: Path, scale: int | str) -> Source:
         )
     order = "F" if fortran_order else "C"
 
-    def read(part: Box) -> Volume:
+    def read(part: Box) -> np.ndarray:
         # Mapped anew each time: pages that were read stay resident for as long as the map does.
         voxels = np.memmap(path, np.uint8, "r", first_voxel, shape, order)
         return np.array(voxels[part.slices], order="C")
