@@ -37,14 +37,14 @@ class Summary:
 
 
 def summaries(rows: list[dict[str, str]]) -> list[Summary]:
-    """What the picture shows, from the rows of the CSV.
+    """What the picture shows, from the rows of the CSV; those without speeds are left out.
 
     Raises:
       ValueError: nothing was measured together with JPEG-XL e7.
     """
     rates: dict[str, dict[str, float]] = defaultdict(dict)
     speeds: dict[str, list[list[float]]] = defaultdict(list)
-    alone = [row for row in rows if row["threads"] == "1"]
+    alone = [row for row in rows if row["threads"] == "1" and all(row[s] for s in SPEEDS)]
     for row in alone:
         rates[row["codec"]][row["volume"]] = float(row["bits_per_voxel"])
     reference = rates.get(REFERENCE)

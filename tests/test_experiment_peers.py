@@ -150,6 +150,16 @@ def test_means_by_hand(plot):
         plot.summaries(as_text(rows[2:]))
 
 
+def test_rows_without_speeds_are_left_out(plot):
+    rows = as_text([
+        row("JPEG-XL e7", "a", 4.0, 1.0), row("JPEG-XL e7", "b", 4.0, 1.0),
+        row("PNG", "a", 5.0, 2.0), row("PNG", "b", 5.0, 8.0),
+    ])  # fmt: skip
+    rows[-1]["encode_mb_per_s"] = ""
+    _, png = plot.summaries(rows)
+    assert png.speeds == pytest.approx((2, 4))
+
+
 def test_the_frontier_by_hand(plot):
     points = [(1.0, 0.9), (2.0, 1.0), (3.0, 1.2), (2.5, 1.3), (3.0, 1.1), (0.5, 0.95)]
     assert plot.frontier(points) == [(3.0, 1.1), (2.0, 1.0), (1.0, 0.9)]
