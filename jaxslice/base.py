@@ -81,7 +81,7 @@ def prepare_base(
       start: as `starting_model` gives it.
       architecture: likewise.
       options: of which `effort`, `seed` and `training_steps` are used.
-      watch: measures "read" and "train".
+      watch: measures "read", "adapt" and "train".
       tell: called now and then.
 
     Raises:
@@ -104,7 +104,7 @@ def prepare_base(
         reach = max(-dz for dz, _, _ in architecture.context)
         count = NUM_PIECES if effort.tuning else NUM_PIECES_TO_ADAPT
         pieces = sample_pieces(volume, block_shape, count, reach, options.seed)
-    with watch.measure("train"):
+    with watch.measure("adapt"):
         data = prepare(
             [piece.voxels for piece in pieces], architecture, [piece.lead for piece in pieces]
         )
@@ -115,9 +115,10 @@ def prepare_base(
             adapted = _adapted(start.network, start.adaptation, data, architecture, options)
             network = adapted.network
             told["adaptation_gain_bits_per_voxel"] = round(adapted.gain, 5)
-        if effort.tuning:
+    if effort.tuning:
+        with watch.measure("train"):
             network, gain = _tuned(network, data, voxels, architecture, options, tell)
-            told["tuning_gain_bits_per_voxel"] = round(gain, 5)
+        told["tuning_gain_bits_per_voxel"] = round(gain, 5)
     assert network is not None  # the options refuse effort 0 without a model
     return Base(Model(architecture, network), told)
 

@@ -110,9 +110,9 @@ def compress(
             own_networks_bytes=totals.size_bytes,
             own_networks_saved_bytes=totals.saved_bytes,
         )
-    parts = ["compile", "read", "train", "encode", "verify", "write"]
+    parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
     if own_networks:
-        parts.insert(3, "train_blocks")
+        parts.insert(4, "train_blocks")
     opened = open_archive(archive)
     details = {"network_bytes": len(opened.configuration.packed_network)}
     details |= {key: opened.provenance[key] for key in REPORTED}

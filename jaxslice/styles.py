@@ -62,7 +62,8 @@ class AdaptiveParams(NamedTuple):
         """Those for which traits of 0 give the same biases as the adaptation's center did."""
         tree = dict(params["params"])
         for index, mapping in enumerate(adaptation.maps):
-            tree[f"bias_{index}"] -= mapping @ adaptation.center
+            name = f"bias_{index}"
+            tree[name] = tree[name] - mapping @ adaptation.center
         return cls({"params": tree}, tuple(map(jnp.asarray, adaptation.maps)))
 
 
