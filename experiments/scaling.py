@@ -132,10 +132,11 @@ def draw(rows: list[Row], output: Path) -> None:
         speeds.plot(column("megabytes"), column("mb_per_s"), "o-", color=colour, label=direction)
         peaks.plot(column("megabytes"), column("peak_mb"), "o-", color=colour, label=direction)
         peaks.plot(column("megabytes"), column("formula_mb"), ":", color=colour)
-    speeds.set(xscale="log", yscale="log", xlabel="MB of voxels", ylabel="MB/s, all cores")
-    peaks.set(xscale="log", yscale="log", xlabel="MB of voxels", ylabel="peak resident MB")
+    speeds.set(xscale="log", xlabel="MB of voxels", ylabel="MB/s, all cores")
+    peaks.set(xscale="log", xlabel="MB of voxels", ylabel="peak resident MB")
     peaks.set_title("dotted: the bound of jaxslice.memory", fontsize=9)
     for axes in (speeds, peaks):
+        axes.set_ylim(bottom=0)
         common.bare(axes)
         axes.legend(frameon=False)
     figure.savefig(output.with_suffix(".png"))
