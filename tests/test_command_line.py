@@ -45,7 +45,7 @@ def test_compress_verify_info_decompress(jaxslice, small_volume, tmp_path):
     assert code == 0, err
     report = json.loads(out)
     assert all(field in report for field in FIELDS)
-    parts = {"compile", "read", "train", "encode", "verify", "write", "total"}
+    parts = {"compile", "read", "adapt", "train", "encode", "verify", "write", "total"}
     assert set(report["seconds"]) == parts
     assert "train" in err
     assert "18 of 18" in err

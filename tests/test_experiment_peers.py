@@ -173,8 +173,9 @@ def crowd() -> list[dict[str, str]]:
 
 
 def test_no_label_covers_another(plot, tmp_path):
-    committed = EXPERIMENTS / "results" / "peers.csv"
-    for rows in (crowd(), rows_of(committed)):
+    committed = rows_of(EXPERIMENTS / "results" / "peers.csv")
+    measured = [row for row in committed if row["encode_mb_per_s"]]
+    for rows in (crowd(), *([measured] if measured else [])):
         panels = plot.draw(rows, tmp_path / "peers.png")
         assert is_png(tmp_path / "peers.png")
         assert len(panels) == 2
