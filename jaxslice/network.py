@@ -46,12 +46,13 @@ class CausalNetwork(nn.Module):
         scaled = kernel[:, :-NUM_FEATURES] @ features.differences
         scaled = _floor(jnp.clip(scaled, -SUM_HIGH, SUM_HIGH) * features.gain / 64)
         scaled += kernel[:, -NUM_FEATURES:] @ features.extras + bias[:, None]
-        scaled = self.perturb("sums_0", scaled)
+        scaled = self._perturbed("sums_0", scaled)
         for index in range(1, layers):
             kernel, bias = self._layer(index)
             inputs = jnp.clip(_floor(scaled / 64), 0, ACTIVATION_HIGH)
-            self.sow("intermediates", f"inputs_{index}", inputs / WEIGHT_ONE)
-            scaled = self.perturb(f"sums_{index}", kernel @ inputs + bias[:, None])
+            if not self.is_initializing():
+                self.sow("intermediates", f"inputs_{index}", inputs / WEIGHT_ONE)
+            scaled = self._perturbed(f"sums_{index}", kernel @ inputs + bias[:, None])
         means, scales, weights = jnp.split(scaled, 3)
 
         offset = _floor(jnp.clip(_floor(means / 16), -MEAN_HIGH, MEAN_HIGH) * activity / 256)
@@ -69,6 +70,9 @@ class CausalNetwork(nn.Module):
             jnp.clip(sharpness, 1, intervals.INVERSE_SCALE_HIGH),
             _straight_through(weight, exact),
         )
+
+    def _perturbed(self, name: str, value: jax.Array) -> jax.Array:
+        return value if self.is_initializing() else self.perturb(name, value)
 
     def _layer(self, index: int) -> tuple[jax.Array, jax.Array]:
         """The layer's weights, rounded to integers with a straight-through gradient."""

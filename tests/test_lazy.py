@@ -44,7 +44,9 @@ def test_is_an_array(small_volume, small_archive):
 def test_a_voxel_costs_one_block_and_is_remembered(small_archive, monkeypatch):
     calls = []
     real = block.decode_block
-    monkeypatch.setattr(block, "decode_block", lambda *args: calls.append(1) or real(*args))
+    monkeypatch.setattr(
+        block, "decode_block", lambda *args, **kw: calls.append(1) or real(*args, **kw)
+    )
     opened = jaxslice.open(small_archive)
     opened[5, 20, 20]
     assert len(calls) == 1
