@@ -7,7 +7,8 @@ times over; the best time of each counts. CPU seconds of a single thread, becaus
 machine that others use says little; both codecs work on blocks or slices apart, so cores multiply
 both alike. Reading, writing and compilation are not in it, level tables and checksums are.
 
-Bound to one core (`taskset`), as the threads of XLA's pool otherwise spin and are counted.
+Bound to one core (`taskset`), as the threads of XLA's pool otherwise spin and are counted. JPEG-XL
+is up to half as quick again on slices of 512x512 as on those of a block; `peers.py` has whole ones.
 
 Cost: 10 s for each volume. Expected: encoding 3.5 to 6 times as fast as JPEG-XL e7, decoding 0.5 to
 0.75 times.
