@@ -118,7 +118,8 @@ def make_model(
         "seed": seed,
     }
     # What the first draw says of the volumes is kept throughout, also over interruptions.
-    sums = _draw_styles(volumes, recipe, seed, 0, architecture).sums
+    drawn, styles = 0, _draw_styles(volumes, recipe, seed, 0, architecture)
+    sums = styles.sums
     basis = basis_of(sums)
     state = initial_state(params._replace(network=into(params.network, basis)), config)
     with contextlib.ExitStack() as stack:
@@ -132,7 +133,8 @@ def make_model(
         going = True
         while going and int(state.step) < config.steps:
             draw = int(state.step) // recipe.steps_per_draw
-            styles = _draw_styles(volumes, recipe, seed, draw, architecture)
+            if draw != drawn:
+                drawn, styles = draw, _draw_styles(volumes, recipe, seed, draw, architecture)
             advance = functools.partial(
                 train_some, key=draw_key, styles=styles, basis=basis,
                 architecture=architecture, config=config,
