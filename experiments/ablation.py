@@ -161,11 +161,13 @@ def rows_of_precision(block: Volume, config: train.TrainingConfig) -> Iterator[R
             "training_steps": config.steps,
         }
 
-    params = train.train_params(common.data_of(block, FULL), FULL, config)
+    init_key, draw_key = jax.random.split(jax.random.key(0))
+    data, start = common.data_of(block, FULL), train.random_params(init_key, FULL)
+    params = train.train_params(start, draw_key, data, FULL, config)
     yield row(first, integer_bits(block, params, places))
     with without_rounding():
         yield row("the same weights, in floats", float_bits(block, params, places))
-        params = train.train_params(common.data_of(block, FULL), FULL, config)
+        params = train.train_params(start, draw_key, data, FULL, config)
         yield row("floats, trained as such", float_bits(block, params, places))
     yield row("those, rounded afterwards", integer_bits(block, params, places))
 

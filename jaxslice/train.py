@@ -202,20 +202,6 @@ def train_network(
     *,
     start: IntegerNetwork | None = None,
 ) -> IntegerNetwork:
-    """`train_params`, and the network that they make in integers."""
-    params = train_params(data, architecture, config, seed, on_progress, start=start)
-    return to_integers(params, architecture)
-
-
-def train_params(
-    data: TrainingSet,
-    architecture: Architecture,
-    config: TrainingConfig,
-    seed: int = 0,
-    on_progress: Callable[[int, float], None] | None = None,
-    *,
-    start: IntegerNetwork | None = None,
-) -> Params:
     """Trains one network.
 
     Args:
@@ -227,15 +213,28 @@ def train_params(
       start: the network to begin with; one of random weights if not given.
 
     Returns:
-      Its parameters. Should training diverge, the last ones before it did.
+      The network in integers. Should training diverge, the last one before it did.
     """
     init_key, draw_key = jax.random.split(jax.random.key(seed))
     params = random_params(init_key, architecture) if start is None else to_params(start)
+    params = train_params(params, draw_key, data, architecture, config, on_progress)
+    return to_integers(params, architecture)
+
+
+def train_params(
+    params: Params,
+    key: jax.Array,
+    data: TrainingSet,
+    architecture: Architecture,
+    config: TrainingConfig,
+    on_progress: Callable[[int, float], None] | None = None,
+) -> Params:
+    """The parameters that `train_network` comes to from `params`, before they are rounded."""
     data = jax.device_put(data)
-    basis = basis_of(np.asarray(moments(data, draw_key, architecture, BASIS_VOXELS)))
+    basis = basis_of(np.asarray(moments(data, key, architecture, BASIS_VOXELS)))
 
     def advance(state: TrainingState) -> tuple[TrainingState, jax.Array]:
-        return _train_some(state, draw_key, data, basis, architecture, config)
+        return _train_some(state, key, data, basis, architecture, config)
 
     state = initial_state(into(params, basis), config)
     state, _ = run_steps(state, advance, config.steps, on_progress)
