@@ -23,6 +23,7 @@ from jaxslice import bench_report, bench_speed, block, payload, peers, probe, sh
 from jaxslice.box import Triple
 from jaxslice.errors import DeviceError, UsageError
 from jaxslice.options import CompressOptions
+from jaxslice.parallelism import num_cores
 from jaxslice.source import open_source
 from jaxslice.stages import Progress
 from jaxslice.synthetic import synthetic_volume
@@ -190,8 +191,8 @@ def _peer_rows(peer: peers.Peer, voxels: Volume) -> Iterator[bench_speed.Row]:
         "encode_mb_per_s": megabytes / result.encode_seconds,
         "decode_mb_per_s": megabytes / result.decode_seconds,
     }
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if peer.whole_volume or not cores or cores == 1:
+    cores = num_cores()
+    if peer.whole_volume or cores == 1:
         return
     with ThreadPoolExecutor(cores) as pool:
         start = time.perf_counter()

@@ -83,38 +83,33 @@ def encoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that encodes `batch` blocks together."""
-    geometry = Geometry(block_shape, architecture.context, batch)
-    width, places = geometry.row_width, geometry.num_rows * geometry.row_width
-    chunk = geometry.steps_together * width
+    geometry, width, places, chunk = _sizes(block_shape, batch, architecture)
+    networks = batch if own_networks else 1
     for_each = 6 * len(architecture.context) + 4 * _numbers(architecture)
     if own_networks and batch > 1:
         for_each += 2 * len(architecture.context)
-    networks = batch if own_networks else 1
-    carried = 4 * architecture.num_params * networks
     return ProgramBytes(
         arguments=4 * places + _stored_bytes(architecture, networks) + 4,
         outputs=5 * places + 8 * width + _POINTER_BYTES,
-        temporary=2 * (places + geometry.lead * width) + chunk * for_each + carried,
-    )
+        temporary=2 * (places + geometry.lead * width) + chunk * for_each
+        + _carried_bytes(architecture, networks),
+    )  # fmt: skip
 
 
 def decoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that decodes `batch` blocks together."""
-    geometry = Geometry(block_shape, architecture.context, batch)
-    width, places = geometry.row_width, geometry.num_rows * geometry.row_width
-    chunk = geometry.steps_together * width
+    geometry, width, places, chunk = _sizes(block_shape, batch, architecture)
+    networks = batch if own_networks else 1
     earlier = sum(dz < 0 for dz, _, _ in architecture.context)
     for_each = 4 * len(architecture.context) + 4 * _numbers(architecture)
-    networks = batch if own_networks else 1
-    carried = 4 * architecture.num_params * networks
     return ProgramBytes(
         arguments=2 * places + batch * (math.prod(block_shape) + 4) + 8 * width
         + _stored_bytes(architecture, networks) + 4,
         outputs=2 * places + 8 * width + 4 * batch + _POINTER_BYTES,
         temporary=4 * (geometry.lead * width + chunk) + 4 * chunk * earlier
-        + width * for_each + carried,
+        + width * for_each + _carried_bytes(architecture, networks),
     )  # fmt: skip
 
 
@@ -221,6 +216,19 @@ def _larger_program(block_shape, batch, architecture, own_networks) -> int:
         part(block_shape, batch, architecture, own_networks=own_networks).total
         for part in (encoder_bytes, decoder_bytes)
     )
+
+
+def _sizes(
+    block_shape: Triple, batch: int, architecture: Architecture
+) -> tuple[Geometry, int, int, int]:
+    """The geometry, and places of a time step, of all of them and of a chunk."""
+    geometry = Geometry(block_shape, architecture.context, batch)
+    width = geometry.row_width
+    return geometry, width, geometry.num_rows * width, geometry.steps_together * width
+
+
+def _carried_bytes(architecture: Architecture, networks: int) -> int:
+    return 4 * architecture.num_params * networks
 
 
 def _numbers(architecture: Architecture) -> int:

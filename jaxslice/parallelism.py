@@ -11,12 +11,18 @@ from jaxslice.box import Triple
 from jaxslice.config import Architecture
 
 
+def num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def batch_and_workers(batch: int | None, workers: int | None) -> tuple[int, int]:
     """Cores work on blocks of their own; an accelerator wants many blocks at once."""
     on_cpu = jax.default_backend() == "cpu"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if workers is None:
-        workers = (cores or 1) if on_cpu else 2 * jax.local_device_count()
+        workers = num_cores() if on_cpu else 2 * jax.local_device_count()
     return batch or (1 if on_cpu else 16), workers
 
 
