@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxslice import intervals, levels
+from jaxslice import levels
 from jaxslice.box import Box, Triple
+from jaxslice.compare import bits_of_each
 from jaxslice.config import Architecture
-from jaxslice.integer import IntegerNetwork, mixture_of
+from jaxslice.integer import IntegerNetwork
 from jaxslice.march import OUTSIDE
 from jaxslice.source import open_source
 from jaxslice.synthetic import synthetic_volume
@@ -103,17 +103,25 @@ def replace_volume(
     path: Path, columns: Sequence[str], rows: list[Row], key: Sequence[str] = ("volume",)
 ) -> None:
     """Writes rows into a CSV, in the place of those that it held with the same values of `key`."""
-    written = [
-        {k: f"{v:.5g}" if isinstance(v, float) else str(v) for k, v in row.items()} for row in rows
-    ]
+    written = list(map(as_text, rows))
     measured = {tuple(row[k] for k in key) for row in written}
     kept = [row for row in read_rows(path) if tuple(row[k] for k in key) not in measured]
+    write_rows(path, columns, [*kept, *written])
+
+
+def as_text(row: Row) -> Row:
+    """A row as it stands in CSVs."""
+    return {k: f"{v:.5g}" if isinstance(v, float) else str(v) for k, v in row.items()}
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
+    """Writes a CSV; an older one is replaced only by a whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*kept, *written])
+        writer.writerows(rows)
     partial.replace(path)
 
 
@@ -191,9 +199,7 @@ def bits_at(
 
 @functools.partial(jax.jit, static_argnames="architecture")
 def _bits(network, architecture, contexts, symbols, limits):
-    mixture = mixture_of(network, contexts, architecture)
-    _, freq = intervals.interval_of(mixture, symbols, limits)
-    return intervals.PRECISION - jnp.log2(freq.astype(jnp.float32))
+    return bits_of_each(network, contexts, symbols, limits, architecture)
 
 
 def new_figure(width_inches: float, height_inches: float) -> Any:

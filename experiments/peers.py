@@ -20,32 +20,30 @@ that trains 2. Expected: jaxslice effort 1 at 0.91 to 0.98 of JPEG-XL e7.
 
 import argparse
 import contextlib
-import csv
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+import common
 import numpy as np
+from common import Row, as_text, read_rows, write_rows
 from peers_plot import OURS, draw
 
 import jaxslice
 from jaxslice import peers
 from jaxslice.errors import UsageError
+from jaxslice.parallelism import num_cores
 from jaxslice.source import open_source
 from jaxslice.synthetic import synthetic_volume
 
-RESULTS = Path(__file__).parent / "results" / "peers.csv"
-CORES = len(os.sched_getaffinity(0))
+RESULTS = common.RESULTS / "peers.csv"
+CORES = num_cores()
 COLUMNS: tuple[str, ...] = (
     "volume", "shape", "codec", "bits_per_voxel", "encode_mb_per_s", "decode_mb_per_s",
     "threads", "lossless", "train_seconds",
 )  # fmt: skip
-Row = dict[str, Any]
 
 
 @contextlib.contextmanager
@@ -114,31 +112,17 @@ def rows_of_peer(peer: peers.Peer, voxels: np.ndarray, all_cores: bool) -> Itera
     }
     yield row
     if all_cores and CORES > 1 and not peer.whole_volume:
-        slices = [np.ascontiguousarray(plane) for plane in voxels]
-        with ThreadPoolExecutor(CORES) as pool:
-            start = time.perf_counter()
-            coded = list(pool.map(peer.encode, slices))
-            middle = time.perf_counter()
-            list(pool.map(peer.decode, coded))
-            end = time.perf_counter()
+        encode_seconds, decode_seconds = peers.seconds_together(peer, voxels, CORES)
         yield row | {
-            "encode_mb_per_s": megabytes / (middle - start),
-            "decode_mb_per_s": megabytes / (end - middle),
+            "encode_mb_per_s": megabytes / encode_seconds,
+            "decode_mb_per_s": megabytes / decode_seconds,
             "threads": CORES,
         }
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV; none where there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def add_row(path: Path, row: Row) -> None:
     """Puts a row into a CSV, in the place of the one that it measures anew."""
-    written = {k: f"{v:.5g}" if isinstance(v, float) else str(v) for k, v in row.items()}
+    written = as_text(row)
     key = ("codec", "threads")
     kept = [
         old
@@ -146,13 +130,7 @@ def add_row(path: Path, row: Row) -> None:
         if old["volume"] != written["volume"]
         or (old["shape"] == written["shape"] and any(old[k] != written[k] for k in key))
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows([*kept, written])
-    partial.replace(path)
+    write_rows(path, COLUMNS, [*kept, written])
 
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> None:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -194,14 +192,9 @@ def _peer_rows(peer: peers.Peer, voxels: Volume) -> Iterator[bench_speed.Row]:
     cores = num_cores()
     if peer.whole_volume or cores == 1:
         return
-    with ThreadPoolExecutor(cores) as pool:
-        start = time.perf_counter()
-        coded = list(pool.map(peer.encode, map(np.ascontiguousarray, voxels)))
-        middle = time.perf_counter()
-        list(pool.map(peer.decode, coded))
-        end = time.perf_counter()
+    encode_seconds, decode_seconds = peers.seconds_together(peer, voxels, cores)
     yield row | {
         "threads": cores,
-        "encode_mb_per_s": megabytes / (middle - start),
-        "decode_mb_per_s": megabytes / (end - middle),
+        "encode_mb_per_s": megabytes / encode_seconds,
+        "decode_mb_per_s": megabytes / decode_seconds,
     }

@@ -13,6 +13,7 @@ from jaxslice.config import Architecture
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.march import OUTSIDE
 from jaxslice.training_set import TrainingSet, sample
+from jaxslice.types import Contexts, Integers
 
 COMPARED_VOXELS = 1 << 18
 """Voxels on which two networks are compared; both see the same ones, so that few suffice."""
@@ -69,14 +70,33 @@ def exact_bits(
     return float(bits) / max(int(hits), 1)
 
 
+def bits_of_each(
+    network: IntegerNetwork,
+    contexts: Contexts,
+    symbol: Integers,
+    limit: Integers,
+    architecture: Architecture,
+) -> jax.Array:
+    """Bits that the integers of a network spend on each of n voxels, float32 [n].
+
+    Args:
+      network: proven by `integer.prove`.
+      contexts: [c, n].
+      symbol: int32 [n].
+      limit: int32 [n], sizes of their alphabets.
+      architecture: of the network.
+    """
+    mixture = mixture_of(network, contexts, architecture)
+    _, freq = intervals.interval_of(mixture, symbol, limit)
+    return intervals.PRECISION - jnp.log2(freq.astype(jnp.float32))
+
+
 @functools.partial(jax.jit, static_argnames=("architecture",))
 def _total_bits(network, data, key, architecture):
     def add(index, total):
         batch_key = jax.random.fold_in(key, index)
         contexts, symbol, limit = sample(batch_key, data, architecture, _AT_ONCE)
-        mixture = mixture_of(network, contexts, architecture)
-        _, freq = intervals.interval_of(mixture, jnp.maximum(symbol, 0), limit)
-        bits = intervals.PRECISION - jnp.log2(freq.astype(jnp.float32))
+        bits = bits_of_each(network, contexts, jnp.maximum(symbol, 0), limit, architecture)
         hit = symbol != OUTSIDE
         return total[0] + jnp.where(hit, bits, 0).sum(), total[1] + hit.sum(dtype=jnp.int32)
 

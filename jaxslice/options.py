@@ -26,9 +26,10 @@ class CompressOptions:
       scale: of a precomputed volume, by index or key.
       block_shape: largest z, y, x of a block; if None, about BLOCK_SHAPE. See
         `pipeline.fitted_block_shape`.
-      effort: 0 takes a shipped network as it is; 1 tunes it on samples of the volume, within 2
-        minutes on 2 cores; 2 also trains a network for each block, where that pays, at 0.3 MB/s or
-        more; 3 does that longer, and with the large network.
+      effort: 0 fits a shipped network to samples of the volume in closed form; 1 tunes it on more
+        of them, within 2 minutes on 2 cores; 2 starts from a larger one and also trains a network
+        for each block, where that pays, at 0.3 MB/s or more; 3 does that longer, and with the large
+        network.
       model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
         effort's.
       context: "full": what the model reads; or "slices": the 4 previous slices alone (Hinkle et al.
