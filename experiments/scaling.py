@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -100,21 +99,10 @@ def child(direction: str, folder: str, block_shape: str) -> None:
         "seconds": seconds["total"],
         "mb_per_s": report.raw_bytes / 1e6 / max(coding, 1e-3),
         "bits_per_voxel": report.bits_per_voxel,
-        "peak_mb": peak_bytes() / 1e6,
+        "peak_mb": memory.peak_so_far_bytes() / 1e6,
         "formula_mb": formula / 1e6,
     }
     print(json.dumps(row))
-
-
-def peak_bytes() -> int:
-    """This process's peak resident memory."""
-    # `getrusage` would tell that of the process which started this one, where that is larger.
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return 1024 * int(line.split()[1])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def draw(rows: list[Row], output: Path) -> None:

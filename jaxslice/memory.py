@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 
 from jaxslice.box import Triple
@@ -43,7 +44,7 @@ IN_FLIGHT = 4
 PROCESS_BYTES = 768 << 20
 """What a process takes without any block: the interpreter and its libraries, compiling, and fitting
 the network to samples. Measured on x86-64 Linux with JAX 0.10: `ru_maxrss` of `compress` at effort
-0 was at most 949 MiB with 2 workers on blocks of 64x256x256, 218 MiB of which the rest of the
+0 was at most 927 MiB with 2 workers on blocks of 64x256x256, 219 MiB of which the rest of the
 formula accounts for; rounded up, as what XLA's compiler takes differs by tens of MiB between runs.
 """
 
@@ -185,6 +186,18 @@ def blocks_at_once(
     while workers > 1 and not fits(batch, workers):
         workers -= 1
     return batch, workers
+
+
+def peak_so_far_bytes() -> int:
+    """Most memory that this process has had resident, as measured; on Linux and macOS."""
+    # On Linux `getrusage` would tell that of the process which started this one, if larger.
+    for line in _text("/", "proc/self/status").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def available_host_bytes(root: str = "/") -> int | None:
