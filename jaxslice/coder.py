@@ -19,7 +19,7 @@ from jaxslice import intervals, rans
 from jaxslice.box import Triple
 from jaxslice.config import Architecture, Geometry
 from jaxslice.integer import IntegerNetwork, mixture_of
-from jaxslice.march import OUTSIDE, contexts_of, shear, unshear
+from jaxslice.march import OUTSIDE, contexts_of, shear, unshear, voxels_of
 from jaxslice.types import Device
 from jaxslice.xla import compiler_options
 
@@ -118,10 +118,11 @@ def _stacked(networks: Sequence[IntegerNetwork]) -> IntegerNetwork:
 
 def _sheared_limits(sizes: np.ndarray, extents: np.ndarray, geometry: Geometry) -> np.ndarray:
     """int16 [t, place]: the alphabet size of the voxel coded there, 0 where a lane rests."""
-    z, y, x = np.ogrid[tuple(slice(n) for n in geometry.block_shape)]
-    depth, height, width = extents.T[:, :, None, None, None]
-    inside = (z < depth) & (y < height) & (x < width)
-    return shear(np.where(inside, sizes[:, :, None, None], 0), geometry, fill=0)
+    limits = np.zeros((geometry.num_rows, geometry.row_width), np.int16)
+    voxels = voxels_of(limits, geometry)
+    for block, (depth, height, width) in enumerate(extents):
+        voxels[block, :depth, :height, :width] = sizes[block, :depth, None, None]
+    return limits
 
 
 def _compile(function, platform: str, **static: Any):
@@ -187,7 +188,7 @@ def _encode_lanes(
     predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The final heads [place], and the words in decoding order [t, place] with a mask."""
-    width, chunk = geometry.row_width, geometry.steps_together
+    width, chunk = geometry.row_width, geometry.steps_predicted
     before = jnp.full(geometry.lead * width, OUTSIDE, jnp.int16)
     history = jnp.concatenate([before, sheared.reshape(-1)])
     limits = limits.reshape(-1)
@@ -198,10 +199,10 @@ def _encode_lanes(
         return head, (word, full)
 
     def encode_chunk(index, state):
-        head, words, emitted = state
+        head, words, emitted, room = state
         time = jnp.int32((geometry.num_rows // chunk - 1 - index) * chunk)
         rows = lambda array, row: jax.lax.dynamic_slice(array, (row * width,), (chunk * width,))
-        contexts = contexts_of(history, time + geometry.lead, chunk, geometry, slice(None))
+        contexts = contexts_of(room, history, time + geometry.lead, chunk, geometry, slice(None))
         symbol, limit = rows(history, time + geometry.lead), rows(limits, time)
         start, freq = intervals.interval_of(
             predict(network, contexts),
@@ -212,11 +213,12 @@ def _encode_lanes(
         head, (word, full) = jax.lax.scan(push_step, head, interval, reverse=True)
         place = (time, jnp.int32(0))
         words = jax.lax.dynamic_update_slice(words, word, place)
-        return head, words, jax.lax.dynamic_update_slice(emitted, full, place)
+        emitted = jax.lax.dynamic_update_slice(emitted, full, place)
+        return head, words, emitted, contexts
 
     chunks = jnp.int32(geometry.num_rows // chunk)
     shape = (geometry.num_rows, width)
-    return jax.lax.fori_loop(
+    head, words, emitted, _ = jax.lax.fori_loop(
         chunks - (steps + (chunk - 1)) // chunk,
         chunks,
         encode_chunk,
@@ -224,8 +226,10 @@ def _encode_lanes(
             jnp.full(width, rans.LOWER_BOUND, jnp.uint64),
             jnp.zeros(shape, jnp.uint32),
             jnp.zeros(shape, bool),
+            jnp.zeros((len(geometry.context), chunk * width), jnp.int16),
         ),
     )
+    return head, words, emitted
 
 
 def _decode_lanes(
@@ -252,35 +256,37 @@ def _decode_lanes(
     by_block = lambda part: part.reshape(geometry.blocks, -1)
 
     def decode_step(state, inputs):
-        recent, head, cursor = state
+        recent, head, cursor, room = state
         earlier, limit = inputs
-        present = contexts_of(recent, reach, 1, geometry, slice(in_slice))
-        mixture = predict(network, jnp.concatenate([present, earlier]))
+        contexts = contexts_of(room, recent, reach, 1, geometry, slice(in_slice))
+        below = (jnp.int32(in_slice), jnp.int32(0))
+        contexts = jax.lax.dynamic_update_slice(contexts, earlier, below)
+        mixture = predict(network, contexts)
         used = jnp.maximum(limit, 1).astype(jnp.int32)
         position = rans.peek(head, intervals.PRECISION)
         symbol, start, freq = intervals.find_interval(mixture, position, used)
         head, start, freq = map(by_block, (head, start, freq))
         head, cursor = rans.pop(head, start, freq, words, cursor, intervals.PRECISION)
         row = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))
-        return (jnp.concatenate([recent[width:], row]), head.reshape(-1), cursor), row
+        recent = jnp.concatenate([recent[width:], row])
+        return (recent, head.reshape(-1), cursor, contexts), row
 
     def decode_chunk(index, state):
-        history, sheared, head, cursor = state
+        history, sheared, head, cursor, earlier, room = state
         start = (jnp.int32(index * chunk), jnp.int32(0))
-        earlier = contexts_of(
-            history, geometry.lead, chunk, geometry, slice(in_slice, None)
-        ).reshape(-1, chunk, width)
+        earlier = contexts_of(earlier, history, lead, chunk, geometry, slice(in_slice, None))
         limit = jax.lax.dynamic_slice(limits, start, (chunk, width))
-        (_, head, cursor), rows = jax.lax.scan(
+        (_, head, cursor, room), rows = jax.lax.scan(
             decode_step,
-            (history[(lead - reach) * width : lead * width], head, cursor),
-            (earlier.transpose(1, 0, 2), limit),
+            (history[(lead - reach) * width : lead * width], head, cursor, room),
+            (earlier.reshape(-1, chunk, width).transpose(1, 0, 2), limit),
         )
         kept = history[chunk * width : lead * width]
         history = jnp.concatenate([kept, rows.reshape(-1), history[lead * width :]])
-        return history, jax.lax.dynamic_update_slice(sheared, rows, start), head, cursor
+        sheared = jax.lax.dynamic_update_slice(sheared, rows, start)
+        return history, sheared, head, cursor, earlier, room
 
-    _, sheared, head, cursor = jax.lax.fori_loop(
+    _, sheared, head, cursor, _, _ = jax.lax.fori_loop(
         jnp.int32(0),
         (steps + (chunk - 1)) // chunk,
         decode_chunk,
@@ -289,6 +295,8 @@ def _decode_lanes(
             jnp.full(limits.shape, OUTSIDE, jnp.int16),
             head,
             firsts,
+            jnp.zeros((len(geometry.context) - in_slice, chunk * width), jnp.int16),
+            jnp.zeros((len(geometry.context), width), jnp.int16),
         ),
     )
     return sheared, head, cursor - firsts

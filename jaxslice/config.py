@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 from jaxslice.box import Triple
 from jaxslice.errors import FormatError
@@ -22,6 +23,10 @@ MAX_HIDDEN = 256
 MAX_COMPONENTS = 8
 STEPS_TOGETHER = 16
 """Time steps whose contexts in earlier slices are gathered at once."""
+
+STEPS_PREDICTED = 8
+"""Time steps that an encoder predicts at once. More lets XLA's CPU backend spread one product over
+threads that have blocks of their own to run."""
 
 NUM_FEATURES = 2
 """Inputs of the network beside the context: the reference and the logarithm of the activity."""
@@ -273,3 +278,8 @@ class Geometry:
         """
         earlier = (-lag for lag, (dz, _, _) in zip(self.lags, self.context, strict=True) if dz < 0)
         return min([STEPS_TOGETHER, *earlier])
+
+    @property
+    def steps_predicted(self) -> int:
+        """How many time steps an encoder predicts at once: a divisor of `steps_together`."""
+        return math.gcd(self.steps_together, STEPS_PREDICTED)

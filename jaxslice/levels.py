@@ -100,12 +100,16 @@ def _bits(data: bytes, count: int) -> np.ndarray:
 
 def symbols_of(voxels: Volume, tables: np.ndarray) -> np.ndarray:
     """Each voxel's symbol: int16 [z, y, x]. Every voxel's level must be in its slice's table."""
+    if tables.all():
+        return voxels.astype(np.int16)
     index = np.cumsum(tables, axis=1, dtype=np.int16) - np.int16(1)
     return np.stack([row[plane] for row, plane in zip(index, voxels, strict=True)])
 
 
 def voxels_of(symbols: np.ndarray, tables: np.ndarray) -> Volume:
     """The inverse of `symbols_of`; symbols must be below their slice's alphabet size."""
+    if tables.all():
+        return symbols.astype(np.uint8)
     planes = [
         np.flatnonzero(table).astype(np.uint8)[plane]
         for table, plane in zip(tables, symbols, strict=True)

@@ -20,40 +20,45 @@ OUTSIDE = -1
 """Stands for a voxel that is not there."""
 
 
-def shear(blocks: np.ndarray, geometry: Geometry, fill: int = OUTSIDE) -> Sheared:
+def shear(blocks: np.ndarray, geometry: Geometry) -> Sheared:
     """Lays blocks out in the order of the march, side by side.
 
     Args:
       blocks: int16 [block, z, y, x], as many and of the shape that `geometry` says.
       geometry: of the blocks.
-      fill: what places hold at which a lane rests, and the places beside the lanes.
 
     Returns:
-      int16 [t, place], `geometry.num_rows` rows of `geometry.row_width`.
+      int16 [t, place], `geometry.num_rows` rows of `geometry.row_width`; OUTSIDE where a lane rests
+      and in the places beside the lanes.
     """
-    sheared = np.full((geometry.num_rows, geometry.row_width), fill, np.int16)
-    _voxels_of(sheared, geometry)[...] = blocks.transpose(0, 1, 3, 2)
+    sheared = np.full((geometry.num_rows, geometry.row_width), OUTSIDE, np.int16)
+    voxels_of(sheared, geometry)[...] = blocks
     return sheared
 
 
 def unshear(sheared: Sheared, geometry: Geometry) -> np.ndarray:
     """The inverse of `shear`."""
-    return np.ascontiguousarray(_voxels_of(sheared, geometry).transpose(0, 1, 3, 2))
+    return np.ascontiguousarray(voxels_of(sheared, geometry))
 
 
-def _voxels_of(sheared: Sheared, geometry: Geometry) -> np.ndarray:
-    """The sheared voxels seen as [block, z, x, y]."""
+def voxels_of(sheared: Sheared, geometry: Geometry) -> np.ndarray:
+    """The sheared voxels seen as [block, z, y, x]: no copy, writing there writes to `sheared`."""
     step, place = sheared.strides
     depth, height, width = geometry.block_shape
     return np.lib.stride_tricks.as_strided(
         sheared,
-        (geometry.blocks, depth, width, height),
-        (geometry.lane_pitch * place, geometry.pitch * step, step, 2 * step + place),
+        (geometry.blocks, depth, height, width),
+        (geometry.lane_pitch * place, geometry.pitch * step, 2 * step + place, step),
     )
 
 
 def contexts_of(
-    history: jax.Array, start: jax.Array | int, steps: int, geometry: Geometry, which: slice
+    room: jax.Array,
+    history: jax.Array,
+    start: jax.Array | int,
+    steps: int,
+    geometry: Geometry,
+    which: slice,
 ) -> jax.Array:
     """Contexts of the voxels of some time steps.
 
@@ -61,7 +66,12 @@ def contexts_of(
     the steps lies in one piece. The places beside the lanes keep lanes from reading each other
     across the block's border; a lane below 0 reads those of the row before.
 
+    The pieces are written into one array, one after the other. Concatenated they would be as many
+    independent kernels, of which XLA's CPU backend hands half to another thread at every step.
+
     Args:
+      room: int16 [c, n], of which only the shape counts. A loop passes on what it got back, so that
+        the array stays where it is.
       history: int16 [place], rows of `geometry.row_width`.
       start: row of the first of the time steps.
       steps: how many time steps; every row that their lags reach must be in `history`, and the
@@ -70,17 +80,19 @@ def contexts_of(
       which: part of the context to gather.
 
     Returns:
-      int16 [c, n], n = steps * row_width: symbols, or OUTSIDE.
+      int16 [c, n], n = steps * row_width: symbols, or OUTSIDE; below the c that were gathered, what
+      `room` holds.
     """
     width = geometry.row_width
     first = jnp.asarray(start, jnp.int32) * width
-    pieces = [
-        jax.lax.dynamic_slice(history, (first + offset,), (together * steps * width,))
-        for offset, together in _pieces(geometry, which, join=steps == 1)
-    ]
-    if not pieces:
-        return jnp.zeros((0, steps * width), jnp.int16)
-    return jnp.concatenate(pieces).reshape(-1, steps * width)
+    row = 0
+    for offset, together in _pieces(geometry, which, join=steps == 1):
+        size = together * steps * width
+        piece = jax.lax.dynamic_slice(history, (first + offset,), (size,))
+        place = (jnp.int32(row), jnp.int32(0))
+        room = jax.lax.dynamic_update_slice(room, piece.reshape(together, -1), place)
+        row += together
+    return room
 
 
 def _pieces(geometry: Geometry, which: slice, join: bool) -> list[tuple[int, int]]:

@@ -1,22 +1,22 @@
 """How many bytes encoding and decoding take, as a formula, and how many blocks memory has room for.
 
 With V the voxels of a block, B blocks in a batch, P = `num_rows * row_width` places of the march
-(B is in it; a few percent more than B V), n = `steps_together * row_width` places of a chunk and c
-context voxels, the program that encodes a batch holds
+(B is in it; a few percent more than B V), p = `steps_predicted * row_width` and n = `steps_together
+* row_width` places of a chunk and c context voxels, the program that encodes a batch holds
 
     arguments   4 P             sheared symbols and limits, int16 each
     outputs     5 P             words uint32 and a mask bool [t, place]
     temporary   2 (P + lead)    the history, int16, with `lead` rows in front of it
-                n (6 c + 4 h)   a chunk's contexts int16 and differences float32, and h numbers of
-                                4 bytes: the widest layer's outputs and the coder's integers
+                p (8 c + 4 h)   a chunk's contexts int16, twice, differences float32, and h
+                                numbers of 4 bytes: the widest layer's outputs and the coder's
 
 and the one that decodes it
 
     arguments   2 P + B V       limits int16; a tail uint32, with room for V bytes
     outputs     2 P             sheared symbols int16
     temporary   2 * 2 (lead + n) the history int16, which moves: an old one and a new one
-                2 * 2 n e       contexts in e voxels of earlier slices, int16, and transposed
-                w (4 c + 4 h)   differences and numbers, of one time step of w = `row_width` places
+                3 * 2 n e       contexts in e voxels of earlier slices, int16, twice, and transposed
+                w (8 c + 4 h)   as for encoding, of one time step of w = `row_width` places
 
 and in both a network is an argument as it is stored, and takes 4 bytes for each parameter while it
 is at work: once or, with networks of their own, for each block. `tests/test_memory.py` holds these
@@ -55,9 +55,9 @@ word, flag, reference, activity and the gain."""
 _POINTER_BYTES = 32
 """XLA counts a pointer for each of a program's results, and for all of them."""
 
-_HOST_BYTES = 12
-"""For each voxel of a batch at work: voxels 1, symbols 2, the same side by side 2, alphabet sizes 4
-and where they hold 1, and 2 for a boolean index or for level tables' intermediate arrays."""
+_HOST_BYTES = 7
+"""For each voxel of a batch at work: voxels 1, symbols 2, the same side by side 2, and 2 for a
+boolean index or for level tables' intermediate arrays."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +84,10 @@ def encoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that encodes `batch` blocks together."""
-    geometry, width, places, chunk = _sizes(block_shape, batch, architecture)
+    geometry, width, places = _sizes(block_shape, batch, architecture)
+    chunk = geometry.steps_predicted * width
     networks = batch if own_networks else 1
-    for_each = 6 * len(architecture.context) + 4 * _numbers(architecture)
+    for_each = 8 * len(architecture.context) + 4 * _numbers(architecture)
     if own_networks and batch > 1:
         for_each += 2 * len(architecture.context)
     return ProgramBytes(
@@ -101,15 +102,16 @@ def decoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that decodes `batch` blocks together."""
-    geometry, width, places, chunk = _sizes(block_shape, batch, architecture)
+    geometry, width, places = _sizes(block_shape, batch, architecture)
+    chunk = geometry.steps_together * width
     networks = batch if own_networks else 1
     earlier = sum(dz < 0 for dz, _, _ in architecture.context)
-    for_each = 4 * len(architecture.context) + 4 * _numbers(architecture)
+    for_each = 8 * len(architecture.context) + 4 * _numbers(architecture)
     return ProgramBytes(
         arguments=2 * places + batch * (math.prod(block_shape) + 4) + 8 * width
         + _stored_bytes(architecture, networks) + 4,
         outputs=2 * places + 8 * width + 4 * batch + _POINTER_BYTES,
-        temporary=4 * (geometry.lead * width + chunk) + 4 * chunk * earlier
+        temporary=4 * (geometry.lead * width + chunk) + 6 * chunk * earlier
         + width * for_each + _carried_bytes(architecture, networks),
     )  # fmt: skip
 
@@ -233,11 +235,11 @@ def _larger_program(block_shape, batch, architecture, own_networks) -> int:
 
 def _sizes(
     block_shape: Triple, batch: int, architecture: Architecture
-) -> tuple[Geometry, int, int, int]:
-    """The geometry, and places of a time step, of all of them and of a chunk."""
+) -> tuple[Geometry, int, int]:
+    """The geometry, and places of a time step and of all of them."""
     geometry = Geometry(block_shape, architecture.context, batch)
     width = geometry.row_width
-    return geometry, width, geometry.num_rows * width, geometry.steps_together * width
+    return geometry, width, geometry.num_rows * width
 
 
 def _carried_bytes(architecture: Architecture, networks: int) -> int:

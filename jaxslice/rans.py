@@ -15,8 +15,6 @@ After Townsend, Bird & Barber (2019), "Practical lossless compression with laten
 bits back coding"; the vectorised layout is Giesen's (2014), "Interleaved entropy coders".
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,19 +88,26 @@ def pop(
 def _count_before(flags: jax.Array) -> tuple[jax.Array, jax.Array]:
     """How many flags are set before each one along the last axis, and in all.
 
-    Two small matrix products of zeros and ones: exact in float32 (counts stay far below 2**24), and
-    several times faster on every kind of device than a cumulative sum.
+    32 flags are the bits of a word, in which those before a place are counted at once; the words'
+    counts are few enough to be added directly.
     """
     *several, lanes = flags.shape
-    group = math.gcd(lanes, 16)
-    ones = flags.astype(jnp.float32).reshape(*several, -1, group)
-    product = lambda a, b: jnp.dot(a, b, precision=jax.lax.Precision.HIGHEST)
-    sums = ones.sum(axis=-1)
-    groups = sums.shape[-1]
-    before = product(ones, jnp.triu(jnp.ones((group, group), jnp.float32), 1))
-    before += product(sums, jnp.triu(jnp.ones((groups, groups), jnp.float32), 1))[..., None]
-    before = before.reshape(flags.shape)
-    return before.astype(jnp.int32), sums.sum(axis=-1).astype(jnp.int32)
+    padded = jnp.pad(flags, [(0, 0)] * len(several) + [(0, -lanes % 32)])
+    grouped = padded.reshape(*several, -1, 32).astype(jnp.uint32)
+    place = jnp.broadcast_to(jnp.arange(32, dtype=jnp.uint32), grouped.shape)
+    bits = grouped << place
+    word = bits.sum(axis=-1, dtype=jnp.uint32)
+    counts = _bits_set(word)
+    lower = jnp.tri(counts.shape[-1], k=-1, dtype=bool)
+    across = jnp.broadcast_to(counts[..., None, :], (*several, *lower.shape))
+    earlier = jnp.where(lower, across, 0).sum(axis=-1, dtype=jnp.int32)
+    before = earlier[..., None] + _bits_set(word[..., None] & ((jnp.uint32(1) << place) - 1))
+    before = before.reshape(padded.shape)[..., :lanes]
+    return before, counts.sum(axis=-1, dtype=jnp.int32)
+
+
+def _bits_set(words: jax.Array) -> jax.Array:
+    return jax.lax.population_count(words).astype(jnp.int32)
 
 
 def flatten(head: np.ndarray, tail: Words) -> Words:

@@ -12,11 +12,14 @@ _ON_CPU = {
     "xla_cpu_multi_thread_eigen": False,
     # 6 % faster encoding and 7 % faster decoding where there are such vectors (Zen 4, JAX 0.10).
     "xla_cpu_prefer_vector_width": 512,
+    # Would cut kernels in pieces for threads that have blocks of their own to run: up to twice as
+    # slow a decoding where all cores are busy.
+    "xla_disable_hlo_passes": "cpu-parallel-task-assigner",
 }
 
 
 @functools.cache
-def compiler_options(platform: str) -> dict[str, bool | int]:
+def compiler_options(platform: str) -> dict[str, bool | int | str]:
     """Options for programs that run on one core, or on an accelerator.
 
     Those that this release of XLA does not know are left away: an archive must decode without them.
@@ -28,7 +31,7 @@ def compiler_options(platform: str) -> dict[str, bool | int]:
     return {name: value for name, value in wanted.items() if _is_known(name, value)}
 
 
-def _is_known(name: str, value: bool | int) -> bool:
+def _is_known(name: str, value: bool | int | str) -> bool:
     try:
         jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
     except Exception:  # whichever kind of error XLA chooses

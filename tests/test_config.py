@@ -147,6 +147,7 @@ def test_every_context_voxel_lies_earlier_and_in_its_own_row(architecture, shape
     assert max(geometry.lags) < 0
     assert geometry.lead == max(1 - min(geometry.lags), geometry.steps_together)
     assert 1 <= geometry.steps_together <= 16
+    assert geometry.steps_together % geometry.steps_predicted == 0
     for lag, (dz, _, _) in zip(geometry.lags, architecture.context, strict=True):
         assert dz == 0 or lag <= -geometry.steps_together
     # The gap between two rows of a lane is as wide as any offset.

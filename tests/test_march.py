@@ -39,13 +39,26 @@ def marched(
     geometry = Geometry(shape, architecture.context, blocks)
     sheared = shear(np.stack([numbered(shape) + 1000 * index for index in range(blocks)]), geometry)
     history = history_of(sheared, geometry)
-    gather = jax.jit(
-        lambda history: contexts_of(
-            history, geometry.lead, geometry.num_rows, geometry, slice(None)
-        )
+    contexts = np.asarray(gathered(history, geometry.lead, geometry.num_rows, geometry)).reshape(
+        -1, *sheared.shape
     )
-    contexts = np.asarray(gather(history)).reshape(-1, *sheared.shape)
     return sheared, unshear(sheared, geometry), contexts
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def gathered(
+    history: jax.Array,
+    start: int,
+    steps: int,
+    geometry: Geometry,
+    first: int = 0,
+    end: int | None = None,
+) -> jax.Array:
+    """Contexts of some time steps, from number `first` to `end`."""
+    which = slice(first, end)
+    count = len(geometry.context[which])
+    room = jnp.full((count, steps * geometry.row_width), 77, jnp.int16)
+    return contexts_of(room, history, start, steps, geometry, which)
 
 
 def history_of(sheared: np.ndarray, geometry: Geometry) -> jax.Array:
@@ -135,13 +148,22 @@ def test_parts_of_a_context_and_single_steps_are_the_whole(architecture):
     sheared, _, contexts = marched((2, 3, 4), architecture)
     history = history_of(sheared, geometry)
     count = len(architecture.context)
-    gather = lambda start, steps, which: contexts_of(history, start, steps, geometry, which)
+    gather = lambda start, steps, *which: gathered(history, start, steps, geometry, *which)
     together = [
-        gather(geometry.lead, geometry.num_rows, which)
-        for which in (slice(6), slice(6, None), slice(count, None))
+        gather(geometry.lead, geometry.num_rows, *which)
+        for which in ((0, 6), (6, None), (count, None))
     ]
     assert [len(part) for part in together] == [6, count - 6, 0]
     whole = contexts.reshape(count, -1)
     np.testing.assert_array_equal(np.concatenate(together), whole)
-    one_by_one = [gather(geometry.lead + time, 1, slice(None)) for time in range(geometry.num_rows)]
+    one_by_one = [gather(geometry.lead + time, 1) for time in range(geometry.num_rows)]
     np.testing.assert_array_equal(np.concatenate(one_by_one, axis=1), whole)
+
+
+def test_what_is_not_gathered_stays_in_the_room():
+    geometry = Geometry((2, 3, 4), TINY.context)
+    history = history_of(shear(numbered((2, 3, 4))[None], geometry), geometry)
+    room = jnp.full((len(TINY.context), geometry.row_width), 77, jnp.int16)
+    part = contexts_of(room, history, geometry.lead, 1, geometry, slice(4))
+    np.testing.assert_array_equal(part[:4], gathered(history, geometry.lead, 1, geometry, 0, 4))
+    assert np.all(part[4:] == 77)

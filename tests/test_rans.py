@@ -120,11 +120,12 @@ def test_any_number_of_lanes(lanes):
         lambda m, step: published_push(m, *step), steps, (BASE * lanes, [])
     )
     assert rans.flatten(head, tail).tolist() == published_flatten(published)
-    counts = [np.arange(lanes) % 3 == 0, np.ones(lanes, bool), np.zeros(lanes, bool)]
-    for flags in counts:
+    several = rng.integers(0, 2, (3, lanes)).astype(bool)
+    counted = [np.arange(lanes) % 3 == 0, np.ones(lanes, bool), np.zeros(lanes, bool), several]
+    for flags in counted:
         before, total = rans._count_before(jnp.asarray(flags))
-        assert before.tolist() == (np.cumsum(flags) - flags).tolist()
-        assert total.item() == flags.sum()
+        assert before.tolist() == (np.cumsum(flags, axis=-1) - flags).tolist()
+        assert total.tolist() == flags.sum(axis=-1).tolist()
 
 
 def test_words_by_hand():
