@@ -193,9 +193,9 @@ def _encode_lanes(
     history = jnp.concatenate([before, sheared.reshape(-1)])
     limits = limits.reshape(-1)
 
-    def push_step(head, interval):
-        start, freq = interval
-        head, word, full = rans.push(head, start, freq, intervals.PRECISION)
+    def push_step(head, edges):
+        start, end = edges
+        head, word, full = rans.push(head, start, end - start, intervals.PRECISION)
         return head, (word, full)
 
     def encode_chunk(index, state):
@@ -203,14 +203,15 @@ def _encode_lanes(
         time = jnp.int32((geometry.num_rows // chunk - 1 - index) * chunk)
         rows = lambda array, row: jax.lax.dynamic_slice(array, (row * width,), (chunk * width,))
         contexts = contexts_of(room, history, time + geometry.lead, chunk, geometry, slice(None))
-        symbol, limit = rows(history, time + geometry.lead), rows(limits, time)
-        start, freq = intervals.interval_of(
-            predict(network, contexts),
-            jnp.maximum(symbol, 0).astype(jnp.int32),
-            jnp.maximum(limit, 1).astype(jnp.int32),
-        )
-        interval = start.reshape(chunk, width), freq.reshape(chunk, width)
-        head, (word, full) = jax.lax.scan(push_step, head, interval, reverse=True)
+        mixture = predict(network, contexts)
+        symbol = jnp.maximum(rows(history, time + geometry.lead), 0).astype(jnp.int32)
+        limit = jnp.maximum(rows(limits, time), 1).astype(jnp.int32)
+        # The difference is left to the loop: outside, XLA would compute one of the edges twice.
+        edges = [
+            intervals.cumulative(mixture, index, limit).reshape(chunk, width)
+            for index in (symbol, symbol + 1)
+        ]
+        head, (word, full) = jax.lax.scan(push_step, head, edges, reverse=True)
         place = (time, jnp.int32(0))
         words = jax.lax.dynamic_update_slice(words, word, place)
         emitted = jax.lax.dynamic_update_slice(emitted, full, place)

@@ -66,10 +66,10 @@ def features_of(contexts: Contexts, architecture: Architecture) -> Features:
     shares = jnp.array([0.375, 0.375, 0.125, 0.125], jnp.float32)
     reference = jnp.floor(jnp.dot(shares, nearest, precision=jax.lax.Precision.HIGHEST))
     differences = jnp.where(contexts < 0, jnp.float32(0), contexts - reference)
-    activity = jnp.abs(differences[: architecture.activity_count]).sum(axis=0)
-    return Features(
-        differences, reference.astype(jnp.int32), activity.astype(jnp.int32) + ACTIVITY_OFFSET
-    )
+    # A sum of integers: one of floats XLA's CPU backend would hand to other threads.
+    sizes = jnp.abs(differences[: architecture.activity_count].astype(jnp.int32))
+    activity = sizes.sum(axis=0, dtype=jnp.int32) + ACTIVITY_OFFSET
+    return Features(differences, reference.astype(jnp.int32), activity)
 
 
 def log2_sixteenths(value: jax.Array) -> Integers:
