@@ -192,7 +192,7 @@ def _peer_rows(peer: peers.Peer, voxels: Volume) -> Iterator[bench_speed.Row]:
     cores = num_cores()
     if peer.whole_volume or cores == 1:
         return
-    encode_seconds, decode_seconds = peers.seconds_together(peer, voxels, cores)
+    encode_seconds, decode_seconds = peers.seconds_together(peer, voxels, cores, bench_speed.PASSES)
     yield row | {
         "threads": cores,
         "encode_mb_per_s": megabytes / encode_seconds,
