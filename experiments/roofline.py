@@ -88,16 +88,18 @@ def step_counts(direction: str, geometry: Geometry, architecture: Architecture) 
         tuple(array(layer, np.int8) for layer in architecture.layer_shapes),
         tuple(array((layer[0],), np.int32) for layer in architecture.layer_shapes),
     )
-    places = array((geometry.num_rows, geometry.row_width), np.int16)
+    lanes = geometry.blocks, geometry.lanes
+    symbols = array((geometry.num_rows, geometry.blocks, geometry.lane_pitch), np.int16)
+    limits = array((geometry.num_rows, *lanes), np.int16)
     words = array((geometry.blocks, payload.most_words(geometry.block_shape)), np.uint32)
-    heads, steps = array((geometry.row_width,), np.uint64), array((), np.int32)
+    heads, steps = array(lanes, np.uint64), array((), np.int32)
     with jax.enable_x64(True):
         if direction == "encode":
             program = coder._encoder(geometry, architecture, False, platform)
-            lowered = program.lower(network, places, places, steps)
+            lowered = program.lower(network, symbols, limits, steps)
         else:
             program = coder._decoder(geometry, architecture, False, platform)
-            lowered = program.lower(network, heads, words, places, steps)
+            lowered = program.lower(network, heads, words, limits, steps)
     computations = parse(lowered.compile().as_text())
     outer = [
         re.search(r"body=%([\w.-]+)", rest)
@@ -108,10 +110,11 @@ def step_counts(direction: str, geometry: Geometry, architecture: Architecture) 
     # The one loop whose trips depend on the blocks' extent is that over chunks of time steps.
     if len(outer) != 1 or outer[0] is None:
         raise RuntimeError(f"Got {len(outer)} loops of unknown length, expected one.")
-    whole = min(geometry.num_rows * geometry.row_width, math.prod(words.shape))
+    whole = min(geometry.num_rows * geometry.step_width, math.prod(words.shape))
     chunk = count(computations, outer[0].group(1), whole)
     step = Counts()
-    step.add(chunk, 1 / geometry.steps_together)
+    together = geometry.steps_predicted if direction == "encode" else geometry.steps_together
+    step.add(chunk, 1 / together)
     return step
 
 
@@ -132,7 +135,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
                 "bytes_per_voxel": step.bytes / voxels,
                 "dot_flops_per_voxel": step.dots / voxels,
                 "other_ops_per_voxel": step.others / voxels,
-                "padding": geometry.row_width / voxels - 1,
+                "padding": geometry.step_width / voxels - 1,
             }
             for machine in MACHINES:
                 yield known | predicted(machine, direction, step, voxels)

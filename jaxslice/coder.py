@@ -19,7 +19,7 @@ from jaxslice import intervals, rans
 from jaxslice.box import Triple
 from jaxslice.config import Architecture, Geometry
 from jaxslice.integer import IntegerNetwork, mixture_of
-from jaxslice.march import OUTSIDE, contexts_of, shear, unshear, voxels_of
+from jaxslice.march import OUTSIDE, contexts_of, rows_of, shear, unshear, voxels_of
 from jaxslice.types import Device
 from jaxslice.xla import compiler_options
 
@@ -64,8 +64,8 @@ def launch_encoder(
     with jax.enable_x64(True):
         arguments = (network, sheared, limits, np.int32(steps))
         heads, words, emitted = jax.device_get(program(*jax.device_put(arguments, device)))
-    by_block = lambda rows: rows.reshape(-1, batch, geometry.lane_pitch).transpose(1, 0, 2)
-    return by_block(heads)[:, 0, :height], by_block(words), by_block(emitted)
+    by_block = lambda lanes: lanes.transpose(1, 0, 2)
+    return heads[:, :height], by_block(words), by_block(emitted)
 
 
 def launch_decoder(
@@ -99,13 +99,13 @@ def launch_decoder(
     geometry = Geometry(shape, model.architecture.context, batch)
     program = _decoder(geometry, model.architecture, networks is not None, _platform(device))
     network = model.network if networks is None else _stacked(networks)
-    resting = geometry.lane_pitch - shape[1]
-    places = np.pad(heads, ((0, 0), (0, resting)), constant_values=rans.LOWER_BOUND).ravel()
+    resting = geometry.lanes - shape[1]
+    places = np.pad(heads, ((0, 0), (0, resting)), constant_values=rans.LOWER_BOUND)
     limits = _sheared_limits(sizes, extents, geometry)
     with jax.enable_x64(True):
         arguments = (network, places, words, limits, np.int32(steps))
         sheared, last, used = jax.device_get(program(*jax.device_put(arguments, device)))
-    return unshear(sheared, geometry), last.reshape(batch, -1)[:, : shape[1]], used
+    return unshear(sheared, geometry), last[:, : shape[1]], used
 
 
 def _platform(device: Device | None) -> str:
@@ -117,8 +117,8 @@ def _stacked(networks: Sequence[IntegerNetwork]) -> IntegerNetwork:
 
 
 def _sheared_limits(sizes: np.ndarray, extents: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """int16 [t, place]: the alphabet size of the voxel coded there, 0 where a lane rests."""
-    limits = np.zeros((geometry.num_rows, geometry.row_width), np.int16)
+    """int16 [t, block, lane]: the alphabet size of a voxel, 0 where a lane rests."""
+    limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), np.int16)
     voxels = voxels_of(limits, geometry)
     for block, (depth, height, width) in enumerate(extents):
         voxels[block, :depth, :height, :width] = sizes[block, :depth, None, None]
@@ -154,24 +154,24 @@ def _predict(
     architecture: Architecture,
     own_networks: bool,
 ) -> intervals.Mixture:
-    """The mixture of every place of some time steps, from contexts [c, n].
+    """The mixtures of all lanes at some time steps, n = t * block * lane of them.
 
     Args:
       network: one for all blocks or, with `own_networks`, one for each (a leading axis).
-      contexts: int16 [c, n].
+      contexts: int16 [c, t, block, lane].
       geometry: static.
       architecture: static.
       own_networks: static.
     """
+    count = len(contexts)
+    if own_networks and geometry.blocks == 1:
+        network, own_networks = jax.tree.map(lambda leaf: leaf[0], network), False
     if not own_networks:
-        return mixture_of(network, contexts, architecture)
-    if geometry.blocks == 1:
-        return mixture_of(jax.tree.map(lambda leaf: leaf[0], network), contexts, architecture)
-    by_block = contexts.reshape(len(contexts), -1, geometry.blocks, geometry.lane_pitch)
-    by_block = by_block.transpose(2, 0, 1, 3).reshape(geometry.blocks, len(contexts), -1)
+        return mixture_of(network, contexts.reshape(count, -1), architecture)
+    by_block = contexts.transpose(2, 0, 1, 3).reshape(geometry.blocks, count, -1)
     mixtures = jax.vmap(lambda own, seen: mixture_of(own, seen, architecture))(network, by_block)
     back = lambda part: (
-        part.reshape(geometry.blocks, part.shape[1], -1, geometry.lane_pitch)
+        part.reshape(geometry.blocks, part.shape[1], -1, geometry.lanes)
         .transpose(1, 2, 0, 3)
         .reshape(part.shape[1], -1)
     )
@@ -187,11 +187,11 @@ def _encode_lanes(
     geometry: Geometry,
     predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The final heads [place], and the words in decoding order [t, place] with a mask."""
-    width, chunk = geometry.row_width, geometry.steps_predicted
-    before = jnp.full(geometry.lead * width, OUTSIDE, jnp.int16)
-    history = jnp.concatenate([before, sheared.reshape(-1)])
-    limits = limits.reshape(-1)
+    """The final heads, and the words in decoding order [t, block, lane] with a mask."""
+    chunk = geometry.steps_predicted
+    row, none = (geometry.blocks, geometry.lanes), jnp.int32(0)
+    before = jnp.full((geometry.lead, *sheared.shape[1:]), OUTSIDE, jnp.int16)
+    history = jnp.concatenate([before, sheared])
 
     def push_step(head, edges):
         start, end = edges
@@ -201,33 +201,33 @@ def _encode_lanes(
     def encode_chunk(index, state):
         head, words, emitted, room = state
         time = jnp.int32((geometry.num_rows // chunk - 1 - index) * chunk)
-        rows = lambda array, row: jax.lax.dynamic_slice(array, (row * width,), (chunk * width,))
+        part = lambda array, place: jax.lax.dynamic_slice(
+            array, (time, none, jnp.int32(place)), (chunk, *row)
+        )
         contexts = contexts_of(room, history, time + geometry.lead, chunk, geometry, slice(None))
         mixture = predict(network, contexts)
-        symbol = jnp.maximum(rows(history, time + geometry.lead), 0).astype(jnp.int32)
-        limit = jnp.maximum(rows(limits, time), 1).astype(jnp.int32)
+        symbol = jnp.maximum(part(sheared, geometry.margin), 0).reshape(-1).astype(jnp.int32)
+        limit = jnp.maximum(part(limits, 0), 1).reshape(-1).astype(jnp.int32)
         # The difference is left to the loop: outside, XLA would compute one of the edges twice.
         edges = [
-            intervals.cumulative(mixture, index, limit).reshape(chunk, width)
+            intervals.cumulative(mixture, index, limit).reshape(chunk, *row)
             for index in (symbol, symbol + 1)
         ]
         head, (word, full) = jax.lax.scan(push_step, head, edges, reverse=True)
-        place = (time, jnp.int32(0))
-        words = jax.lax.dynamic_update_slice(words, word, place)
-        emitted = jax.lax.dynamic_update_slice(emitted, full, place)
+        words = jax.lax.dynamic_update_slice(words, word, (time, none, none))
+        emitted = jax.lax.dynamic_update_slice(emitted, full, (time, none, none))
         return head, words, emitted, contexts
 
     chunks = jnp.int32(geometry.num_rows // chunk)
-    shape = (geometry.num_rows, width)
     head, words, emitted, _ = jax.lax.fori_loop(
         chunks - (steps + (chunk - 1)) // chunk,
         chunks,
         encode_chunk,
         (
-            jnp.full(width, rans.LOWER_BOUND, jnp.uint64),
-            jnp.zeros(shape, jnp.uint32),
-            jnp.zeros(shape, bool),
-            jnp.zeros((len(geometry.context), chunk * width), jnp.int16),
+            jnp.full(row, rans.LOWER_BOUND, jnp.uint64),
+            jnp.zeros(limits.shape, jnp.uint32),
+            jnp.zeros(limits.shape, bool),
+            jnp.zeros((len(geometry.context), chunk, *row), jnp.int16),
         ),
     )
     return head, words, emitted
@@ -243,48 +243,47 @@ def _decode_lanes(
     geometry: Geometry,
     predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Symbols [t, place], the final heads [place], and how many words each block used.
+    """Symbols [t, block, lane], the final heads, and how many words each block used.
 
     The history moves past instead of being indexed: every context voxel then is a slice at a fixed
     place, and nothing larger than a few slices of the block is ever copied.
     """
-    width, chunk, lead = geometry.row_width, geometry.steps_together, geometry.lead
+    chunk, lead = geometry.steps_together, geometry.lead
+    row, none = (geometry.blocks, geometry.lanes), jnp.int32(0)
     in_slice = sum(dz == 0 for dz, _, _ in geometry.context)
-    reach = 1 + max((-lag for lag in geometry.lags[:in_slice]), default=0)
+    reach = max((-lag for lag in geometry.lags[:in_slice]), default=1)
 
     firsts = jnp.arange(geometry.blocks, dtype=jnp.int32) * words.shape[1]
     words = words.reshape(-1)
-    by_block = lambda part: part.reshape(geometry.blocks, -1)
 
     def decode_step(state, inputs):
         recent, head, cursor, room = state
         earlier, limit = inputs
         contexts = contexts_of(room, recent, reach, 1, geometry, slice(in_slice))
-        below = (jnp.int32(in_slice), jnp.int32(0))
-        contexts = jax.lax.dynamic_update_slice(contexts, earlier, below)
+        below = (jnp.int32(in_slice), none, none, none)
+        contexts = jax.lax.dynamic_update_slice(contexts, earlier[:, None], below)
         mixture = predict(network, contexts)
-        used = jnp.maximum(limit, 1).astype(jnp.int32)
-        position = rans.peek(head, intervals.PRECISION)
-        symbol, start, freq = intervals.find_interval(mixture, position, used)
-        head, start, freq = map(by_block, (head, start, freq))
+        used = jnp.maximum(limit, 1).reshape(-1).astype(jnp.int32)
+        position = rans.peek(head, intervals.PRECISION).reshape(-1)
+        found = intervals.find_interval(mixture, position, used)
+        symbol, start, freq = (part.reshape(row) for part in found)
         head, cursor = rans.pop(head, start, freq, words, cursor, intervals.PRECISION)
-        row = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))
-        recent = jnp.concatenate([recent[width:], row])
-        return (recent, head.reshape(-1), cursor, contexts), row
+        lanes = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))
+        recent = jnp.concatenate([recent[1:], rows_of(lanes, geometry)[None]])
+        return (recent, head, cursor, contexts), lanes
 
     def decode_chunk(index, state):
         history, sheared, head, cursor, earlier, room = state
-        start = (jnp.int32(index * chunk), jnp.int32(0))
+        start = (jnp.int32(index * chunk), none, none)
         earlier = contexts_of(earlier, history, lead, chunk, geometry, slice(in_slice, None))
-        limit = jax.lax.dynamic_slice(limits, start, (chunk, width))
-        (_, head, cursor, room), rows = jax.lax.scan(
+        limit = jax.lax.dynamic_slice(limits, start, (chunk, *row))
+        (_, head, cursor, room), lanes = jax.lax.scan(
             decode_step,
-            (history[(lead - reach) * width : lead * width], head, cursor, room),
-            (earlier.reshape(-1, chunk, width).transpose(1, 0, 2), limit),
+            (history[lead - reach : lead], head, cursor, room),
+            (earlier.transpose(1, 0, 2, 3), limit),
         )
-        kept = history[chunk * width : lead * width]
-        history = jnp.concatenate([kept, rows.reshape(-1), history[lead * width :]])
-        sheared = jax.lax.dynamic_update_slice(sheared, rows, start)
+        history = jnp.concatenate([history[chunk:lead], rows_of(lanes, geometry), history[lead:]])
+        sheared = jax.lax.dynamic_update_slice(sheared, lanes, start)
         return history, sheared, head, cursor, earlier, room
 
     _, sheared, head, cursor, _, _ = jax.lax.fori_loop(
@@ -292,12 +291,12 @@ def _decode_lanes(
         (steps + (chunk - 1)) // chunk,
         decode_chunk,
         (
-            jnp.full((lead + chunk) * width, OUTSIDE, jnp.int16),
+            jnp.full((lead + chunk, geometry.blocks, geometry.lane_pitch), OUTSIDE, jnp.int16),
             jnp.full(limits.shape, OUTSIDE, jnp.int16),
             head,
             firsts,
-            jnp.zeros((len(geometry.context) - in_slice, chunk * width), jnp.int16),
-            jnp.zeros((len(geometry.context), width), jnp.int16),
+            jnp.zeros((len(geometry.context) - in_slice, chunk, *row), jnp.int16),
+            jnp.zeros((len(geometry.context), 1, *row), jnp.int16),
         ),
     )
     return sheared, head, cursor - firsts

@@ -250,8 +250,8 @@ class Geometry:
 
     @property
     def lead(self) -> int:
-        """Rows of history needed before the first time step, one of them for the lanes below 0."""
-        return max(1 - min(self.lags), self.steps_together)
+        """Rows of history needed before the first time step."""
+        return max(-min(self.lags), self.steps_together)
 
     @property
     def num_rows(self) -> int:
@@ -259,16 +259,32 @@ class Geometry:
         return -(-self.num_steps // self.steps_together) * self.steps_together
 
     @property
-    def lane_pitch(self) -> int:
-        """Places from a block's first lane to the next block's: some beside the lanes stay OUTSIDE,
-        so that no block reads another; a multiple of 4, for the sake of vector units.
+    def lanes(self) -> int:
+        """Lanes of a block that are computed: its rows and, to a multiple of 16 for the sake of
+        vector units, some that rest.
         """
-        lanes = self.block_shape[1] + max(abs(dy) for _, dy, _ in self.context)
-        return -(-lanes // 4) * 4
+        return -(-self.block_shape[1] // 16) * 16
+
+    @property
+    def step_width(self) -> int:
+        """Lanes of all blocks: voxels that are coded in one time step."""
+        return self.blocks * self.lanes
+
+    @property
+    def margin(self) -> int:
+        """Places on either side of a block's lanes in the history, which stay OUTSIDE, so that no
+        lane reads another's voxels across the block's border.
+        """
+        return max(abs(dy) for _, dy, _ in self.context)
+
+    @property
+    def lane_pitch(self) -> int:
+        """Places of a block in one time step of the history: its lanes between two margins."""
+        return self.lanes + 2 * self.margin
 
     @property
     def row_width(self) -> int:
-        """Places of one time step."""
+        """Places in the history of one time step."""
         return self.blocks * self.lane_pitch
 
     @property

@@ -28,28 +28,35 @@ def shear(blocks: np.ndarray, geometry: Geometry) -> Sheared:
       geometry: of the blocks.
 
     Returns:
-      int16 [t, place], `geometry.num_rows` rows of `geometry.row_width`; OUTSIDE where a lane rests
-      and in the places beside the lanes.
+      int16 [t, block, place], `geometry.num_rows` rows as the history has them: OUTSIDE where a
+      lane rests and in the margins.
     """
-    sheared = np.full((geometry.num_rows, geometry.row_width), OUTSIDE, np.int16)
-    voxels_of(sheared, geometry)[...] = blocks
+    shape = (geometry.num_rows, geometry.blocks, geometry.lane_pitch)
+    sheared = np.full(shape, OUTSIDE, np.int16)
+    voxels_of(sheared[:, :, geometry.margin :], geometry)[...] = blocks
     return sheared
 
 
 def unshear(sheared: Sheared, geometry: Geometry) -> np.ndarray:
-    """The inverse of `shear`."""
+    """The blocks int16 [block, z, y, x] of lanes [t, block, lane]."""
     return np.ascontiguousarray(voxels_of(sheared, geometry))
 
 
 def voxels_of(sheared: Sheared, geometry: Geometry) -> np.ndarray:
-    """The sheared voxels seen as [block, z, y, x]: no copy, writing there writes to `sheared`."""
-    step, place = sheared.strides
+    """Lanes [t, block, lane] seen as voxels [block, z, y, x]: writing there writes to `sheared`."""
+    step, block, lane = sheared.strides
     depth, height, width = geometry.block_shape
     return np.lib.stride_tricks.as_strided(
         sheared,
         (geometry.blocks, depth, height, width),
-        (geometry.lane_pitch * place, geometry.pitch * step, 2 * step + place, step),
+        (block, geometry.pitch * step, 2 * step + lane, step),
     )
+
+
+def rows_of(lanes: jax.Array, geometry: Geometry) -> jax.Array:
+    """Symbols [..., block, lane] as rows of the history [..., block, place]."""
+    beside = [(0, 0)] * (lanes.ndim - 1) + [(geometry.margin, geometry.margin)]
+    return jnp.pad(lanes, beside, constant_values=OUTSIDE)
 
 
 def contexts_of(
@@ -62,46 +69,42 @@ def contexts_of(
 ) -> jax.Array:
     """Contexts of the voxels of some time steps.
 
-    In a history without gaps between its rows, what one context voxel is for all lanes and all of
-    the steps lies in one piece. The places beside the lanes keep lanes from reading each other
-    across the block's border; a lane below 0 reads those of the row before.
-
+    What one context voxel is for all lanes and all of the steps lies in one piece of the history.
     The pieces are written into one array, one after the other. Concatenated they would be as many
     independent kernels, of which XLA's CPU backend hands half to another thread at every step.
 
     Args:
-      room: int16 [c, n], of which only the shape counts. A loop passes on what it got back, so that
-        the array stays where it is.
-      history: int16 [place], rows of `geometry.row_width`.
+      room: int16 [c, t, block, lane], of which only the shape counts. A loop passes on what it got
+        back, so that the array stays where it is.
+      history: int16 [t, block, place].
       start: row of the first of the time steps.
-      steps: how many time steps; every row that their lags reach must be in `history`, and the
-        row before it.
+      steps: how many time steps; every row that their lags reach must be in `history`.
       geometry: of the block.
       which: part of the context to gather.
 
     Returns:
-      int16 [c, n], n = steps * row_width: symbols, or OUTSIDE; below the c that were gathered, what
-      `room` holds.
+      int16 [c, t, block, lane]: symbols, or OUTSIDE; below those gathered, what `room` holds.
     """
-    width = geometry.row_width
-    first = jnp.asarray(start, jnp.int32) * width
-    row = 0
-    for offset, together in _pieces(geometry, which, join=steps == 1):
-        size = together * steps * width
-        piece = jax.lax.dynamic_slice(history, (first + offset,), (size,))
-        place = (jnp.int32(row), jnp.int32(0))
-        room = jax.lax.dynamic_update_slice(room, piece.reshape(together, -1), place)
+    first = jnp.asarray(start, jnp.int32)
+    none, row = jnp.int32(0), 0
+    for lag, dy, together in _pieces(geometry, which, join=steps == 1):
+        piece = jax.lax.dynamic_slice(
+            history,
+            (first + lag, none, jnp.int32(geometry.margin + dy)),
+            (together + steps - 1, geometry.blocks, geometry.lanes),
+        )
+        piece = piece.reshape(together, steps, geometry.blocks, geometry.lanes)
+        room = jax.lax.dynamic_update_slice(room, piece, (jnp.int32(row), none, none, none))
         row += together
     return room
 
 
-def _pieces(geometry: Geometry, which: slice, join: bool) -> list[tuple[int, int]]:
-    """(distance in the history, context voxels) of what can be taken from it in one piece."""
-    pieces: list[tuple[int, int]] = []
+def _pieces(geometry: Geometry, which: slice, join: bool) -> list[tuple[int, int, int]]:
+    """(lag of the first, dy, context voxels) of what can be taken from the history in one piece."""
+    pieces: list[tuple[int, int, int]] = []
     for lag, (_, dy, _) in zip(geometry.lags[which], geometry.context[which], strict=True):
-        offset = lag * geometry.row_width + dy
-        if join and pieces and offset == pieces[-1][0] + pieces[-1][1] * geometry.row_width:
-            pieces[-1] = (pieces[-1][0], pieces[-1][1] + 1)
+        if join and pieces and (lag, dy) == (pieces[-1][0] + pieces[-1][2], pieces[-1][1]):
+            pieces[-1] = (*pieces[-1][:2], pieces[-1][2] + 1)
         else:
-            pieces.append((offset, 1))
+            pieces.append((lag, dy, 1))
     return pieces

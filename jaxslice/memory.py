@@ -1,22 +1,23 @@
 """How many bytes encoding and decoding take, as a formula, and how many blocks memory has room for.
 
-With V the voxels of a block, B blocks in a batch, P = `num_rows * row_width` places of the march
-(B is in it; a few percent more than B V), p = `steps_predicted * row_width` and n = `steps_together
-* row_width` places of a chunk and c context voxels, the program that encodes a batch holds
+With V the voxels of a block, B blocks in a batch, w = `step_width` lanes of all of them, L =
+`num_rows` w voxels and P = `num_rows * row_width` places of the march (B is in both; a few percent
+more than B V), p = `steps_predicted` w and n = `steps_together` w voxels of a chunk and c context
+voxels, the program that encodes a batch holds
 
-    arguments   4 P             sheared symbols and limits, int16 each
-    outputs     5 P             words uint32 and a mask bool [t, place]
+    arguments   2 P + 2 L       sheared symbols and limits, int16 each
+    outputs     5 L             words uint32 and a mask bool [t, lane]
     temporary   2 (P + lead)    the history, int16, with `lead` rows in front of it
                 p (8 c + 4 h)   a chunk's contexts int16, twice, differences float32, and h
                                 numbers of 4 bytes: the widest layer's outputs and the coder's
 
 and the one that decodes it
 
-    arguments   2 P + B V       limits int16; a tail uint32, with room for V bytes
-    outputs     2 P             sheared symbols int16
+    arguments   2 L + B V       limits int16; a tail uint32, with room for V bytes
+    outputs     2 L             sheared symbols int16
     temporary   2 * 2 (lead + n) the history int16, which moves: an old one and a new one
                 3 * 2 n e       contexts in e voxels of earlier slices, int16, twice, and transposed
-                w (8 c + 4 h)   as for encoding, of one time step of w = `row_width` places
+                w (8 c + 4 h)   as for encoding, of one time step
 
 and in both a network is an argument as it is stored, and takes 4 bytes for each parameter while it
 is at work: once or, with networks of their own, for each block. `tests/test_memory.py` holds these
@@ -84,16 +85,17 @@ def encoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that encodes `batch` blocks together."""
-    geometry, width, places = _sizes(block_shape, batch, architecture)
-    chunk = geometry.steps_predicted * width
+    geometry = Geometry(block_shape, architecture.context, batch)
+    lanes, places = _march_sizes(geometry)
+    chunk = geometry.steps_predicted * geometry.step_width
     networks = batch if own_networks else 1
     for_each = 8 * len(architecture.context) + 4 * _numbers(architecture)
     if own_networks and batch > 1:
         for_each += 2 * len(architecture.context)
     return ProgramBytes(
-        arguments=4 * places + _stored_bytes(architecture, networks) + 4,
-        outputs=5 * places + 8 * width + _POINTER_BYTES,
-        temporary=2 * (places + geometry.lead * width) + chunk * for_each
+        arguments=2 * places + 2 * lanes + _stored_bytes(architecture, networks) + 4,
+        outputs=5 * lanes + 8 * geometry.step_width + _POINTER_BYTES,
+        temporary=2 * (places + geometry.lead * geometry.row_width) + chunk * for_each
         + _carried_bytes(architecture, networks),
     )  # fmt: skip
 
@@ -102,16 +104,17 @@ def decoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that decodes `batch` blocks together."""
-    geometry, width, places = _sizes(block_shape, batch, architecture)
-    chunk = geometry.steps_together * width
+    geometry = Geometry(block_shape, architecture.context, batch)
+    lanes, _ = _march_sizes(geometry)
+    width, chunk = geometry.step_width, geometry.steps_together * geometry.step_width
     networks = batch if own_networks else 1
     earlier = sum(dz < 0 for dz, _, _ in architecture.context)
     for_each = 8 * len(architecture.context) + 4 * _numbers(architecture)
     return ProgramBytes(
-        arguments=2 * places + batch * (math.prod(block_shape) + 4) + 8 * width
+        arguments=2 * lanes + batch * (math.prod(block_shape) + 4) + 8 * width
         + _stored_bytes(architecture, networks) + 4,
-        outputs=2 * places + 8 * width + 4 * batch + _POINTER_BYTES,
-        temporary=4 * (geometry.lead * width + chunk) + 6 * chunk * earlier
+        outputs=2 * lanes + 8 * width + 4 * batch + _POINTER_BYTES,
+        temporary=4 * (geometry.lead * geometry.row_width + chunk) + 6 * chunk * earlier
         + width * for_each + _carried_bytes(architecture, networks),
     )  # fmt: skip
 
@@ -233,13 +236,9 @@ def _larger_program(block_shape, batch, architecture, own_networks) -> int:
     )
 
 
-def _sizes(
-    block_shape: Triple, batch: int, architecture: Architecture
-) -> tuple[Geometry, int, int]:
-    """The geometry, and places of a time step and of all of them."""
-    geometry = Geometry(block_shape, architecture.context, batch)
-    width = geometry.row_width
-    return geometry, width, geometry.num_rows * width
+def _march_sizes(geometry: Geometry) -> tuple[int, int]:
+    """Voxels and places of all time steps: L and P."""
+    return geometry.num_rows * geometry.step_width, geometry.num_rows * geometry.row_width
 
 
 def _carried_bytes(architecture: Architecture, networks: int) -> int:

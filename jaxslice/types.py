@@ -15,13 +15,13 @@ Volume: TypeAlias = UInt8[np.ndarray, "z y x"]
 Symbols: TypeAlias = Int16[np.ndarray, "z y x"]
 """Index of each voxel's level in its slice's table; -1 outside the box that is coded."""
 
-Sheared: TypeAlias = Int16[np.ndarray, "t place"]
-"""Blocks in the order of the march, one row for each time step."""
+Sheared: TypeAlias = Int16[np.ndarray, "t block place"]
+"""Blocks in the order of the march, side by side: one row for each time step."""
 
 Contexts: TypeAlias = Real[Array, "c n"]
 """Symbols of the context voxels, -1 where a context voxel lies outside the block."""
 
-Heads: TypeAlias = UInt64[Array, " lane"]
+Heads: TypeAlias = UInt64[Array, "*block lane"]
 """rANS states, one per lane, in [2**31, 2**63)."""
 
 Words: TypeAlias = UInt32[np.ndarray, " word"]

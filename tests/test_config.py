@@ -145,7 +145,7 @@ def test_json_with_a_hostile_field_is_refused(name, value):
 def test_every_context_voxel_lies_earlier_and_in_its_own_row(architecture, shape):
     geometry = Geometry(shape, architecture.context)
     assert max(geometry.lags) < 0
-    assert geometry.lead == max(1 - min(geometry.lags), geometry.steps_together)
+    assert geometry.lead == max(-min(geometry.lags), geometry.steps_together)
     assert 1 <= geometry.steps_together <= 16
     assert geometry.steps_together % geometry.steps_predicted == 0
     for lag, (dz, _, _) in zip(geometry.lags, architecture.context, strict=True):
@@ -163,11 +163,12 @@ def test_a_geometry_by_hand():
     # Widest |dx| is 3: pitch 24 + 3. The last voxel (2, 7, 23) has time 2 * 27 + 23 + 2 * 7 = 91.
     geometry = Geometry((3, 8, 24), TINY.context)
     assert (geometry.pitch, geometry.num_steps, geometry.num_rows) == (27, 92, 96)
-    # Widest |dy| is 2: 8 lanes and 2 places beside them, brought to a multiple of 4.
-    assert (geometry.lane_pitch, geometry.row_width) == (12, 12)
-    assert Geometry((3, 8, 24), TINY.context, blocks=3).row_width == 36
+    # 8 rows are 16 lanes, and the widest |dy| is 2.
+    assert (geometry.lanes, geometry.lane_pitch, geometry.row_width) == (16, 20, 20)
+    wider = Geometry((3, 33, 24), TINY.context, blocks=3)
+    assert (wider.step_width, wider.row_width) == (144, 156)
     assert geometry.lags == (-1, -2, -1, -3, -2, -1, -27, -24, -29, -55)
-    assert (geometry.lead, geometry.steps_together) == (56, 16)
+    assert (geometry.lead, geometry.steps_together) == (55, 16)
     assert geometry.steps_for((1, 1, 1)) == 1
     # One voxel wide: (-1, 2, 2) looks 6 steps ahead, so slices must be 7 steps apart.
     assert Geometry((3, 8, 1), EARLIER.context).pitch == 7

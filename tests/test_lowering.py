@@ -28,15 +28,17 @@ def _lowered(direction: str, own_networks: bool, platform: str) -> str:
     )
     if not own_networks:
         network = jax.tree.map(lambda leaf: leaf[0], network)
-    places = np.zeros((geometry.num_rows, geometry.row_width), np.int16)
+    lanes = BATCH, geometry.lanes
+    symbols = np.zeros((geometry.num_rows, BATCH, geometry.lane_pitch), np.int16)
+    limits = np.zeros((geometry.num_rows, *lanes), np.int16)
     if direction == "encode":
         program = coder._encoder(geometry, FULL, own_networks, platform)
-        arguments = (places, places, np.int32(0))
+        arguments = (symbols, limits, np.int32(0))
     else:
         program = coder._decoder(geometry, FULL, own_networks, platform)
-        heads = np.zeros(geometry.row_width, np.uint64)
+        heads = np.zeros(lanes, np.uint64)
         words = np.zeros((BATCH, payload.most_words(SHAPE)), np.uint32)
-        arguments = (heads, words, places, np.int32(0))
+        arguments = (heads, words, limits, np.int32(0))
     with jax.enable_x64(True):
         return export.export(program, platforms=[platform])(network, *arguments).mlir_module()
 

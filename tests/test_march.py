@@ -9,7 +9,7 @@ import pytest
 from models_for_tests import EARLIER, IN_SLICE, TINY
 
 from jaxslice.config import FULL, Architecture, Geometry
-from jaxslice.march import OUTSIDE, contexts_of, shear, unshear
+from jaxslice.march import OUTSIDE, contexts_of, rows_of, shear, unshear
 
 SHAPES = [(1, 1, 1), (4, 1, 2), (1, 6, 3), (4, 6, 1), (3, 2, 9)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
@@ -35,14 +35,17 @@ def numbered(shape: tuple[int, int, int]) -> np.ndarray:
 def marched(
     shape: tuple[int, int, int], architecture: Architecture, blocks: int = 1
 ) -> tuple[np.ndarray, ...]:
-    """Numbered blocks sheared, the same unsheared again, and all contexts [c, t, place]."""
+    """Numbered blocks sheared, the same unsheared again, and all contexts [c, t, block, lane]."""
     geometry = Geometry(shape, architecture.context, blocks)
     sheared = shear(np.stack([numbered(shape) + 1000 * index for index in range(blocks)]), geometry)
     history = history_of(sheared, geometry)
-    contexts = np.asarray(gathered(history, geometry.lead, geometry.num_rows, geometry)).reshape(
-        -1, *sheared.shape
-    )
-    return sheared, unshear(sheared, geometry), contexts
+    contexts = np.asarray(gathered(history, geometry.lead, geometry.num_rows, geometry))
+    return sheared, unshear(lanes_of(sheared, geometry), geometry), contexts
+
+
+def lanes_of(sheared: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Rows of the history without their margins."""
+    return sheared[:, :, geometry.margin : geometry.margin + geometry.lanes]
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))
@@ -57,14 +60,14 @@ def gathered(
     """Contexts of some time steps, from number `first` to `end`."""
     which = slice(first, end)
     count = len(geometry.context[which])
-    room = jnp.full((count, steps * geometry.row_width), 77, jnp.int16)
+    room = jnp.full((count, steps, geometry.blocks, geometry.lanes), 77, jnp.int16)
     return contexts_of(room, history, start, steps, geometry, which)
 
 
 def history_of(sheared: np.ndarray, geometry: Geometry) -> jax.Array:
     """The sheared blocks after as many rows of OUTSIDE as the lags reach back."""
-    before = np.full(geometry.lead * geometry.row_width, OUTSIDE, np.int16)
-    return jnp.concatenate([before, sheared.ravel()])
+    before = np.full((geometry.lead, *sheared.shape[1:]), OUTSIDE, np.int16)
+    return jnp.concatenate([before, sheared])
 
 
 @every_shape
@@ -72,7 +75,7 @@ def history_of(sheared: np.ndarray, geometry: Geometry) -> jax.Array:
 def test_unshear_is_the_inverse_of_shear(shape, architecture):
     sheared, again, _ = marched(shape, architecture)
     geometry = Geometry(shape, architecture.context)
-    assert sheared.shape == (geometry.num_rows, geometry.row_width)
+    assert sheared.shape == (geometry.num_rows, 1, geometry.lane_pitch)
     np.testing.assert_array_equal(again, numbered(shape)[None])
 
 
@@ -80,9 +83,9 @@ def test_unshear_is_the_inverse_of_shear(shape, architecture):
 @every_architecture
 def test_voxels_are_at_the_time_and_lane_of_the_formula(shape, architecture):
     geometry = Geometry(shape, architecture.context)
-    expected = np.full((geometry.num_rows, geometry.row_width), OUTSIDE)
+    expected = np.full((geometry.num_rows, 1, geometry.lane_pitch), OUTSIDE)
     for z, y, x in np.ndindex(shape):
-        expected[z * geometry.pitch + x + 2 * y, y] = numbered(shape)[z, y, x]
+        expected[z * geometry.pitch + x + 2 * y, 0, geometry.margin + y] = numbered(shape)[z, y, x]
     np.testing.assert_array_equal(marched(shape, architecture)[0], expected)
 
 
@@ -93,22 +96,20 @@ def shifted_by(number: int, part: np.ndarray) -> np.ndarray:
 def test_blocks_side_by_side_do_not_touch():
     shape = (3, 2, 9)
     sheared, again, contexts = marched(shape, TINY, 3)
-    pitch = Geometry(shape, TINY.context).lane_pitch
-    assert sheared.shape[1] == 3 * pitch
+    assert sheared.shape[1] == 3
+    alone = marched(shape, TINY)
     for index in range(3):
-        alone = marched(shape, TINY)
-        places = slice(index * pitch, (index + 1) * pitch)
         shifted = functools.partial(shifted_by, 1000 * index)
-        np.testing.assert_array_equal(sheared[:, places], shifted(alone[0]))
+        np.testing.assert_array_equal(sheared[:, index], shifted(alone[0][:, 0]))
         np.testing.assert_array_equal(again[index], numbered(shape) + 1000 * index)
-        lanes = slice(index * pitch, index * pitch + shape[1])
-        inside = contexts[:, : alone[2].shape[1], lanes]
-        np.testing.assert_array_equal(inside, shifted(alone[2][:, :, : shape[1]]))
+        inside = contexts[:, :, index, : shape[1]]
+        np.testing.assert_array_equal(inside, shifted(alone[2][:, :, 0, : shape[1]]))
 
 
 def test_a_march_by_hand():
     # Widest |dx| is 3, so the pitch is 3 + 3.
-    sheared = marched((2, 2, 3), IN_SLICE)[0]
+    geometry = Geometry((2, 2, 3), IN_SLICE.context)
+    sheared = lanes_of(marched((2, 2, 3), IN_SLICE)[0], geometry)[:, 0]
     assert sheared[:11, 0].tolist() == [0, 1, 2, -1, -1, -1, 6, 7, 8, -1, -1]
     assert sheared[:11, 1].tolist() == [-1, -1, 3, 4, 5, -1, -1, -1, 9, 10, 11]
 
@@ -120,14 +121,15 @@ def test_contexts_are_those_that_a_plain_loop_gathers(shape, architecture):
     block = numbered(shape)
     contexts = marched(shape, architecture)[2]
     assert contexts.dtype == np.int16
-    assert contexts.shape == (len(architecture.context), geometry.num_rows, geometry.row_width)
+    count = len(architecture.context)
+    assert contexts.shape == (count, geometry.num_rows, 1, geometry.lanes)
     for z, y, x in np.ndindex(shape):
         time = z * geometry.pitch + x + 2 * y
         expected = [
             block[at] if inside(at, shape) else OUTSIDE
             for at in ((z + dz, y + dy, x + dx) for dz, dy, dx in architecture.context)
         ]
-        assert contexts[:, time, y].tolist() == expected
+        assert contexts[:, time, 0, y].tolist() == expected
 
 
 @every_shape
@@ -154,16 +156,25 @@ def test_parts_of_a_context_and_single_steps_are_the_whole(architecture):
         for which in ((0, 6), (6, None), (count, None))
     ]
     assert [len(part) for part in together] == [6, count - 6, 0]
-    whole = contexts.reshape(count, -1)
-    np.testing.assert_array_equal(np.concatenate(together), whole)
+    np.testing.assert_array_equal(np.concatenate(together), contexts)
     one_by_one = [gather(geometry.lead + time, 1) for time in range(geometry.num_rows)]
-    np.testing.assert_array_equal(np.concatenate(one_by_one, axis=1), whole)
+    np.testing.assert_array_equal(np.concatenate(one_by_one, axis=1), contexts)
 
 
 def test_what_is_not_gathered_stays_in_the_room():
     geometry = Geometry((2, 3, 4), TINY.context)
     history = history_of(shear(numbered((2, 3, 4))[None], geometry), geometry)
-    room = jnp.full((len(TINY.context), geometry.row_width), 77, jnp.int16)
+    room = jnp.full((len(TINY.context), 1, 1, geometry.lanes), 77, jnp.int16)
     part = contexts_of(room, history, geometry.lead, 1, geometry, slice(4))
     np.testing.assert_array_equal(part[:4], gathered(history, geometry.lead, 1, geometry, 0, 4))
     assert np.all(part[4:] == 77)
+
+
+@pytest.mark.parametrize("height", [1, 15, 16, 33])
+def test_rows_of_the_history_have_margins(height):
+    geometry = Geometry((2, height, 4), TINY.context, 3)
+    lanes = np.arange(2 * geometry.step_width).reshape(2, 3, geometry.lanes)
+    rows = np.asarray(rows_of(jnp.asarray(lanes), geometry))
+    assert rows.shape == (2, 3, geometry.lane_pitch)
+    np.testing.assert_array_equal(lanes_of(rows, geometry), lanes)
+    assert (rows == OUTSIDE).sum() == 2 * 3 * 2 * 2

@@ -30,17 +30,19 @@ def compiled_sizes(direction, architecture, shape, batch, own_networks):
         tuple(array((*leading, *layer), np.int8) for layer in architecture.layer_shapes),
         tuple(array((*leading, layer[0]), np.int32) for layer in architecture.layer_shapes),
     )
-    places = array((geometry.num_rows, geometry.row_width), np.int16)
+    lanes = batch, geometry.lanes
+    symbols = array((geometry.num_rows, batch, geometry.lane_pitch), np.int16)
+    limits = array((geometry.num_rows, *lanes), np.int16)
     steps = array((), np.int32)
     with jax.enable_x64(True):
         if direction == "encoder":
             program = coder._encoder(geometry, architecture, own_networks, "cpu")
-            lowered = program.lower(network, places, places, steps)
+            lowered = program.lower(network, symbols, limits, steps)
         else:
             program = coder._decoder(geometry, architecture, own_networks, "cpu")
-            heads = array((geometry.row_width,), np.uint64)
+            heads = array(lanes, np.uint64)
             words = array((batch, payload.most_words(shape)), np.uint32)
-            lowered = program.lower(network, heads, words, places, steps)
+            lowered = program.lower(network, heads, words, limits, steps)
     sizes = lowered.compile().memory_analysis()
     return sizes.argument_size_in_bytes, sizes.output_size_in_bytes, sizes.temp_size_in_bytes
 
