@@ -30,6 +30,9 @@ from jaxslice.zarr_codec import model_of
 
 Row = dict[str, Any]
 
+BATCHES_PER_WORKER = 4
+"""At least as many are coded, so that starting and ending weigh little."""
+
 PASSES = 3
 """Times that a volume is coded, of which the quickest counts."""
 
@@ -88,7 +91,8 @@ def _measure(
     programs = lambda: programs_of(shape, model, batch, own_networks)
     compiled = programs()
 
-    many, times = repeated(volume, voxels, shape, opened.num_blocks, batch * workers)
+    wanted = BATCHES_PER_WORKER * batch * workers
+    many, times = repeated(volume, voxels, shape, opened.num_blocks, wanted)
     train_own = stored_networks(opened) if own_networks else None
     quiet = lambda part, done, total: None
     where = str(scratch / "again.zarr")
