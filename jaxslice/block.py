@@ -249,7 +249,7 @@ def _run_encoder(
     steps = max(geometry.steps_for(item.extent) for item in items)
     heads, words, emitted = launch_encoder(symbols, sizes, extents, steps, model, device, networks)
     return [
-        rans.flatten(head[: item.extent[1]], word[full])
+        rans.flatten(head[: item.extent[1]], np.compress(full.ravel(), word.ravel()))
         for item, head, word, full in zip(items, heads, words, emitted, strict=False)
     ]
 

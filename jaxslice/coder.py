@@ -117,11 +117,21 @@ def _stacked(networks: Sequence[IntegerNetwork]) -> IntegerNetwork:
 
 
 def _sheared_limits(sizes: np.ndarray, extents: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """int16 [t, block, lane]: the alphabet size of a voxel, 0 where a lane rests."""
+    """int16 [t, block, lane]: the alphabet size of a voxel, 0 where a lane rests. Read-only."""
+    key = sizes.astype(np.int32), extents.astype(np.int32)
+    return _remembered_limits(*(part.tobytes() for part in key), geometry)
+
+
+@functools.lru_cache(maxsize=1)
+def _remembered_limits(sizes: bytes, extents: bytes, geometry: Geometry) -> np.ndarray:
+    """`_sheared_limits` of the last blocks, which those that follow mostly share."""
+    alphabets = np.frombuffer(sizes, np.int32).reshape(geometry.blocks, -1)
     limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), np.int16)
     voxels = voxels_of(limits, geometry)
-    for block, (depth, height, width) in enumerate(extents):
-        voxels[block, :depth, :height, :width] = sizes[block, :depth, None, None]
+    for block, extent in enumerate(np.frombuffer(extents, np.int32).reshape(-1, 3)):
+        depth, height, width = extent
+        voxels[block, :depth, :height, :width] = alphabets[block, :depth, None, None]
+    limits.flags.writeable = False
     return limits
 
 
