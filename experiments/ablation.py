@@ -35,6 +35,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from unittest import mock
 
+import ablation_order
 import ablation_plot
 import common
 import jax
@@ -119,6 +120,8 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
     parts = [rows_coded(block, config, groups)]
     if "precision" in groups:
         parts.append(rows_of_precision(block, config))
+    if "order" in groups:
+        parts.append(ablation_order.rows_of_order(block, config, NUM_PLACES))
     if "effort" in groups:
         parts.append(rows_of_efforts(block, config.steps if arguments.smoke else None))
     for row in itertools.chain.from_iterable(parts):

@@ -11,7 +11,8 @@ import common
 from common import OURS, PAPER, TEXT, Row
 
 GROUPS = (
-    "context", "inputs", "hidden units", "components", "large model", "precision", "effort",
+    "context", "order", "inputs", "hidden units", "components", "large model", "precision",
+    "effort",
 )  # fmt: skip
 """Of variants that belong together, from top to bottom."""
 

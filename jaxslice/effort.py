@@ -20,9 +20,10 @@ OWN_PENALTY_BITS = 1200.0
 """Of blocks' own networks: bits that a parameter has to save in a block for each 1.0 it moves by,
 which is 64 units of what `difference` codes."""
 
-LEAST_VOXELS = 1 << 22
-"""Of a volume for which a larger model than the default is used: 5 KB more of network are 0.01 bits
-of each of so many voxels, and as much is what it saves."""
+LEAST_VOXELS = {"default": 0, "medium": 1 << 22, "large": 1 << 24}
+"""Of a volume for which each model is used, from the smallest model to the largest. The medium one
+is 5 KB more of network, 0.01 bits of each of 4 million voxels, and saves as much; the large one is
+6 KB more again and saves less (hotknife, 8.8 million voxels: it lost 0.2 %)."""
 
 _STEP_OVERHEAD = 2000
 """Multiply-adds that a step takes as long as beside those of the network, for each voxel."""
@@ -52,13 +53,15 @@ EFFORTS = (
 
 
 def model_for(effort: Effort, voxels: int) -> str:
-    """The shipped model to start from; the smallest where a larger one would not pay for itself.
+    """The shipped model to start from, or a smaller one where that would not pay for itself.
 
     Args:
       effort: the effort.
       voxels: of the volume.
     """
-    return effort.model if voxels >= LEAST_VOXELS else EFFORTS[0].model
+    names = list(LEAST_VOXELS)
+    smaller = names[: names.index(effort.model) + 1]
+    return [name for name in smaller if LEAST_VOXELS[name] <= voxels][-1]
 
 
 def tuning_steps(effort: Effort, architecture: Architecture, voxels: int) -> int:

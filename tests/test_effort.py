@@ -38,4 +38,5 @@ def test_small_volumes_do_not_carry_large_networks():
     assert [model_for(effort, 10**8) for effort in EFFORTS] == [
         "default", "default", "medium", "large",
     ]  # fmt: skip
+    assert [model_for(effort, 10**7) for effort in EFFORTS[2:]] == ["medium", "medium"]
     assert {model_for(effort, 10**6) for effort in EFFORTS} == {"default"}

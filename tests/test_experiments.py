@@ -68,8 +68,8 @@ def test_figure2_smoke(experiment, tmp_path):
 
 @pytest.mark.slow
 def test_ablation_smoke(experiment, tmp_path):
-    rows = smoke(experiment, "ablation", tmp_path, "--groups=inputs,precision")
-    assert {row["group"] for row in rows} == {"", "inputs", "precision"}
+    rows = smoke(experiment, "ablation", tmp_path, "--groups=inputs,order,precision")
+    assert {row["group"] for row in rows} == {"", "inputs", "order", "precision"}
     assert len({row["bits_per_voxel"] for row in rows if row["measured"] == "expected"}) > 1
     # Only what was measured anew is replaced.
     again = smoke(experiment, "ablation", tmp_path, "--groups=precision")
@@ -251,3 +251,16 @@ def test_correlations_by_axis(experiment):
     assert found["correlation_x"] == pytest.approx(1)
     flipped = np.where(np.arange(4)[:, None, None] % 2, -ramp, ramp)
     assert experiment("figure2").correlations(flipped + noise)["correlation_z"] < 0
+
+
+def test_half_slices_of_the_interlaced_order(experiment):
+    order = experiment("ablation_order")
+    block = np.arange(2 * 6 * 3).reshape(2, 6, 3).astype(np.uint8)
+    halves = order.interlaced(block)
+    assert halves.shape == (4, 3, 3)
+    np.testing.assert_array_equal(halves[0], block[0, ::2])
+    np.testing.assert_array_equal(halves[3], block[1, 1::2])
+    even, odd = order.architectures()
+    assert len(even.context) == len(odd.context) == 58
+    # Right above and right below an odd row, in the half before.
+    assert {(-1, 0, 0), (-1, 1, 0)} < set(odd.context[:4])

@@ -1,0 +1,84 @@
+"""The ablation's group "order": slices coded row after row, or every second row first.
+
+In the interlaced order a slice's even rows come first, and then the odd ones, which see the rows
+above and below them. A slice and its halves are then two slices of half the height, so that the
+same networks can be trained: one for even rows, one for odd ones, as large as the default each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import common
+import numpy as np
+from common import Row
+
+from jaxslice.config import FULL, Architecture
+from jaxslice.train import TrainingConfig, train_network
+from jaxslice.training_set import prepare
+from jaxslice.types import Volume
+
+RASTER = "raster order"
+
+
+def rows_of_order(block: Volume, config: TrainingConfig, num_places: int) -> Iterator[Row]:
+    """Yields the expected bits of the block in both orders."""
+
+    def row(name: str, bits: float) -> Row:
+        return {
+            "group": "order",
+            "variant": name,
+            "measured": "expected",
+            "compared_with": RASTER,
+            "bits_per_voxel": bits,
+            "multiply_adds": FULL.multiply_adds_per_voxel,
+            "training_steps": config.steps,
+        }
+
+    block = block[:, : block.shape[1] // 2 * 2]
+    places = common.random_places(block.shape, num_places, seed=1)
+    trained = common.train_on(block, FULL, config.steps)
+    yield row(RASTER, float(common.bits_at(block, FULL, trained, places).mean(dtype=np.float64)))
+
+    halves = interlaced(block)
+    bits = []
+    for parity, architecture in enumerate(architectures()):
+        numbers = range(parity, len(halves), 2)
+        before = -min(dz for dz, _, _ in architecture.context)
+        parts = [halves[max(number - before, 0) : number + 1] for number in numbers]
+        data = prepare(parts, architecture, [len(part) - 1 for part in parts])
+        network = train_network(data, architecture, config)
+        chosen = places[places[:, 1] % 2 == parity]
+        at = np.stack([2 * chosen[:, 0] + parity, chosen[:, 1] // 2, chosen[:, 2]], axis=1)
+        bits.append(common.bits_at(halves, architecture, network, at))
+    yield row("every second row first", float(np.concatenate(bits).mean(dtype=np.float64)))
+
+
+def interlaced(block: Volume) -> Volume:
+    """[2 z, y / 2, x]: of each slice the even rows, then the odd ones."""
+    depth, height, width = block.shape
+    return (
+        block.reshape(depth, height // 2, 2, width).swapaxes(1, 2).reshape(-1, height // 2, width)
+    )
+
+
+def architectures() -> tuple[Architecture, Architecture]:
+    """Of the network for even rows and of that for odd ones: the default's size, 58 voxels each.
+
+    Even rows find their own slice's before them, and the slice before in both of its halves. Odd
+    rows find the rows above and below in the half before, and the slice before in the two before
+    that.
+    """
+    own = tuple(offset for offset in FULL.context if offset[0] == 0)
+    around = tuple((-2, dy, dx) for dz, dy, dx in FULL.context if dz == -1)
+    beside = ((-1, 0, 0), (-1, -1, 0), (-1, 0, -1), (-1, 0, 1), (-1, -1, 1))
+    even = dataclasses.replace(FULL, context=own + around + beside, fallback=len(own))
+
+    rows = [(-1, dy, dx) for dy in range(-1, 3) for dx in range(-3, 4)]
+    nearest = sorted(rows, key=lambda offset: ((2 * offset[1] - 1) ** 2 + offset[2] ** 2, offset))
+    further = [(-3, dy, dx) for dx in (0, -1, 1, -2) for dy in (0, 1)]
+    known = ((0, 0, -1), *nearest, *around, *further)
+    context = known[: len(even.context)]
+    odd = dataclasses.replace(FULL, context=context, fallback=context.index((-2, 0, 0)))
+    return even, odd
