@@ -43,8 +43,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer(
     "effort", 1,
-    "compress: 0 takes the shipped network as it is, 1 tunes it on samples of the volume, 2 also "
-    "trains a network for each block where that pays, 3 does so longer with the large network.",
+    "compress: 0 fits the shipped network to samples of the volume in closed form, 1 tunes it on "
+    "more of them, 2 takes a larger one and also trains a network for each block where that pays, "
+    "3 does so longer with the largest.",
 )  # fmt: skip
 flags.DEFINE_string(
     "model", None,
