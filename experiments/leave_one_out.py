@@ -14,6 +14,7 @@ and 2 below every peer on every volume.
 """
 
 import argparse
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -23,8 +24,9 @@ import numpy as np
 from train_shipped import data_set_of, groups_of
 
 import jaxslice
-from jaxslice.effort import EFFORTS
+from jaxslice.effort import EFFORTS, model_for
 from jaxslice.recipe import ARCHITECTURES, make_model, recipe_of
+from jaxslice.source import open_source
 from jaxslice.synthetic import synthetic_volume
 from jaxslice.terminal import progress_display
 
@@ -131,7 +133,8 @@ def main() -> None:
         peers = common.read_rows(given.peers)
         for volume in [] if given.plot_only else given.volumes:
             for effort in map(int, given.efforts.split(",")):
-                architecture = EFFORTS[effort].model
+                voxels = math.prod(open_source(volume).shape)
+                architecture = model_for(EFFORTS[effort], voxels)
                 model = model_without(
                     volume, given.volumes, architecture, given.models, given.steps
                 )
