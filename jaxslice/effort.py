@@ -20,7 +20,7 @@ OWN_PENALTY_BITS = 1200.0
 """Of blocks' own networks: bits that a parameter has to save in a block for each 1.0 it moves by,
 which is 64 units of what `difference` codes."""
 
-LEAST_VOXELS = {"default": 0, "medium": 1 << 22, "large": 1 << 24}
+LEAST_VOXELS = {"default": 0, "medium": 1 << 22, "large": 3 << 22}
 """Of a volume for which each model is used, from the smallest model to the largest. The medium one
 is 5 KB more of network, 0.01 bits of each of 4 million voxels, and saves as much; the large one is
 6 KB more again and saves less (hotknife, 8.8 million voxels: it lost 0.2 %)."""
