@@ -154,16 +154,7 @@ def rows_of_precision(block: Volume, config: train.TrainingConfig) -> Iterator[R
     places = common.random_places(block.shape, NUM_PLACES, seed=1)
     first = "integers, trained as such"
 
-    def row(name: str, bits: float) -> Row:
-        return {
-            "group": "precision",
-            "variant": name,
-            "measured": "expected",
-            "compared_with": first,
-            "bits_per_voxel": bits,
-            "training_steps": config.steps,
-        }
-
+    row = lambda name, bits: common.expected_row("precision", name, first, bits, config.steps)
     init_key, draw_key = jax.random.split(jax.random.key(0))
     data, start = common.data_of(block, FULL), train.random_params(init_key, FULL)
     params = train.train_params(start, draw_key, data, FULL, config)

@@ -25,21 +25,14 @@ RASTER = "raster order"
 def rows_of_order(block: Volume, config: TrainingConfig, num_places: int) -> Iterator[Row]:
     """Yields the expected bits of the block in both orders."""
 
-    def row(name: str, bits: float) -> Row:
-        return {
-            "group": "order",
-            "variant": name,
-            "measured": "expected",
-            "compared_with": RASTER,
-            "bits_per_voxel": bits,
-            "multiply_adds": FULL.multiply_adds_per_voxel,
-            "training_steps": config.steps,
-        }
+    def row(name: str, bits: np.ndarray) -> Row:
+        found = common.expected_row("order", name, RASTER, bits, config.steps)
+        return found | {"multiply_adds": FULL.multiply_adds_per_voxel}
 
     block = block[:, : block.shape[1] // 2 * 2]
     places = common.random_places(block.shape, num_places, seed=1)
     trained = common.train_on(block, FULL, config.steps)
-    yield row(RASTER, float(common.bits_at(block, FULL, trained, places).mean(dtype=np.float64)))
+    yield row(RASTER, common.bits_at(block, FULL, trained, places))
 
     halves = interlaced(block)
     bits = []
@@ -52,7 +45,7 @@ def rows_of_order(block: Volume, config: TrainingConfig, num_places: int) -> Ite
         chosen = places[places[:, 1] % 2 == parity]
         at = np.stack([2 * chosen[:, 0] + parity, chosen[:, 1] // 2, chosen[:, 2]], axis=1)
         bits.append(common.bits_at(halves, architecture, network, at))
-    yield row("every second row first", float(np.concatenate(bits).mean(dtype=np.float64)))
+    yield row("every second row first", np.concatenate(bits))
 
 
 def interlaced(block: Volume) -> Volume:

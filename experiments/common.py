@@ -197,6 +197,20 @@ def bits_at(
     )
 
 
+def expected_row(
+    group: str, variant: str, compared_with: str, bits: np.ndarray | float, steps: int
+) -> Row:
+    """A row of the ablation that was measured as mean bits at random places, not by coding."""
+    return {
+        "group": group,
+        "variant": variant,
+        "measured": "expected",
+        "compared_with": compared_with,
+        "bits_per_voxel": float(np.mean(bits, dtype=np.float64)),
+        "training_steps": steps,
+    }
+
+
 @functools.partial(jax.jit, static_argnames="architecture")
 def _bits(network, architecture, contexts, symbols, limits):
     return bits_of_each(network, contexts, symbols, limits, architecture)

@@ -64,8 +64,7 @@ def launch_encoder(
     with jax.enable_x64(True):
         arguments = (network, sheared, limits, np.int32(steps))
         heads, words, emitted = jax.device_get(program(*jax.device_put(arguments, device)))
-    by_block = lambda lanes: lanes.transpose(1, 0, 2)
-    return heads[:, :height], by_block(words), by_block(emitted)
+    return heads[:, :height], words.transpose(1, 0, 2), emitted.transpose(1, 0, 2)
 
 
 def launch_decoder(
