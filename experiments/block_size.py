@@ -33,9 +33,8 @@ import common
 from common import OURS, PAPER, TEXT, Row
 
 import jaxslice
+from jaxslice.block_shape import BLOCK_SHAPE, fitted_block_shape
 from jaxslice.box import Triple
-from jaxslice.options import BLOCK_SHAPE
-from jaxslice.pipeline import fitted_block_shape
 from jaxslice.source import open_source
 
 SHAPES: tuple[Triple, ...] = (

@@ -13,7 +13,7 @@ from jaxslice.box import Box, Triple
 from jaxslice.destination import create_destination
 from jaxslice.errors import UsageError
 from jaxslice.explain import explain_slice
-from jaxslice.options import BLOCK_SHAPE, CompressOptions, Report
+from jaxslice.options import CompressOptions, Report
 from jaxslice.pipeline import compress, verify
 from jaxslice.source import Source, open_source
 from jaxslice.stages import Progress
@@ -121,10 +121,11 @@ def _peer_rows(voxels: np.ndarray, tell: Progress) -> list[dict[str, Any]]:
 def _draw(
     folder: Path, archive: str, voxels: np.ndarray, volume: Source, rows: list[dict[str, Any]]
 ) -> list[str]:
-    depth, height, width = (min(n, b) for n, b in zip(voxels.shape, BLOCK_SHAPE, strict=True))
+    opened = open_archive(archive)
+    depth, height, width = opened.block_shape
     block = voxels[:depth, :height, :width]
     z = depth // 2
-    prediction, bits = explain_slice(block, z, model_of(open_archive(archive).configuration))
+    prediction, bits = explain_slice(block, z, model_of(opened.configuration))
     cut, chart = folder / "figure1.png", folder / "figure2.png"
     figures.figure1(
         cut, block[z], prediction, bits,

@@ -37,18 +37,20 @@ class Effort:
       model: the shipped model to start from, unless another is asked for; see `model_for`.
       tuning: multiply-adds to spend on tuning the archive's network; 0 for no tuning.
       own: multiply-adds to spend on a block's own network, for each voxel of the block; 0 for none.
+      block_depth: most slices of a block. Deeper ones cost less and take longer to read a voxel of.
     """
 
     model: str
     tuning: float
     own: float
+    block_depth: int
 
 
 EFFORTS = (
-    Effort("default", 0, 0),
-    Effort("default", 4e11, 0),
-    Effort("medium", 6e11, 4e4),
-    Effort("large", 1.2e12, 1e5),
+    Effort("default", 0, 0, 64),
+    Effort("default", 4e11, 0, 64),
+    Effort("medium", 6e11, 4e4, 128),
+    Effort("large", 1.2e12, 1e5, 128),
 )
 
 

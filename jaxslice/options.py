@@ -6,14 +6,13 @@ import dataclasses
 import math
 from typing import Any
 
+from jaxslice.block_shape import LARGEST_BLOCK_AXIS
 from jaxslice.box import Box, Triple
 from jaxslice.config import CONTEXTS
 from jaxslice.effort import EFFORTS
 from jaxslice.errors import UsageError
 
 VERIFY_CHOICES = ("all", "sample", "none")
-BLOCK_SHAPE: Triple = (64, 256, 256)
-LARGEST_BLOCK_AXIS = 4096
 LARGEST_BLOCK_VOXELS = 1 << 28
 
 
@@ -24,8 +23,8 @@ class CompressOptions:
     Attributes:
       bbox: the voxels to take, in global coordinates; all if None.
       scale: of a precomputed volume, by index or key.
-      block_shape: largest z, y, x of a block; if None, about BLOCK_SHAPE. See
-        `pipeline.fitted_block_shape`.
+      block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,
+        `block_shape.default_block_shape` of the effort's depth.
       effort: 0 fits a shipped network to samples of the volume in closed form; 1 tunes it on more
         of them, within 2 minutes on 2 cores; 2 starts from a larger one and also trains a network
         for each block, where that pays, at 0.3 MB/s or more; 3 does that longer, and with the large
@@ -71,7 +70,7 @@ class CompressOptions:
             )
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
-        largest = self.block_shape or BLOCK_SHAPE
+        largest = self.block_shape or (1, 1, 1)
         fits = all(1 <= n <= LARGEST_BLOCK_AXIS for n in largest)
         if not fits or math.prod(largest) > LARGEST_BLOCK_VOXELS:
             raise UsageError(

@@ -19,6 +19,7 @@ from jaxslice.archive import (
 )
 from jaxslice.base import own_training, prepare_base, starting_model
 from jaxslice.block import Model
+from jaxslice.block_shape import default_block_shape, fitted_block_shape
 from jaxslice.blockwise import decode_all, encode_all
 from jaxslice.box import Box, Triple
 from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION
@@ -27,7 +28,7 @@ from jaxslice.destination import create_destination
 from jaxslice.effort import EFFORTS
 from jaxslice.errors import FormatError, UsageError
 from jaxslice.metadata import CodecConfiguration
-from jaxslice.options import BLOCK_SHAPE, CompressOptions, Report
+from jaxslice.options import CompressOptions, Report
 from jaxslice.parallelism import what_fits
 from jaxslice.source import open_source
 from jaxslice.stages import Progress, Stopwatch
@@ -63,9 +64,13 @@ def compress(
     tell = progress or (lambda part, done, total: None)
     volume = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
-    block_shape = fitted_block_shape(options.block_shape, volume.shape)
+    effort = EFFORTS[options.effort]
+    if options.block_shape:
+        block_shape = fitted_block_shape(options.block_shape, volume.shape)
+    else:
+        block_shape = default_block_shape(volume.shape, effort.block_depth)
     start, architecture = starting_model(options, math.prod(volume.shape))
-    own_networks = EFFORTS[options.effort].own > 0
+    own_networks = effort.own > 0
     batch, workers = what_fits(
         options.batch_blocks, options.workers, block_shape, architecture,
         own_networks=own_networks,
@@ -220,27 +225,6 @@ def _decoder_for(
             shape, model.architecture, batch, encoder=False, own_networks=own_networks
         )
     return model, batch, workers
-
-
-def fitted_block_shape(largest: Triple | None, shape: Triple) -> Triple:
-    """The shape of a volume's blocks, without slivers at the far edges.
-
-    A block costs as much as its shape, however little of it lies in the volume. Where the last
-    block along an axis would be less than half full, all blocks are made equally long instead.
-
-    Args:
-      largest: that blocks may be. If None, BLOCK_SHAPE, or up to an eighth more along an axis where
-        that spares a cut: voxels next to a cut cost more.
-      shape: of the volume.
-    """
-    fitted = []
-    for most, size in zip(largest or BLOCK_SHAPE, shape, strict=True):
-        count = -(-size // (most if largest else most + most // 8))
-        last = size - (count - 1) * most
-        equal = count == 1 or last > most or 2 * last < most
-        fitted.append(-(-size // count) if equal else most)
-    depth, height, width = fitted
-    return (depth, height, width)
 
 
 def _chunk_shape(block_shape: Triple) -> Triple:

@@ -119,21 +119,6 @@ def test_degenerate_volumes(shape, tmp_path):
         assert len(opened.read_payload(index)) <= block_bytes + 64
 
 
-@pytest.mark.parametrize(
-    ("size", "fitted"), [(1, 1), (250, 250), (256, 256), (262, 131), (600, 200), (1000, 256)]
-)
-def test_blocks_fit_the_volume(size, fitted):
-    largest = (64, 256, 256)
-    assert pipeline.fitted_block_shape(largest, (128, 512, size)) == (64, 256, fitted)
-
-
-@pytest.mark.parametrize(
-    ("size", "fitted"), [(1, 1), (262, 262), (288, 288), (289, 145), (524, 262), (512, 256)]
-)
-def test_blocks_are_stretched_a_little_where_no_shape_is_asked_for(size, fitted):
-    assert pipeline.fitted_block_shape(None, (72, 600, size)) == (72, 200, fitted)
-
-
 def test_verify_finds_another_source(small_volume, small_archive, tmp_path):
     changed = small_volume.voxels.copy()
     changed[7, 20, 30] ^= 1
