@@ -124,7 +124,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
     block: Triple = (4, 32, 40) if arguments.smoke else BLOCK
     for direction in ("encode", "decode"):
         for blocks in (1, 2) if arguments.smoke else BATCHES:
-            geometry = Geometry(block, architecture.context, blocks)
+            geometry = Geometry.of(block, architecture, blocks)
             step = step_counts(direction, geometry, architecture)
             voxels = blocks * math.prod(block) / geometry.num_rows
             known = {

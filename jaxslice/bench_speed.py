@@ -142,7 +142,7 @@ def programs_of(
     shape: Triple, model: coder.Model, batch: int, own_networks: bool
 ) -> tuple[int, int]:
     """How many programs were asked for, and how many were compiled for blocks of one shape."""
-    geometry = Geometry(shape, model.architecture.context, batch)
+    geometry = Geometry.of(shape, model.architecture, batch)
     key = geometry, model.architecture, own_networks, jax.default_backend()
     makers = coder._encoder, coder._decoder
     programs: list[Any] = [make(*key) for make in makers]

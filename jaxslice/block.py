@@ -240,7 +240,7 @@ def _run_encoder(
     networks: list[IntegerNetwork] | None,
 ) -> list[np.ndarray]:
     """The message of each item. Whatever their number, the program for `batch` blocks runs."""
-    geometry = Geometry(shape, model.architecture.context)
+    geometry = Geometry.of(shape, model.architecture)
     symbols = np.full((batch, *shape), OUTSIDE, np.int16)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     for index, item in enumerate(items):
@@ -263,7 +263,7 @@ def _run_decoder(
     own_networks: bool,
 ) -> list[Volume]:
     """The voxels of each item's extent, by the program for `batch` blocks."""
-    geometry = Geometry(shape, model.architecture.context)
+    geometry = Geometry.of(shape, model.architecture)
     heads = np.full((batch, shape[1]), rans.LOWER_BOUND, np.uint64)
     words = np.zeros((batch, payload.most_words(shape)), np.uint32)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)

@@ -57,7 +57,7 @@ def launch_encoder(
       [block, t, lane], which of the words belong to the message.
     """
     batch, depth, height, width = symbols.shape
-    geometry = Geometry((depth, height, width), model.architecture.context, batch)
+    geometry = Geometry.of((depth, height, width), model.architecture, batch)
     program = _encoder(geometry, model.architecture, networks is not None, _platform(device))
     network = model.network if networks is None else _stacked(networks)
     sheared, limits = shear(symbols, geometry), _sheared_limits(sizes, extents, geometry)
@@ -95,7 +95,7 @@ def launch_decoder(
       Symbols int16 [block, z, y, x]; the final heads; and how many words each block used.
     """
     batch = len(heads)
-    geometry = Geometry(shape, model.architecture.context, batch)
+    geometry = Geometry.of(shape, model.architecture, batch)
     program = _decoder(geometry, model.architecture, networks is not None, _platform(device))
     network = model.network if networks is None else _stacked(networks)
     resting = geometry.lanes - shape[1]

@@ -15,12 +15,20 @@ FORMAT_VERSION = 1
 OWN_NETWORKS_VERSION = 2
 """Of payloads that bring a network of their own, and of archives that may hold some."""
 
+ARCHIVE_VERSION = 3
+"""Of archives that are made now: the architecture says its shear and its activity's offset, the
+network is coded, and whether blocks may bring networks of their own is told apart."""
+
 SYMBOL_LIMIT = 256
 """Most symbols that an alphabet can have: the levels of an 8-bit voxel."""
 
 MAX_CONTEXT = 256
 MAX_HIDDEN = 256
 MAX_COMPONENTS = 8
+MAX_SHEAR = 8
+ACTIVITY_HIGH = 4096
+"""Most that the activity, its offset included, can be."""
+
 STEPS_TOGETHER = 16
 """Time steps whose contexts in earlier slices are gathered at once."""
 
@@ -44,6 +52,10 @@ class Architecture:
       fallback: index in `context` of the voxel that stands in where the first two are outside.
       hidden: units of each hidden layer.
       components: components of the predicted mixture.
+      shear: time steps from a voxel to the one below it: how far to the right the context may reach
+        in the rows above, at the price of as many steps for each row.
+      activity_offset: added to the activity: keeps scales finite where all neighbours agree, and
+        steady where few differ. Archives before ARCHIVE_VERSION have 16, and a shear of 2.
     """
 
     context: tuple[Triple, ...]
@@ -51,13 +63,16 @@ class Architecture:
     fallback: int
     hidden: tuple[int, ...]
     components: int
+    shear: int = 2
+    activity_offset: int = 16
 
     def __post_init__(self):
         """Refuses what the march or the overflow proof could not handle (FormatError)."""
         causal = all(
-            (dz < 0 or dx + 2 * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
+            (dz < 0 or dx + self.shear * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
             for dz, dy, dx in self.context
         )
+        most = ACTIVITY_HIGH - 255 * self.activity_count
         ranges = (
             (len(self.context), 4, MAX_CONTEXT, "context voxels"),
             (self.activity_count, 1, min(len(self.context), 16), "activity voxels"),
@@ -66,6 +81,8 @@ class Architecture:
             (min(self.hidden, default=0), 1, MAX_HIDDEN, "hidden units"),
             (max(self.hidden, default=0), 1, MAX_HIDDEN, "hidden units"),
             (self.components, 1, MAX_COMPONENTS, "mixture components"),
+            (self.shear, 2, MAX_SHEAR, "as the shear"),
+            (self.activity_offset, 16, most, "to add to the activity"),
         )
         for got, low, high, what in ranges:
             if not low <= got <= high:
@@ -76,7 +93,7 @@ class Architecture:
         if not causal or len(set(self.context)) != len(self.context):
             raise FormatError(
                 "Got a context that is not causal, repeats an offset or reaches further than 16; "
-                "expected dz < 0, or dz = 0 and dx + 2 dy < 0."
+                f"expected dz < 0, or dz = 0 and dx + {self.shear} dy < 0."
             )
 
     @property
@@ -103,11 +120,13 @@ class Architecture:
             "fallback": self.fallback,
             "hidden": list(self.hidden),
             "components": self.components,
+            "shear": self.shear,
+            "activity_offset": self.activity_offset,
         }
 
     @classmethod
     def from_json(cls, value: dict) -> Architecture:
-        """The architecture that `to_json` wrote.
+        """The architecture that `to_json` wrote, before ARCHIVE_VERSION too.
 
         Raises:
           FormatError: a field is missing, of another type, or out of range.
@@ -120,8 +139,10 @@ class Architecture:
                 fallback=_integer(value["fallback"]),
                 hidden=tuple(_integer(units) for units in value["hidden"]),
                 components=_integer(value["components"]),
+                shear=_integer(value.get("shear", 2)),
+                activity_offset=_integer(value.get("activity_offset", 16)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"Got an architecture that cannot be read ({error!r}), expected the fields context,"
                 " activity_count, fallback, hidden and components."
@@ -151,7 +172,7 @@ _NEAREST: tuple[Triple, ...] = (
     *((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1)),
     *_row(0, -3, -2), (0, -1, -2), *_row(-2, -2, 2),
 )  # fmt: skip
-_FURTHER = _row(0, -6, -1) + _row(-1, -4, 1) + _row(-2, -4, 3) + _row(-3, -3, 3) + _row(-4, -2, 2)
+_FURTHER = _row(0, -6, -1) + _row(-1, -4, 2) + _row(-2, -4, 4) + _row(-3, -3, 3) + _row(-4, -1, 1)
 _IN_SLICE = _NEAREST + tuple(offset for offset in _FURTHER if offset not in _NEAREST)
 
 FULL = Architecture(
@@ -160,11 +181,13 @@ FULL = Architecture(
     fallback=len(_IN_SLICE),
     hidden=(24, 12),
     components=2,
+    shear=3,
+    activity_offset=64,
 )
 """Default: 32 causal voxels of the slice itself, 21 of the slice before and 5 of the one before."""
 
 _NEXT = (
-    *(_row(0, -7, -1) + _row(-1, -5, 1) + _row(-2, -5, 3) + _row(-3, -4, 4)),
+    *(_row(0, -7, -1) + _row(-1, -5, 3) + _row(-2, -5, 6) + _row(-3, -4, 4)),
     *(_row(-4, -3, 3) + _row(-5, -2, 2)),
 )
 _IN_SLICE_MEDIUM = _NEAREST + tuple(offset for offset in _NEXT if offset not in _NEAREST)
@@ -175,11 +198,13 @@ MEDIUM = Architecture(
     fallback=len(_IN_SLICE_MEDIUM),
     hidden=(56, 32),
     components=3,
+    shear=4,
+    activity_offset=64,
 )
 """Where a network is tuned for long: some more voxels, and three times the work."""
 
 _FURTHEST = (
-    *(_row(0, -8, -1) + _row(-1, -6, 1) + _row(-2, -6, 3) + _row(-3, -5, 5)),
+    *(_row(0, -8, -1) + _row(-1, -6, 3) + _row(-2, -6, 6) + _row(-3, -5, 5)),
     *(_row(-4, -4, 4) + _row(-5, -3, 3) + _row(-6, -2, 2)),
 )
 _IN_SLICE_WIDE = _NEAREST + tuple(offset for offset in _FURTHEST if offset not in _NEAREST)
@@ -190,6 +215,8 @@ LARGE = Architecture(
     fallback=len(_IN_SLICE_WIDE),
     hidden=(80, 48),
     components=3,
+    shear=4,
+    activity_offset=64,
 )
 """For those who have the time: more voxels of every slice, and a network four times as large."""
 
@@ -212,26 +239,35 @@ CONTEXTS = {"full": FULL, "slices": SLICES}
 class Geometry:
     """How a block is laid out in time, from its shape and the context alone.
 
-    Voxel (z, y, x) is coded at time `z * pitch + x + 2 * y` in lane `y`, so that a context voxel
-    (dz, dy, dx) always lies `lag = dz * pitch + dx + 2 * dy` steps away, in lane `y + dy`. The
-    pitch leaves a gap after each row, wide enough that no offset reaches across it into another
-    row and that every lag is negative.
+    Voxel (z, y, x) is coded at time `z * pitch + x + shear * y` in lane `y`, so that a context
+    voxel (dz, dy, dx) always lies `lag = dz * pitch + dx + shear * dy` steps away, in lane
+    `y + dy`. The pitch leaves a gap after each row, wide enough that no offset reaches across it
+    into another row and that every lag is negative.
 
     Attributes:
       block_shape: (z, y, x).
       context: of the architecture.
       blocks: how many blocks march side by side, each in lanes of its own.
+      shear: of the architecture.
     """
 
     block_shape: Triple
     context: tuple[Triple, ...]
     blocks: int = 1
+    shear: int = 2
+
+    @classmethod
+    def of(cls, block_shape: Triple, architecture: Architecture, blocks: int = 1) -> Geometry:
+        """The geometry of blocks that a network of this architecture predicts."""
+        return cls(block_shape, architecture.context, blocks, architecture.shear)
 
     @functools.cached_property
     def pitch(self) -> int:
         """Time steps from a slice to the next."""
         gap = max(abs(dx) for _, _, dx in self.context)
-        ahead = max(((dx + 2 * dy) // -dz for dz, dy, dx in self.context if dz < 0), default=0)
+        ahead = max(
+            ((dx + self.shear * dy) // -dz for dz, dy, dx in self.context if dz < 0), default=0
+        )
         return max(self.block_shape[2] + gap, ahead + 1)
 
     @property
@@ -241,12 +277,12 @@ class Geometry:
 
     def steps_for(self, extent: Triple) -> int:
         """Time steps until the last voxel of a box of shape `extent` at the block's origin."""
-        return (extent[0] - 1) * self.pitch + extent[2] + 2 * (extent[1] - 1)
+        return (extent[0] - 1) * self.pitch + extent[2] + self.shear * (extent[1] - 1)
 
     @functools.cached_property
     def lags(self) -> tuple[int, ...]:
         """Time from the present voxel to each context voxel, in steps; all negative."""
-        return tuple(dz * self.pitch + dx + 2 * dy for dz, dy, dx in self.context)
+        return tuple(dz * self.pitch + dx + self.shear * dy for dz, dy, dx in self.context)
 
     @property
     def lead(self) -> int:

@@ -1,4 +1,5 @@
-"""A block's own network, as what it differs by from the archive's. FORMAT.md, section 7.
+"""A network as what it differs by from another: a block's own from the archive's, and the archive's
+from one of zeros. FORMAT.md, section 7.
 
     one record for each tensor | message of one lane
     255, or q1 q2 w            | the values of the tensors whose record is not 255
@@ -34,7 +35,10 @@ _Record: TypeAlias = tuple[int, int, int]
 
 
 def encode(
-    base: IntegerNetwork, own: IntegerNetwork, architecture: Architecture
+    base: IntegerNetwork,
+    own: IntegerNetwork,
+    architecture: Architecture,
+    bias_unit: int = BIAS_UNIT,
 ) -> tuple[bytes, IntegerNetwork]:
     """The difference between two networks as bytes, as far as the format can say it.
 
@@ -42,11 +46,13 @@ def encode(
       base: the archive's network.
       own: the block's.
       architecture: of both.
+      bias_unit: what a value of 1 changes a bias by.
 
     Returns:
       Bytes for `decode`, and the network that it will make of them: `own` with its biases rounded
-      by up to 32, and with whatever is too far from `base` (127 in a weight, 8128 in a bias) moved
-      towards it. A block must be encoded with that one. The bytes' length is what it costs.
+      by up to half a unit, and with whatever is too far from `base` (127 in a weight, 127 units in
+      a bias) moved towards it. A block must be encoded with that one. The bytes' length is what it
+      costs.
 
     Raises:
       FormatError: one of the two is no network of the architecture, or could overflow.
@@ -54,7 +60,7 @@ def encode(
     prove(base, architecture)
     prove(own, architecture)
     values = [
-        _representable(np.asarray(before, np.int64), np.asarray(after, np.int64))
+        _representable(np.asarray(before, np.int64), np.asarray(after, np.int64), bias_unit)
         for before, after in zip(_tensors_of(base), _tensors_of(own), strict=True)
     ]
     records, starts, freqs = b"", [], []
@@ -68,16 +74,19 @@ def encode(
         starts.append(cumulative[symbols])
         freqs.append(np.diff(cumulative)[symbols])
         records += bytes(record)
-    return records + _push_all(starts, freqs), _changed(base, values, architecture)
+    return records + _push_all(starts, freqs), _changed(base, values, architecture, bias_unit)
 
 
-def decode(data: bytes, base: IntegerNetwork, architecture: Architecture) -> IntegerNetwork:
+def decode(
+    data: bytes, base: IntegerNetwork, architecture: Architecture, bias_unit: int = BIAS_UNIT
+) -> IntegerNetwork:
     """The network that `encode` returned beside `data`.
 
     Args:
       data: the difference's bytes.
       base: the archive's network.
       architecture: of both.
+      bias_unit: that it was encoded with.
 
     Raises:
       FormatError: the bytes are damaged or of another architecture, or the network could overflow.
@@ -97,7 +106,7 @@ def decode(data: bytes, base: IntegerNetwork, architecture: Architecture) -> Int
         np.reshape(of_tensor, np.shape(tensor)) + VALUE_LOW if of_tensor else np.zeros_like(tensor)
         for of_tensor, tensor in zip(symbols, tensors, strict=True)
     ]
-    return _changed(base, values, architecture)
+    return _changed(base, values, architecture, bias_unit)
 
 
 def _tensors_of(network: IntegerNetwork) -> list[np.ndarray]:
@@ -105,23 +114,23 @@ def _tensors_of(network: IntegerNetwork) -> list[np.ndarray]:
     return [np.asarray(tensor) for layer in zip(*network, strict=True) for tensor in layer]
 
 
-def _representable(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _representable(before: np.ndarray, after: np.ndarray, bias_unit: int) -> np.ndarray:
     """Values, as near as they come to leading from one tensor to another; both int64."""
     if before.ndim == 2:
         return np.clip(after - before, VALUE_LOW, VALUE_HIGH)
-    values = np.rint((after - before) / BIAS_UNIT).astype(np.int64)
+    values = np.rint((after - before) / bias_unit).astype(np.int64)
     # Rounding must not lead out of the range of biases.
-    low, high = -((BIAS_HIGH + before) // BIAS_UNIT), (BIAS_HIGH - before) // BIAS_UNIT
+    low, high = -((BIAS_HIGH + before) // bias_unit), (BIAS_HIGH - before) // bias_unit
     return np.clip(values, np.maximum(low, VALUE_LOW), np.minimum(high, VALUE_HIGH))
 
 
 def _changed(
-    base: IntegerNetwork, values: list[np.ndarray], architecture: Architecture
+    base: IntegerNetwork, values: list[np.ndarray], architecture: Architecture, bias_unit: int
 ) -> IntegerNetwork:
     """The base network with the values added, proven."""
     weights = [w + np.asarray(v, np.int64) for w, v in zip(base.weights, values[::2], strict=True)]
     biases = [
-        b + BIAS_UNIT * np.asarray(v, np.int64)
+        b + bias_unit * np.asarray(v, np.int64)
         for b, v in zip(base.biases, values[1::2], strict=True)
     ]
     largest = max(int(np.abs(tensor).max()) for tensor in weights)

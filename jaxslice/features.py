@@ -12,9 +12,6 @@ import jax.numpy as jnp
 from jaxslice.config import Architecture
 from jaxslice.types import Contexts, Integers
 
-ACTIVITY_OFFSET = 16
-"""Added to the activity: keeps scales finite where all neighbours agree."""
-
 NO_REFERENCE = 128
 """Reference where no neighbour is inside the block."""
 
@@ -26,7 +23,8 @@ class Features(NamedTuple):
       differences: float32 [c, n] holding integers within [-255, 255]: context minus reference, 0
         where a context voxel is outside.
       reference: within [0, 255], a weighted mean of the nearest causal neighbours.
-      activity: within [16, 4096], ACTIVITY_OFFSET + the sum of the nearest absolute differences.
+      activity: within [16, 4096], the architecture's offset + the sum of the nearest absolute
+        differences.
     """
 
     differences: Contexts
@@ -68,7 +66,7 @@ def features_of(contexts: Contexts, architecture: Architecture) -> Features:
     differences = jnp.where(contexts < 0, jnp.float32(0), contexts - reference)
     # A sum of integers: one of floats XLA's CPU backend would hand to other threads.
     sizes = jnp.abs(differences[: architecture.activity_count].astype(jnp.int32))
-    activity = sizes.sum(axis=0, dtype=jnp.int32) + ACTIVITY_OFFSET
+    activity = sizes.sum(axis=0, dtype=jnp.int32) + architecture.activity_offset
     return Features(differences, reference.astype(jnp.int32), activity)
 
 

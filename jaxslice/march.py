@@ -6,7 +6,8 @@
                  time ->
 
 All lanes code one voxel at each time step. When lane y is at x, lane y - 1 has just finished x + 1,
-so the neighbours to the upper left, above and to the upper right are known.
+so the neighbours to the upper left, above and to the upper right are known. That is a shear of 2;
+with one of s, lane y - 1 is s - 1 ahead, and more is known to the upper right.
 """
 
 import jax
@@ -49,7 +50,7 @@ def voxels_of(sheared: Sheared, geometry: Geometry) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(
         sheared,
         (geometry.blocks, depth, height, width),
-        (block, geometry.pitch * step, 2 * step + lane, step),
+        (block, geometry.pitch * step, geometry.shear * step + lane, step),
     )
 
 

@@ -85,7 +85,7 @@ def encoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that encodes `batch` blocks together."""
-    geometry = Geometry(block_shape, architecture.context, batch)
+    geometry = Geometry.of(block_shape, architecture, batch)
     lanes, places = _march_sizes(geometry)
     chunk = geometry.steps_predicted * geometry.step_width
     networks = batch if own_networks else 1
@@ -104,7 +104,7 @@ def decoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that decodes `batch` blocks together."""
-    geometry = Geometry(block_shape, architecture.context, batch)
+    geometry = Geometry.of(block_shape, architecture, batch)
     lanes, _ = _march_sizes(geometry)
     width, chunk = geometry.step_width, geometry.steps_together * geometry.step_width
     networks = batch if own_networks else 1

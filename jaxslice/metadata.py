@@ -9,13 +9,21 @@ import math
 from typing import Any
 
 from jaxslice.box import Triple
-from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION, Architecture
+from jaxslice.config import (
+    ARCHIVE_VERSION,
+    FORMAT_VERSION,
+    OWN_NETWORKS_VERSION,
+    Architecture,
+)
 from jaxslice.errors import FormatError, VersionError
 from jaxslice.source import Placement
 
 CODEC_NAME = "jaxslice"
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
+
+_SINCE_VERSION_3 = ("shear", "activity_offset")
+"""Fields of an architecture that earlier versions do not read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,24 +32,47 @@ class CodecConfiguration:
 
     Attributes:
       architecture: of the network.
-      packed_network: as `weights.pack` makes it.
-      format_version: 2 if blocks may bring networks of their own, else 1.
+      packed_network: as `weights.pack_coded` makes it; before ARCHIVE_VERSION as `weights.pack`.
+      own_networks: whether blocks may bring networks of their own. Before ARCHIVE_VERSION that is
+        what tells version 2 from 1.
+      format_version: 1 to ARCHIVE_VERSION.
     """
 
     architecture: Architecture
     packed_network: bytes
-    format_version: int = FORMAT_VERSION
+    own_networks: bool = False
+    format_version: int = ARCHIVE_VERSION
+
+    def __post_init__(self):
+        """Refuses what a version cannot say (FormatError)."""
+        before = self.format_version < ARCHIVE_VERSION
+        sheared = (self.architecture.shear, self.architecture.activity_offset) != (2, 16)
+        own = self.format_version == OWN_NETWORKS_VERSION
+        if before and (sheared or own != self.own_networks):
+            raise FormatError(
+                f"Got format version {self.format_version} with a shear of "
+                f"{self.architecture.shear}, an activity offset of "
+                f"{self.architecture.activity_offset} and own_networks = {self.own_networks}, "
+                f"expected 2, 16 and {own}."
+            )
 
     @property
-    def own_networks(self) -> bool:
-        """Whether blocks may bring networks of their own."""
-        return self.format_version == OWN_NETWORKS_VERSION
+    def coded_network(self) -> bool:
+        """Whether the network is coded rather than plain."""
+        return self.format_version >= ARCHIVE_VERSION
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of FORMAT.md, section 1."""
+        architecture = self.architecture.to_json()
+        own: dict[str, Any] = {"own_networks": self.own_networks}
+        if self.format_version < ARCHIVE_VERSION:
+            own = {}
+            for name in _SINCE_VERSION_3:
+                del architecture[name]
         return {
             "format_version": self.format_version,
-            "architecture": self.architecture.to_json(),
+            **own,
+            "architecture": architecture,
             "network": base64.b64encode(self.packed_network).decode(),
         }
 
@@ -56,16 +87,28 @@ class CodecConfiguration:
         if not isinstance(value, dict):
             raise FormatError(f"Got a codec configuration {value!r}, expected an object.")
         version = value.get("format_version")
-        if type(version) is not int or version not in (FORMAT_VERSION, OWN_NETWORKS_VERSION):
+        if type(version) is not int or not FORMAT_VERSION <= version <= ARCHIVE_VERSION:
             raise VersionError(
-                f"Got format version {version!r}, expected {FORMAT_VERSION} or "
-                f"{OWN_NETWORKS_VERSION}: this archive needs another release of jaxslice."
+                f"Got format version {version!r}, expected {FORMAT_VERSION} to {ARCHIVE_VERSION}: "
+                "this archive needs another release of jaxslice."
             )
+        architecture, own = value.get("architecture"), version == OWN_NETWORKS_VERSION
+        if not isinstance(architecture, dict):
+            raise FormatError(f"Got the architecture {architecture!r}, expected an object.")
+        if version < ARCHIVE_VERSION:
+            architecture = {k: v for k, v in architecture.items() if k not in _SINCE_VERSION_3}
+        else:
+            own = value.get("own_networks")
+            if type(own) is not bool or any(name not in architecture for name in _SINCE_VERSION_3):
+                raise FormatError(
+                    f"Got a codec configuration of version {version} without the fields "
+                    f"own_networks or {' or '.join(_SINCE_VERSION_3)}, expected all of them."
+                )
         try:
             network = base64.b64decode(value["network"], validate=True)
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(f"Got a codec configuration without a network: {error!r}.") from None
-        return cls(Architecture.from_json(value.get("architecture", {})), network, version)
+        return cls(Architecture.from_json(architecture), network, own, version)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +164,7 @@ class Metadata:
             "attributes": {},
             "dimension_names": ["z", "y", "x"],
         }
-        return json.dumps(array).encode()
+        return json.dumps(array, separators=(",", ":")).encode()
 
 
 def parse(group: bytes, array: bytes) -> Metadata:

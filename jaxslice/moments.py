@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxslice.config import NUM_FEATURES, Architecture
-from jaxslice.features import ACTIVITY_OFFSET, features_of
+from jaxslice.features import features_of
 from jaxslice.march import OUTSIDE
 from jaxslice.training_set import TrainingSet, sample
 
@@ -41,7 +41,7 @@ def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count
             [features.differences * scale, features.extras, jnp.ones_like(target)[None],
              target[None]]
         )  # fmt: skip
-        counted = (symbol != OUTSIDE) & (features.activity > ACTIVITY_OFFSET)
+        counted = (symbol != OUTSIDE) & (features.activity > architecture.activity_offset)
         return total + (rows * counted) @ rows.T
 
     size = len(architecture.context) + NUM_FEATURES + 2

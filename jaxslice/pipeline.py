@@ -22,7 +22,6 @@ from jaxslice.block import Model
 from jaxslice.block_shape import default_block_shape, fitted_block_shape
 from jaxslice.blockwise import decode_all, encode_all
 from jaxslice.box import Box, Triple
-from jaxslice.config import FORMAT_VERSION, OWN_NETWORKS_VERSION
 from jaxslice.describe import report_of
 from jaxslice.destination import create_destination
 from jaxslice.effort import EFFORTS
@@ -90,11 +89,12 @@ def compress(
         compiled = pool.submit(compile_programs)
         base = prepare_base(volume, block_shape, start, architecture, options, watch, tell)
         compiled.result()
-    model = base.model
+    architecture = base.model.architecture
+    packed, network = weights.pack_coded(base.model.network, architecture)
+    model = Model(architecture, network)
     train_own = own_training(model, block_shape, options) if own_networks else None
 
-    version = OWN_NETWORKS_VERSION if own_networks else FORMAT_VERSION
-    configuration = CodecConfiguration(model.architecture, weights.pack(model.network), version)
+    configuration = CodecConfiguration(architecture, packed, own_networks)
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": volume.description,
@@ -102,7 +102,7 @@ def compress(
         "context": options.context,
         "seed": options.seed,
         **base.provenance,
-        "network_fingerprint": weights.fingerprint(configuration.packed_network),
+        "network_fingerprint": weights.fingerprint(packed),
         BLOCKS_BYTES: 0,
     }
     with create_archive(

@@ -21,7 +21,7 @@ from jaxslice.errors import DeviceError
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.types import Device
 
-_ARCHITECTURE = dataclasses.replace(FULL, hidden=(32, 16))
+_ARCHITECTURE = dataclasses.replace(FULL, hidden=(32, 16), activity_offset=16)
 _EXPECTED_CRC = 0xD6FF29DC
 _VOXELS = 128
 

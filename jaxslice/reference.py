@@ -31,6 +31,9 @@ class Predictor(NamedTuple):
     context: np.ndarray
     activity_count: int
     fallback: int
+    shear: int
+    activity_offset: int
+    own_networks: bool
     layers: list[tuple[np.ndarray, np.ndarray]]  # weights, biases
 
 
@@ -72,25 +75,37 @@ def _integers(values: list, low: int, high: int, sizes: Sequence[int], what: str
 
 def _read_configuration(configuration: dict) -> Predictor:
     version = _field(configuration, "format_version", int)
-    _require(version in (1, 2), f"Got format version {version}, expected 1 or 2.", VersionError)
+    known = version in (1, 2, 3)
+    _require(known, f"Got format version {version}, expected 1 to 3.", VersionError)
     fields = _field(configuration, "architecture", dict)
     context = _field(fields, "context", list)
     context = [tuple(_integers(offset, -16, 16, [3], "offset")) for offset in context]
     size, distinct = len(context), len(set(context))
     _require(4 <= size == distinct <= 256, f"Got {size} offsets, {distinct} of them distinct.")
-    causal = all(dz < 0 or (dz == 0 and dx + 2 * dy < 0) for dz, dy, dx in context)
+    newer = {"shear": 2, "activity_offset": 16}
+    if version == 3:
+        newer = {name: _field(fields, name, int) for name in newer}
+    shear, activity_offset = newer.values()
+    causal = all(dz < 0 or (dz == 0 and dx + shear * dy < 0) for dz, dy, dx in context)
     ordered = sorted(context, key=lambda offset: offset[0] < 0) == context
     _require(causal and ordered, "Got a context that is not causal, or with dz = 0 not first.")
     limits = {"activity_count": (1, min(size, 16)), "fallback": (0, size - 1), "components": (1, 8)}
     for name, limit in limits.items():
         _integers([_field(fields, name, int)], *limit, [1], name)
+    _integers([shear], 2, 8, [1], "shear")
+    _integers([activity_offset], 16, 4096 - 255 * fields["activity_count"], [1], "activity_offset")
     hidden = _integers(_field(fields, "hidden", list), 1, 256, range(1, 5), "hidden units")
     try:
         packed = base64.b64decode(_field(configuration, "network", str), validate=True)
     except ValueError:
         raise FormatError("Got a network that is not base64.") from None
-    layers = _read_network(packed, [size + 2, *hidden, 3 * fields["components"]])
-    return Predictor(np.array(context), fields["activity_count"], fields["fallback"], layers)
+    widths = [size + 2, *hidden, 3 * fields["components"]]
+    layers = (_read_coded_network if version == 3 else _read_network)(packed, widths)
+    own_networks = _field(configuration, "own_networks", bool) if version == 3 else version == 2
+    return Predictor(
+        np.array(context), fields["activity_count"], fields["fallback"], shear, activity_offset,
+        own_networks, layers,
+    )  # fmt: skip
 
 
 def _read_network(packed: bytes, widths: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -106,6 +121,12 @@ def _read_network(packed: bytes, widths: list[int]) -> list[tuple[np.ndarray, np
     return _safe(layers)
 
 
+def _read_coded_network(packed: bytes, widths: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+    shapes = [(outputs, inputs) for inputs, outputs in itertools.pairwise(widths)]
+    zeros = [(np.zeros(shape, np.int64), np.zeros(shape[0], np.int64)) for shape in shapes]
+    return _read_difference(_without_crc(packed, "a network"), zeros, 256)
+
+
 def _safe(layers: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The layers, if none of their sums can overflow."""
     for i, (weights, biases) in enumerate(layers):
@@ -115,9 +136,11 @@ def _safe(layers: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray,
     return layers
 
 
-def _read_own_network(difference: bytes, predictor: Predictor) -> Predictor:
-    """The predictor with the network that section 7 makes of its own and the difference."""
-    tensors = [tensor for layer in predictor.layers for tensor in layer]
+def _read_difference(
+    difference: bytes, base: list[tuple[np.ndarray, np.ndarray]], bias_unit: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The layers that section 7 makes of those of another network and the difference."""
+    tensors = [tensor for layer in base for tensor in layer]
     records = []
     for _ in tensors:
         size = 1 if difference[:1] == b"\xff" else 3
@@ -130,8 +153,8 @@ def _read_own_network(difference: bytes, predictor: Predictor) -> Predictor:
     upper, lower, *tail = np.frombuffer(difference, "<u4").tolist()
     state = upper << 32 | lower
     _require(2**31 <= state < 2**63, f"Got the state {state} in a difference.")
-    words, own = iter(tail), []
-    for tensor, record, unit in zip(tensors, records, itertools.cycle([1, 64]), strict=False):
+    words, own, units = iter(tail), [], itertools.cycle([1, bias_unit])
+    for tensor, record, unit in zip(tensors, records, units, strict=False):
         values = []
         if len(record) == 3:
             q, w = np.array([*record[:2]]), record[2]
@@ -150,7 +173,7 @@ def _read_own_network(difference: bytes, predictor: Predictor) -> Predictor:
         own.append(tensor + unit * np.reshape(values or [0] * tensor.size, tensor.shape))
     ended = next(words, None) is None and state == 2**31
     _require(ended, "Got a difference that does not end where its values do.")
-    return predictor._replace(layers=_safe(list(zip(own[::2], own[1::2], strict=True))))
+    return _safe(list(zip(own[::2], own[1::2], strict=True)))
 
 
 def decode_block(payload: bytes, block_shape: Sequence[int], configuration: dict) -> np.ndarray:
@@ -169,7 +192,7 @@ def decode_block(payload: bytes, block_shape: Sequence[int], configuration: dict
     _require(len(payload) >= HEADER.size, f"Got a payload of only {len(payload)} bytes.")
     version, mode, fill, flags, *extent, block_crc = HEADER.unpack_from(payload)
     body = payload[HEADER.size :]
-    latest = configuration["format_version"]
+    latest = 2 if predictor.own_networks else 1
     known = 1 <= version <= latest
     _require(known, f"Got a payload of version {version}, expected up to {latest}.", VersionError)
     own = version == 2
@@ -182,7 +205,8 @@ def decode_block(payload: bytes, block_shape: Sequence[int], configuration: dict
     if own:
         length = int.from_bytes(body[:4], "little")
         _require(len(body) >= 4 + length, f"Got no difference of {length} bytes.")
-        predictor = _read_own_network(body[4 : 4 + length], predictor)
+        layers = _read_difference(body[4 : 4 + length], predictor.layers, 64)
+        predictor = predictor._replace(layers=layers)
         body = body[4 + length :]
     if mode == CODED:
         body = _decode_body(body, extent, block_shape[2], predictor)
@@ -220,15 +244,15 @@ def _decode_body(body: bytes, extent: list[int], width: int, predictor: Predicto
     upper, lower, tail = words[:num_y], words[num_y : 2 * num_y], words[2 * num_y :]
     states = upper << 32 | lower  # 2**63 and more read as negative
     _require(states.min() >= 2**31, "Got a state that is not within 2**31 .. 2**63 - 1.")
-    offsets = predictor.context
-    ahead = max(((dx + 2 * dy) // -dz for dz, dy, dx in offsets if dz < 0), default=0)
+    offsets, shear = predictor.context, predictor.shear
+    ahead = max(((dx + shear * dy) // -dz for dz, dy, dx in offsets if dz < 0), default=0)
     pitch = max(width + abs(offsets[:, 2]).max(), ahead + 1)
     # A voxel that is outside reads -1; offsets reach 16 voxels at most, and never to a later slice.
     symbols = np.full((num_z + 16, num_y + 32, num_x + 32), -1, np.int64)
     counts = np.array([len(slice_levels) for slice_levels in levels])
     lanes, taken = np.arange(num_y), 0
-    for time in range((num_z - 1) * pitch + 2 * (num_y - 1) + num_x):
-        z, x = np.divmod(time - 2 * lanes, pitch)
+    for time in range((num_z - 1) * pitch + shear * (num_y - 1) + num_x):
+        z, x = np.divmod(time - shear * lanes, pitch)
         y = np.flatnonzero((z >= 0) & (z < num_z) & (x < num_x))
         at = np.stack([z[y], y, x[y]]) + 16
         context = symbols[tuple(at[:, :, None] + offsets.T[:, None, :])]
@@ -262,7 +286,8 @@ def _predict(v: np.ndarray, predictor: Predictor) -> tuple[np.ndarray, np.ndarra
     d = np.where(d < 0, a, d)
     reference = ((3 * a + 3 * b + c + d) >> 3)[:, None]
     difference = np.where(v < 0, 0, v - reference)
-    activity = 16 + abs(difference[:, : predictor.activity_count]).sum(1, keepdims=True)
+    nearest = abs(difference[:, : predictor.activity_count])
+    activity = predictor.activity_offset + nearest.sum(1, keepdims=True)
     # Activity is 2**e * (1 + r), so 32 * (2 - r) is (3 * 2**e - activity) / 2**(e - 5).
     e = sum((activity >= 2**i).astype(np.int64) for i in range(1, 13))
     loglevel = 16 * e + ((activity - (1 << e)) * 16 >> e)

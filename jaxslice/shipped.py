@@ -23,8 +23,9 @@ from jaxslice.integer import IntegerNetwork
 
 FOLDER = Path(__file__).parent / "models"
 SUFFIX = ".json"
-FILE_VERSION = 2
-"""Written. Version 1 is read too: it is 2 without an adaptation."""
+FILE_VERSION = 3
+"""Written. Earlier ones are read too: 2 is 3 without a shear and an activity offset, which then are
+2 and 16, and 1 is 2 without an adaptation."""
 
 _KIND = "jaxslice model"
 
@@ -115,9 +116,9 @@ def _parse(name: str, data: bytes) -> ModelFile:
         if value["kind"] != _KIND:
             raise ValueError(f"the kind {value['kind']!r}")
         version = value["version"]
-        if version not in (1, FILE_VERSION):
+        if version not in range(1, FILE_VERSION + 1):
             raise VersionError(
-                f"Got the model {name!r} of version {version!r}, expected 1 or {FILE_VERSION}: it "
+                f"Got the model {name!r} of version {version!r}, expected 1 to {FILE_VERSION}: it "
                 "needs another release of jaxslice."
             )
         architecture = Architecture.from_json(value["architecture"])

@@ -36,7 +36,8 @@ def model_of(configuration: CodecConfiguration) -> Model:
     from jaxslice.block import Model
 
     probe.check_device()
-    network = weights.unpack(configuration.packed_network, configuration.architecture)
+    unpack = weights.unpack_coded if configuration.coded_network else weights.unpack
+    network = unpack(configuration.packed_network, configuration.architecture)
     return Model(configuration.architecture, network)
 
 

@@ -1,13 +1,14 @@
 """Writes the golden archives of format versions that have none yet: python tests/make_golden.py
 
 They are written once for a format version and never again: that they decode is what the format
-promises. Run it only for a new version, into a new folder.
+promises. Run it only for a new version, into a new folder. Those of version 1 were written by a
+`compress` that knew no other; what wrote them is in the history of this file.
 """
 
+import base64
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
 import shutil
 import struct
@@ -18,13 +19,15 @@ from pathlib import Path
 import numpy as np
 
 import jaxslice
-from jaxslice import difference, weights
-from jaxslice.archive import BLOCKS_BYTES, create_archive, open_archive
+from jaxslice import difference
+from jaxslice.archive import BLOCKS_BYTES, Archive, create_archive, open_archive
 from jaxslice.block import Model, encode_blocks
 from jaxslice.checksum import crc32c
 from jaxslice.config import OWN_NETWORKS_VERSION
 from jaxslice.integer import IntegerNetwork
+from jaxslice.metadata import CodecConfiguration
 from jaxslice.synthetic import synthetic_volume
+from jaxslice.zarr_codec import model_of
 
 GOLDEN = Path(__file__).parent / "golden"
 BODY = 20
@@ -55,30 +58,12 @@ def volumes() -> dict[str, tuple[np.ndarray, dict]]:
 
 def main() -> None:
     """Writes the archives of each version that has none."""
-    missing = [name for name in ("v1", "v2") if not (GOLDEN / name).exists()]
+    missing = [name for name in ("v2", "v3") if not (GOLDEN / name).exists()]
     if not missing:
         sys.exit(f"{GOLDEN} is complete: golden archives do not change within a format version.")
     for name in missing:
         (GOLDEN / name).mkdir(parents=True)
-        {"v1": _write_version_1, "v2": _write_version_2}[name](GOLDEN / name)
-
-
-def _write_version_1(folder: Path) -> None:
-    """Archives as `compress` makes them, and the checksums of their voxels."""
-    checksums, block_bytes = {}, {}
-    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
-        for name, (voxels, options) in volumes().items():
-            np.save(f"{name}.npy", voxels)
-            jaxslice.compress(
-                f"{name}.npy",
-                str(folder / f"{name}.zarr"),
-                jaxslice.CompressOptions(**options),
-            )
-            opened = open_archive(str(folder / f"{name}.zarr"))
-            block_bytes[name] = opened.provenance["blocks_bytes"]
-            checksums[name] = hashlib.sha256(voxels.tobytes()).hexdigest()
-    _write_json(folder, checksums, block_bytes)
-    _write_damaged_version_1(folder / "bordered.zarr")
+        {"v2": _write_version_2, "v3": _write_version_3}[name](GOLDEN / name)
 
 
 def _write_version_2(folder: Path) -> None:
@@ -87,31 +72,49 @@ def _write_version_2(folder: Path) -> None:
     for name in ("tissue", "slices", "comb"):
         before = open_archive(str(GOLDEN / "v1" / f"{name}.zarr"))
         configuration = dataclasses.replace(
-            before.configuration, format_version=OWN_NETWORKS_VERSION
+            before.configuration, format_version=OWN_NETWORKS_VERSION, own_networks=True
         )
-        model = model_of(configuration)
-        voxels = jaxslice.open(before.location)[...]
-        with create_archive(
-            str(folder / f"{name}.zarr"), before.box, before.block_shape, configuration,
-            before.placement, {**before.provenance, BLOCKS_BYTES: 0},
-        ) as made:  # fmt: skip
-            for index in made.blocks():
-                chosen = sum(index) % 2 == 0 and index[0] < 2
-                own = difference_of(model, sum(index)) if chosen else None
-                part = padded(voxels[made.box_of(index).slices], made.block_shape)
-                (payload,) = encode_blocks([part], model, own=[own])
-                made.write_payload(index, payload)
-                made.provenance[BLOCKS_BYTES] += len(payload)
-        block_bytes[name] = made.provenance[BLOCKS_BYTES]
+        block_bytes[name] = _write_with_own_networks(folder / f"{name}.zarr", before, configuration)
     checksums = json.loads((GOLDEN / "v1" / CHECKSUMS).read_text())
     _write_json(folder, {name: checksums[name] for name in block_bytes}, block_bytes)
     _write_damaged_version_2(folder / "comb.zarr")
 
 
-def model_of(configuration) -> Model:
-    """The network that an archive's metadata hold."""
-    network = weights.unpack(configuration.packed_network, configuration.architecture)
-    return Model(configuration.architecture, network)
+def _write_version_3(folder: Path) -> None:
+    """Archives as `compress` makes them now, one of them again with networks of blocks' own."""
+    block_bytes = {}
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        for name, (voxels, options) in volumes().items():
+            np.save(f"{name}.npy", voxels)
+            place = str(folder / f"{name}.zarr")
+            jaxslice.compress(f"{name}.npy", place, jaxslice.CompressOptions(**options))
+            block_bytes[name] = open_archive(place).provenance[BLOCKS_BYTES]
+    before = open_archive(str(folder / "tissue.zarr"))
+    configuration = dataclasses.replace(before.configuration, own_networks=True)
+    block_bytes["own"] = _write_with_own_networks(folder / "own.zarr", before, configuration)
+    checksums = json.loads((GOLDEN / "v1" / CHECKSUMS).read_text())
+    _write_json(folder, {**checksums, "own": checksums["tissue"]}, block_bytes)
+    _write_damaged_version_3(folder)
+
+
+def _write_with_own_networks(
+    place: Path, before: Archive, configuration: CodecConfiguration
+) -> int:
+    """Writes an archive again, with networks of their own for some blocks; bytes of all blocks."""
+    model = model_of(configuration)
+    voxels = jaxslice.open(before.location)[...]
+    with create_archive(
+        str(place), before.box, before.block_shape, configuration,
+        before.placement, {**before.provenance, BLOCKS_BYTES: 0},
+    ) as made:  # fmt: skip
+        for index in made.blocks():
+            chosen = sum(index) % 2 == 0 and index[0] < 2
+            own = difference_of(model, sum(index)) if chosen else None
+            part = padded(voxels[made.box_of(index).slices], made.block_shape)
+            (payload,) = encode_blocks([part], model, own=[own])
+            made.write_payload(index, payload)
+            made.provenance[BLOCKS_BYTES] += len(payload)
+    return made.provenance[BLOCKS_BYTES]
 
 
 def padded(part: np.ndarray, block_shape: tuple[int, int, int]) -> np.ndarray:
@@ -146,23 +149,6 @@ def _damaged_copy(archive: Path, name: str, key: str, change) -> None:
     shutil.copytree(archive, target)
     path = target / key
     path.write_bytes(change(path.read_bytes()))
-
-
-def _write_damaged_version_1(archive: Path) -> None:
-    """Copies of an archive, each with one thing wrong."""
-    damage = functools.partial(_damaged_copy, archive)
-    block, metadata = "0/c/0/0/0", "0/zarr.json"
-    damage("truncated", block, lambda data: data[:-9])
-    damage("flipped-bit", block, lambda data: data[:90] + bytes([data[90] ^ 4]) + data[91:])
-    damage("empty", block, lambda data: b"")
-    damage("future-block", block, lambda data: b"\x02" + data[1:])
-    future = (b'"format_version": 1', b'"format_version": 9')
-    damage("future-archive", metadata, lambda data: data.replace(*future))
-    damage("broken-json", metadata, lambda data: data[: len(data) // 2])
-    damage("not-causal", metadata, lambda data: data.replace(b"[[0, 0, -1]", b"[[0, 0, 1]"))
-    damage(
-        "other-network", metadata, lambda data: data.replace(b'"network": "', b'"network": "AAAA')
-    )
 
 
 def _write_damaged_version_2(archive: Path) -> None:
@@ -204,6 +190,48 @@ def _write_damaged_version_2(archive: Path) -> None:
     difference_changed("network-out-of-range", lambda data: _out_of_range(model))
     versions = (b'"format_version": 2', b'"format_version": 1')
     damage("archive-of-version-1", metadata, lambda data: data.replace(*versions))
+
+
+def _write_damaged_version_3(folder: Path) -> None:
+    """Copies of archives, each with one thing wrong that only version 3 can have."""
+    metadata = "0/zarr.json"
+
+    def changed(name: str, change, archive: str = "bordered") -> None:
+        def edited(data: bytes) -> bytes:
+            value = json.loads(data)
+            change(value["codecs"][0]["configuration"])
+            return json.dumps(value).encode()
+
+        _damaged_copy(folder / f"{archive}.zarr", name, metadata, edited)
+
+    def recoded(name: str, change) -> None:
+        """Under a checksum that hides it."""
+
+        def spliced(configuration: dict) -> None:
+            body = change(base64.b64decode(configuration["network"])[:-4])
+            packed = body + struct.pack("<I", crc32c(body))
+            configuration["network"] = base64.b64encode(packed).decode()
+
+        changed(name, spliced)
+
+    changed("future-archive", lambda c: c.update(format_version=4))
+    changed("archive-of-version-2", lambda c: c.update(format_version=2))
+    changed("no-shear", lambda c: c["architecture"].pop("shear"))
+    changed("no-activity-offset", lambda c: c["architecture"].pop("activity_offset"))
+    changed("nothing-of-own-networks", lambda c: c.pop("own_networks"))
+    changed("less-shear", lambda c: c["architecture"].update(shear=2))
+    changed("more-shear", lambda c: c["architecture"].update(shear=4))
+    changed("too-much-shear", lambda c: c["architecture"].update(shear=9))
+    changed("little-activity", lambda c: c["architecture"].update(activity_offset=15))
+    changed(
+        "much-activity", lambda c: c["architecture"].update(activity_offset=4096 - 255 * 12 + 1)
+    )
+    changed("other-activity", lambda c: c["architecture"].update(activity_offset=65))
+    changed("own-networks-denied", lambda c: c.update(own_networks=False), "own")
+    recoded("network-truncated", lambda data: data[:-4])
+    recoded("network-left-over", lambda data: data + bytes(4))
+    recoded("network-of-unknown-scale", lambda data: b"\x80" + data[1:])
+    changed("network-of-four-bytes", lambda c: c.update(network="AAAAAA=="))
 
 
 def _out_of_range(model: Model) -> bytes:

@@ -34,6 +34,20 @@ EARLIER = Architecture(
 )
 """Nothing of the slice itself, and an offset that looks ahead as far as it goes back."""
 
+SHEARED = Architecture(
+    context=(
+        *((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1), (0, -1, 3), (0, -2, 7)),
+        *((-1, 0, 0), (-1, 2, 1), (-2, -1, 0)),
+    ),
+    activity_count=6,
+    fallback=6,
+    hidden=(6,),
+    components=2,
+    shear=4,
+    activity_offset=48,
+)
+"""A shear that lets the context reach further to the right in the rows above."""
+
 SHAPE = (3, 8, 24)
 """The block shape that most tests use: large enough to be coded and not stored."""
 

@@ -1,16 +1,22 @@
 """Archives in object storage, and metadata that must be refused."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import OPTIONS
+from models_for_tests import TINY
 from test_source import s3_bucket
 
 import jaxslice
 from jaxslice import metadata
 from jaxslice.archive import create_archive, open_archive
 from jaxslice.errors import FormatError, UsageError, VersionError
+from jaxslice.metadata import CodecConfiguration
+
+V1 = Path(__file__).parent / "golden" / "v1" / "comb.zarr"
 
 
 @pytest.fixture
@@ -110,13 +116,43 @@ def test_what_is_no_json_is_refused(data, documents):
 
 def test_versions_are_told_apart(documents):
     configuration = documents[1]["codecs"][0]["configuration"]
-    assert configuration["format_version"] == 1
-    assert not _parse(documents).configuration.own_networks
-    configuration["format_version"] = 2
-    described = _parse(documents)
-    assert described.configuration.own_networks
-    assert described.configuration.to_json() == configuration
-    for version in (0, 3, True, 2.0, "2", None):
+    assert (configuration["format_version"], configuration["own_networks"]) == (3, False)
+    configuration["own_networks"] = True
+    described = _parse(documents).configuration
+    assert described.own_networks
+    assert described.to_json() == configuration
+    for version in (0, 4, True, 3.0, "3", None):
         configuration["format_version"] = version
-        with pytest.raises(VersionError, match=f"format version {version!r}, expected 1 or 2"):
+        with pytest.raises(VersionError, match=f"format version {version!r}, expected 1 to 3"):
             _parse(documents)
+
+
+def test_before_version_3_fields_are_not_read_that_came_with_it():
+    configuration = json.loads((V1 / "0" / "zarr.json").read_bytes())["codecs"][0]["configuration"]
+    for version, own in ((1, False), (2, True)):
+        old = {**configuration, "format_version": version}
+        described = CodecConfiguration.from_json(old)
+        assert described.to_json() == old
+        assert (described.own_networks, described.architecture.shear) == (own, 2)
+        newer = {**old["architecture"], "shear": 3, "activity_offset": 64}
+        ignored = CodecConfiguration.from_json(
+            {**old, "own_networks": not own, "architecture": newer}
+        )
+        assert ignored == described
+
+
+@pytest.mark.parametrize("own", [None, 1, "true", [], "absent"])
+def test_version_3_says_whether_blocks_have_networks(own, documents):
+    configuration = documents[1]["codecs"][0]["configuration"]
+    configuration["own_networks"] = own
+    if own == "absent":
+        del configuration["own_networks"]
+    with pytest.raises(FormatError, match="without the fields own_networks or"):
+        _parse(documents)
+
+
+def test_versions_cannot_say_what_came_later():
+    sheared = dataclasses.replace(TINY, shear=3)
+    for arguments in ((TINY, b"", True, 1), (TINY, b"", False, 2), (sheared, b"", False, 1)):
+        with pytest.raises(FormatError, match="expected 2, 16 and"):
+            CodecConfiguration(*arguments)

@@ -8,14 +8,13 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models_for_tests import EARLIER, IN_SLICE, TINY
+from models_for_tests import EARLIER, IN_SLICE, SHEARED, TINY
 
 from jaxslice.box import Triple
 from jaxslice.config import CONTEXTS, Architecture, Geometry
 from jaxslice.errors import FormatError
 
 offsets = st.tuples(st.integers(-16, 0), st.integers(-16, 16), st.integers(-16, 16))
-causal_offsets = offsets.filter(lambda o: o[0] < 0 or o[2] + 2 * o[1] < 0)
 
 
 def in_slice_first(*context: Triple) -> tuple[Triple, ...]:
@@ -24,13 +23,18 @@ def in_slice_first(*context: Triple) -> tuple[Triple, ...]:
 
 @st.composite
 def architectures(draw) -> Architecture:
-    context = draw(st.lists(causal_offsets, min_size=4, max_size=30, unique=True))
+    shear = draw(st.integers(2, 8))
+    causal = offsets.filter(lambda o: o[0] < 0 or o[2] + shear * o[1] < 0)
+    context = draw(st.lists(causal, min_size=4, max_size=30, unique=True))
+    count = draw(st.integers(1, min(len(context), 16)))
     return Architecture(
         context=in_slice_first(*context),
-        activity_count=draw(st.integers(1, min(len(context), 16))),
+        activity_count=count,
         fallback=draw(st.integers(0, len(context) - 1)),
         hidden=tuple(draw(st.lists(st.integers(1, 256), min_size=1, max_size=4))),
         components=draw(st.integers(1, 8)),
+        shear=shear,
+        activity_offset=draw(st.integers(16, 4096 - 255 * count)),
     )
 
 
@@ -89,6 +93,10 @@ def test_the_presets_read_their_nearest_voxels_first():
         ({"components": 0}, "Got 0 mixture components, expected 1 to 8"),
         ({"components": 9}, "Got 9 mixture components, expected 1 to 8"),
         ({"context": TINY.context[::-1]}, "do not all come first"),
+        ({"shear": 1}, "Got 1 as the shear, expected 2 to 8"),
+        ({"shear": 9}, "Got 9 as the shear, expected 2 to 8"),
+        ({"activity_offset": 15}, "Got 15 to add to the activity, expected 16 to 2566"),
+        ({"activity_offset": 2567}, "Got 2567 to add to the activity, expected 16 to 2566"),
     ],
 )
 def test_what_is_out_of_range_is_refused(change, message):
@@ -122,6 +130,13 @@ def test_offsets_at_the_edge_of_causality_are_accepted(offset):
     assert dataclasses.replace(TINY, context=context).context == context
 
 
+def test_more_shear_reaches_further_to_the_right():
+    context = in_slice_first((0, -1, 3), (0, -2, 7), *TINY.context)
+    assert dataclasses.replace(TINY, context=context, shear=4).context == context
+    with pytest.raises(FormatError, match=r"expected dz < 0, or dz = 0 and dx \+ 3 dy < 0"):
+        dataclasses.replace(TINY, context=context, shear=3)
+
+
 @pytest.mark.parametrize("value", [None, [], "full", 3, {}, True])
 def test_json_of_another_type_is_refused(value):
     with pytest.raises(FormatError, match="architecture that cannot be read"):
@@ -137,13 +152,16 @@ def test_json_with_a_hostile_field_is_refused(name, value):
     fields[name] = value
     if value == "absent":
         del fields[name]
+        if name in ("shear", "activity_offset"):
+            assert Architecture.from_json(fields) == TINY, "files before version 3 have neither"
+            return
     with pytest.raises(FormatError):
         Architecture.from_json(fields)
 
 
 @given(architectures(), st.tuples(*[st.integers(1, 12)] * 3))
 def test_every_context_voxel_lies_earlier_and_in_its_own_row(architecture, shape):
-    geometry = Geometry(shape, architecture.context)
+    geometry = Geometry.of(shape, architecture)
     assert max(geometry.lags) < 0
     assert geometry.lead == max(-min(geometry.lags), geometry.steps_together)
     assert 1 <= geometry.steps_together <= 16
@@ -154,9 +172,9 @@ def test_every_context_voxel_lies_earlier_and_in_its_own_row(architecture, shape
     assert geometry.pitch - shape[2] >= max(abs(dx) for _, _, dx in architecture.context)
 
 
-@given(st.sampled_from([TINY, IN_SLICE, EARLIER, *CONTEXTS.values()]), st.integers(1, 3))
+@given(st.sampled_from([TINY, IN_SLICE, EARLIER, SHEARED, *CONTEXTS.values()]), st.integers(1, 3))
 def test_narrow_blocks_keep_every_lag_negative(architecture, width):
-    assert max(Geometry((4, 5, width), architecture.context).lags) < 0
+    assert max(Geometry.of((4, 5, width), architecture).lags) < 0
 
 
 def test_a_geometry_by_hand():
@@ -170,5 +188,9 @@ def test_a_geometry_by_hand():
     assert geometry.lags == (-1, -2, -1, -3, -2, -1, -27, -24, -29, -55)
     assert (geometry.lead, geometry.steps_together) == (55, 16)
     assert geometry.steps_for((1, 1, 1)) == 1
+    # With a shear of 4 the last voxel has time 2 * 27 + 23 + 4 * 7, and (0, -1, 3) a lag of 3 - 4.
+    sheared = Geometry.of((3, 8, 24), SHEARED)
+    assert sheared.num_steps == 2 * (24 + 7) + 23 + 4 * 7 + 1
+    assert sheared.lags == (-1, -4, -3, -5, -1, -1, -31, -22, -66)
     # One voxel wide: (-1, 2, 2) looks 6 steps ahead, so slices must be 7 steps apart.
     assert Geometry((3, 8, 1), EARLIER.context).pitch == 7

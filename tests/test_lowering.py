@@ -21,7 +21,7 @@ INEXACT = (
 
 
 def _lowered(direction: str, own_networks: bool, platform: str) -> str:
-    geometry = Geometry(SHAPE, FULL.context, BATCH)
+    geometry = Geometry.of(SHAPE, FULL, BATCH)
     network = coder.IntegerNetwork(
         tuple(np.ones((BATCH, *shape), np.int8) for shape in FULL.layer_shapes),
         tuple(np.ones((BATCH, shape[0]), np.int32) for shape in FULL.layer_shapes),

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models_for_tests import EARLIER, IN_SLICE, TINY
+from models_for_tests import EARLIER, IN_SLICE, SHEARED, TINY
 
 from jaxslice.config import FULL, Architecture, Geometry
 from jaxslice.march import OUTSIDE, contexts_of, rows_of, shear, unshear
 
 SHAPES = [(1, 1, 1), (4, 1, 2), (1, 6, 3), (4, 6, 1), (3, 2, 9)]
 every_shape = pytest.mark.parametrize("shape", SHAPES)
-every_architecture = pytest.mark.parametrize("architecture", [TINY, IN_SLICE, EARLIER])
+every_architecture = pytest.mark.parametrize("architecture", [TINY, IN_SLICE, EARLIER, SHEARED])
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -36,7 +36,7 @@ def marched(
     shape: tuple[int, int, int], architecture: Architecture, blocks: int = 1
 ) -> tuple[np.ndarray, ...]:
     """Numbered blocks sheared, the same unsheared again, and all contexts [c, t, block, lane]."""
-    geometry = Geometry(shape, architecture.context, blocks)
+    geometry = Geometry.of(shape, architecture, blocks)
     sheared = shear(np.stack([numbered(shape) + 1000 * index for index in range(blocks)]), geometry)
     history = history_of(sheared, geometry)
     contexts = np.asarray(gathered(history, geometry.lead, geometry.num_rows, geometry))
@@ -74,7 +74,7 @@ def history_of(sheared: np.ndarray, geometry: Geometry) -> jax.Array:
 @every_architecture
 def test_unshear_is_the_inverse_of_shear(shape, architecture):
     sheared, again, _ = marched(shape, architecture)
-    geometry = Geometry(shape, architecture.context)
+    geometry = Geometry.of(shape, architecture)
     assert sheared.shape == (geometry.num_rows, 1, geometry.lane_pitch)
     np.testing.assert_array_equal(again, numbered(shape)[None])
 
@@ -82,10 +82,11 @@ def test_unshear_is_the_inverse_of_shear(shape, architecture):
 @every_shape
 @every_architecture
 def test_voxels_are_at_the_time_and_lane_of_the_formula(shape, architecture):
-    geometry = Geometry(shape, architecture.context)
+    geometry = Geometry.of(shape, architecture)
     expected = np.full((geometry.num_rows, 1, geometry.lane_pitch), OUTSIDE)
     for z, y, x in np.ndindex(shape):
-        expected[z * geometry.pitch + x + 2 * y, 0, geometry.margin + y] = numbered(shape)[z, y, x]
+        time = z * geometry.pitch + x + architecture.shear * y
+        expected[time, 0, geometry.margin + y] = numbered(shape)[z, y, x]
     np.testing.assert_array_equal(marched(shape, architecture)[0], expected)
 
 
@@ -117,14 +118,14 @@ def test_a_march_by_hand():
 @every_shape
 @every_architecture
 def test_contexts_are_those_that_a_plain_loop_gathers(shape, architecture):
-    geometry = Geometry(shape, architecture.context)
+    geometry = Geometry.of(shape, architecture)
     block = numbered(shape)
     contexts = marched(shape, architecture)[2]
     assert contexts.dtype == np.int16
     count = len(architecture.context)
     assert contexts.shape == (count, geometry.num_rows, 1, geometry.lanes)
     for z, y, x in np.ndindex(shape):
-        time = z * geometry.pitch + x + 2 * y
+        time = z * geometry.pitch + x + architecture.shear * y
         expected = [
             block[at] if inside(at, shape) else OUTSIDE
             for at in ((z + dz, y + dy, x + dx) for dz, dy, dx in architecture.context)
@@ -146,7 +147,7 @@ def test_context_voxels_are_coded_strictly_earlier(shape, architecture):
 
 @pytest.mark.parametrize("architecture", [TINY, FULL])
 def test_parts_of_a_context_and_single_steps_are_the_whole(architecture):
-    geometry = Geometry((2, 3, 4), architecture.context)
+    geometry = Geometry.of((2, 3, 4), architecture)
     sheared, _, contexts = marched((2, 3, 4), architecture)
     history = history_of(sheared, geometry)
     count = len(architecture.context)

@@ -23,7 +23,7 @@ CASES = [
 
 def compiled_sizes(direction, architecture, shape, batch, own_networks):
     """(arguments, outputs, temporary) bytes of a program, as XLA's own analysis has them."""
-    geometry = Geometry(shape, architecture.context, batch)
+    geometry = Geometry.of(shape, architecture, batch)
     leading = (batch,) if own_networks else ()
     array = jax.ShapeDtypeStruct
     network = coder.IntegerNetwork(

@@ -75,6 +75,10 @@ def model_of(name: str, seed: int = 1, extreme: bool = False) -> tuple[Model, di
         "architecture": json.loads(json.dumps(architecture.to_json())),
         "network": base64.b64encode(weights.pack(network)).decode(),
     }
+    if architecture.shear != 2:
+        packed, network = weights.pack_coded(network, architecture)
+        coded = base64.b64encode(packed).decode()
+        configuration |= {"format_version": 3, "own_networks": False, "network": coded}
     return Model(architecture, network), configuration
 
 
@@ -331,10 +335,10 @@ def test_damaged_architectures(field: str, value):
 
 
 @pytest.mark.parametrize("field", ["format_version", "architecture", "network"])
-@pytest.mark.parametrize("value", [None, True, 3, 1.0, "", "é===", "AAAA", "a b=", [], {}])
+@pytest.mark.parametrize("value", [None, True, 3, 4, 1.0, "", "é===", "AAAA", "a b=", [], {}])
 def test_damaged_configurations(field: str, value):
     configuration = {**model_of("small")[1], field: value}
-    error = VersionError if (field, value) == ("format_version", 3) else FormatError
+    error = VersionError if (field, value) == ("format_version", 4) else FormatError
     with pytest.raises(error):
         decode_block(coded_payload(), SHAPE, configuration)
     with pytest.raises(FormatError):

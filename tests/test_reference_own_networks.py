@@ -28,7 +28,10 @@ LENGTH = 20
 """Where in a payload of version 2 the length of its difference is."""
 
 
-def version_2(configuration: dict) -> dict:
+def with_own_networks(configuration: dict) -> dict:
+    """The configuration of an archive whose blocks may have networks of their own."""
+    if configuration["format_version"] == 3:
+        return {**configuration, "own_networks": True}
     return {**configuration, "format_version": 2}
 
 
@@ -42,7 +45,7 @@ def check(block: np.ndarray, model: Model, configuration: dict, own: IntegerNetw
     """Encodes the block with its own network, and decodes it with the reference."""
     payload, _ = encoded(block, model, own)
     assert payload[:4] == bytes([2, 2, payload[2], 1])
-    decoded = reference.decode_block(payload, block.shape, version_2(configuration))
+    decoded = reference.decode_block(payload, block.shape, with_own_networks(configuration))
     np.testing.assert_array_equal(decoded, block)
 
 
@@ -98,7 +101,7 @@ def test_versions_and_flags():
     assert payload[:4] == bytes([2, 2, payload[2], 1])
     _, configuration = model_of("small")
     np.testing.assert_array_equal(
-        reference.decode_block(payload, SHAPE, version_2(configuration)), EXAMPLE
+        reference.decode_block(payload, SHAPE, with_own_networks(configuration)), EXAMPLE
     )
     with pytest.raises(VersionError, match="version 2, expected up to 1"):
         reference.decode_block(payload, SHAPE, configuration)
@@ -112,7 +115,7 @@ def test_versions_and_flags():
         (LENGTH, b"\xff\xff\xff\xff", "no difference of 4294967295 bytes"),
     ):
         with pytest.raises(FormatError, match=message):
-            reference.decode_block(changed(at, value), SHAPE, version_2(configuration))
+            reference.decode_block(changed(at, value), SHAPE, with_own_networks(configuration))
 
 
 def with_difference(data: bytes) -> bytes:
@@ -143,7 +146,7 @@ def test_damaged_differences(change, message: str):
     damaged = with_difference(change(packed))
     model, configuration = model_of("small")
     with pytest.raises(FormatError, match=message):
-        reference.decode_block(damaged, SHAPE, version_2(configuration))
+        reference.decode_block(damaged, SHAPE, with_own_networks(configuration))
     with pytest.raises(FormatError):
         decode_block(damaged, SHAPE, model)
 
@@ -159,7 +162,7 @@ def test_a_difference_that_leads_out_of_range():
     )
     packed, _ = difference.encode(low, high, SMALL)
     with pytest.raises(FormatError, match="sums could overflow"):
-        reference.decode_block(with_difference(packed), SHAPE, version_2(configuration))
+        reference.decode_block(with_difference(packed), SHAPE, with_own_networks(configuration))
     with pytest.raises(FormatError, match="in size, expected at most 127"):
         decode_block(with_difference(packed), SHAPE, model)
 
@@ -182,16 +185,13 @@ def test_both_decoders_take_a_damaged_difference_for_the_same(flips, cut, extra,
     for at, change in flips:
         packed[at % (12 if near_start else len(packed))] ^= change
     damaged = bytes(packed[: len(packed) - cut]) + extra
-    predictor = reference.Predictor(
-        np.array(SMALL.context), SMALL.activity_count, SMALL.fallback, layers_of(model.network)
-    )
     try:
         network = difference.decode(damaged, model.network, SMALL)
     except FormatError:
         with pytest.raises(FormatError):
-            reference._read_own_network(damaged, predictor)
+            reference._read_difference(damaged, layers_of(model.network), 64)
         return
-    layers = reference._read_own_network(damaged, predictor).layers
+    layers = reference._read_difference(damaged, layers_of(model.network), 64)
     for ours, theirs in zip(layers_of(network), layers, strict=True):
         np.testing.assert_array_equal(ours[0], theirs[0])
         np.testing.assert_array_equal(ours[1], theirs[1])
@@ -203,4 +203,4 @@ def test_the_configuration_says_the_base():
     _, configuration = model_of("small", 3)
     assert base64.b64decode(configuration["network"]) != weights.pack(model_of("small")[0].network)
     with pytest.raises(FormatError):
-        reference.decode_block(example()[0], SHAPE, version_2(configuration))
+        reference.decode_block(example()[0], SHAPE, with_own_networks(configuration))

@@ -65,7 +65,7 @@ def test_a_model_comes_back_from_its_file(model_path):
     ("change", "error", "message"),
     [
         ({"kind": "cake"}, FormatError, "no model or a damaged one"),
-        ({"version": 3}, VersionError, "version 3, expected 1 or 2"),
+        ({"version": 4}, VersionError, "version 4, expected 1 to 3"),
         ({"adaptation": ["AAAA"]}, FormatError, "no model or a damaged one"),
         ({"adaptation": []}, FormatError, r"an adaptation of \[\] numbers, not \[10, 80\]"),
         ({"adaptation": ["AADAfw==" * 10] * 2}, FormatError, "no model or a damaged one"),

@@ -5,12 +5,19 @@ import struct
 
 import numpy as np
 import pytest
-from models_for_tests import EARLIER, IN_SLICE, TINY, extreme_network, random_network
+from models_for_tests import (
+    EARLIER,
+    IN_SLICE,
+    SHEARED,
+    TINY,
+    extreme_network,
+    random_network,
+)
 
 from jaxslice import weights
 from jaxslice.checksum import crc32c
 from jaxslice.errors import ChecksumError, FormatError
-from jaxslice.integer import BIAS_HIGH
+from jaxslice.integer import BIAS_HIGH, blank
 
 
 def sealed(data: bytes) -> bytes:
@@ -73,6 +80,42 @@ def test_a_network_that_could_overflow_is_refused(column):
     network.weights[0][3, column] = -128
     with pytest.raises(FormatError):
         weights.unpack(weights.pack(network), TINY)
+
+
+@pytest.mark.parametrize("architecture", [TINY, IN_SLICE, EARLIER, SHEARED])
+def test_a_coded_network_comes_back_with_its_biases_rounded(architecture):
+    network = random_network(architecture, 3)
+    data, rounded = weights.pack_coded(network, architecture)
+    assert len(data) < len(weights.pack(network))
+    again = weights.unpack_coded(data, architecture)
+    for arrays, expected in zip(again, rounded, strict=True):
+        for array, wanted in zip(arrays, expected, strict=True):
+            np.testing.assert_array_equal(array, wanted)
+    for array, wanted in zip(rounded.weights, network.weights, strict=True):
+        np.testing.assert_array_equal(array, wanted)
+    for array, wanted in zip(rounded.biases, network.biases, strict=True):
+        assert not (array % weights.CODED_BIAS_UNIT).any()
+        assert np.abs(array - wanted).max() <= weights.CODED_BIAS_UNIT // 2
+    assert weights.pack_coded(rounded, architecture)[0] == data
+
+
+def test_a_coded_network_of_zeros_by_hand():
+    """Two layers of weights and biases, all 0: four records, and the state that nothing moved."""
+    data, _ = weights.pack_coded(blank(IN_SLICE), IN_SLICE)
+    assert data == sealed(b"\xff" * 4 + struct.pack("<II", 0, 1 << 31))
+
+
+def test_every_flipped_byte_of_a_coded_network_is_found():
+    data, _ = weights.pack_coded(random_network(IN_SLICE, 0), IN_SLICE)
+    for at in range(len(data)):
+        with pytest.raises(ChecksumError, match="CRC32C"):
+            weights.unpack_coded(data[:at] + bytes([data[at] ^ 16]) + data[at + 1 :], IN_SLICE)
+    for damaged in (b"", data[:3], data[:-1]):
+        with pytest.raises(ChecksumError):
+            weights.unpack_coded(damaged, IN_SLICE)
+    for body in (b"", data[:-8], data[:-4] + bytes(4), data[:-4] + b"\0"):
+        with pytest.raises(FormatError):
+            weights.unpack_coded(sealed(body), IN_SLICE)
 
 
 def test_the_fingerprint_is_the_start_of_a_sha256():
