@@ -21,7 +21,7 @@ from jaxslice.config import Architecture, Geometry
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.march import OUTSIDE, contexts_of, rows_of, shear, unshear, voxels_of
 from jaxslice.types import Device
-from jaxslice.xla import compiler_options
+from jaxslice.xla import compiler_options, is_fused_decode_asked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,7 +96,8 @@ def launch_decoder(
     """
     batch = len(heads)
     geometry = Geometry(shape, model.architecture.context, batch)
-    program = _decoder(geometry, model.architecture, networks is not None, _platform(device))
+    platform, asked = _platform(device), is_fused_decode_asked()
+    program = _decoder(geometry, model.architecture, networks is not None, platform, asked)
     network = model.network if networks is None else _stacked(networks)
     resting = geometry.lanes - shape[1]
     places = np.pad(heads, ((0, 0), (0, resting)), constant_values=rans.LOWER_BOUND)
@@ -148,7 +149,25 @@ def _encoder(geometry: Geometry, architecture: Architecture, own_networks: bool,
 
 
 @functools.lru_cache(maxsize=32)
-def _decoder(geometry: Geometry, architecture: Architecture, own_networks: bool, platform: str):
+def _decoder(
+    geometry: Geometry,
+    architecture: Architecture,
+    own_networks: bool,
+    platform: str,
+    ask_fused: bool = False,
+):
+    if ask_fused:
+        from jaxslice import fused  # Pallas takes long to load
+
+        if fused.supports(geometry, platform):
+            return _compile(
+                fused.decode_lanes,
+                platform,
+                geometry=geometry,
+                architecture=architecture,
+                own_networks=own_networks,
+                interpret=platform == "cpu",
+            )
     predict = functools.partial(
         _predict, geometry=geometry, architecture=architecture, own_networks=own_networks
     )
