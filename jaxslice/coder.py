@@ -96,8 +96,7 @@ def launch_decoder(
     """
     batch = len(heads)
     geometry = Geometry(shape, model.architecture.context, batch)
-    platform, asked = _platform(device), is_fused_decode_asked()
-    program = _decoder(geometry, model.architecture, networks is not None, platform, asked)
+    program = _decoder(geometry, model.architecture, networks is not None, _platform(device))
     network = model.network if networks is None else _stacked(networks)
     resting = geometry.lanes - shape[1]
     places = np.pad(heads, ((0, 0), (0, resting)), constant_values=rans.LOWER_BOUND)
@@ -149,14 +148,8 @@ def _encoder(geometry: Geometry, architecture: Architecture, own_networks: bool,
 
 
 @functools.lru_cache(maxsize=32)
-def _decoder(
-    geometry: Geometry,
-    architecture: Architecture,
-    own_networks: bool,
-    platform: str,
-    ask_fused: bool = False,
-):
-    if ask_fused:
+def _decoder(geometry: Geometry, architecture: Architecture, own_networks: bool, platform: str):
+    if is_fused_decode_asked():
         from jaxslice import fused  # Pallas takes long to load
 
         if fused.supports(geometry, platform):

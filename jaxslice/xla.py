@@ -9,7 +9,8 @@ import jax
 
 FUSED_DECODE = "JAXSLICE_FUSED_DECODE"
 """Environment variable: 1 decodes by the one kernel of `fused`, where there is one. It never ran on
-the devices that it is written for, so it is no default."""
+the devices that it is written for, so it is no default. Read when a program is made: what a process
+has compiled already stays as it is."""
 
 _ON_CPU = {
     # Threads of its own only get in the way of steps this small: each program keeps to one thread,

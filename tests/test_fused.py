@@ -4,6 +4,7 @@ And the kernel for GPUs, as far as it can be seen without one: it lowers, and ho
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -69,14 +70,27 @@ def call(
     return Call(geometry, architecture, own_networks, (network, heads, words, limits, steps))
 
 
-def decoded(by: Call, ask_fused: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    program = coder._decoder(by.geometry, by.architecture, by.own_networks, "cpu", ask_fused)
+@functools.cache
+def program(
+    geometry: Geometry,
+    architecture: Architecture,
+    own_networks: bool,
+    asked: str,
+    platform: str = "cpu",
+) -> Any:
+    """The decoder that the environment asks for, compiled once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(xla.FUSED_DECODE, asked)
+        return coder._decoder.__wrapped__(geometry, architecture, own_networks, platform)
+
+
+def decoded(by: Call, asked: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with jax.enable_x64(True):
-        return jax.device_get(program(*by.arrays))
+        return jax.device_get(program(*by[:3], asked)(*by.arrays))
 
 
 def assert_same(by: Call) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    expected, got = decoded(by, False), decoded(by, True)
+    expected, got = decoded(by, "0"), decoded(by, "1")
     for one, other in zip(expected, got, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
@@ -141,13 +155,10 @@ def test_nothing_to_do():
 )
 def test_an_error_in_the_kernel_would_show(monkeypatch, module, name, wrong):
     by = CALLS["one block"]
-    expected = decoded(by, False)
+    expected = decoded(by, "0")
     monkeypatch.setattr(module, name, wrong)
-    coder._decoder.cache_clear()
-    try:
-        got = decoded(by, True)
-    finally:
-        coder._decoder.cache_clear()
+    with jax.enable_x64(True):
+        got = jax.device_get(program.__wrapped__(*by[:3], "1")(*by.arrays))
     assert any(np.any(one != other) for one, other in zip(expected, got, strict=True))
 
 
@@ -188,14 +199,9 @@ def test_falls_back_where_there_is_no_kernel(launches):
     assert not fused.supports(geometry, "tpu")
     assert not fused.supports(Geometry((1, 4000, 8), TINY.context), "gpu")
     by = CALLS["one block"]
-    program = coder._decoder(geometry, TINY, False, "tpu", True)
     with jax.enable_x64(True):
-        program.trace(*by.arrays)
+        program(*by[:3], "1", "tpu").trace(*by.arrays)
     assert not launches
-
-
-def _compiled(by: Call, platform: str) -> Any:
-    return coder._decoder(by.geometry, by.architecture, by.own_networks, platform, True)
 
 
 GPU_CALLS = {
@@ -217,7 +223,7 @@ def test_lowers_to_one_kernel(name, platform):
     with jax.enable_x64(True):
         try:
             exported = export.export(
-                _compiled(by, platform), platforms=[platform], disabled_checks=unsafe
+                program(*by[:3], "1", platform), platforms=[platform], disabled_checks=unsafe
             )(*by.arrays)
         except RuntimeError as error:
             # Releases of JAX that compile Triton's programs themselves, without the package for it.
@@ -247,7 +253,7 @@ def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
 
 def _kernel(by: Call, platform: str) -> Jaxpr:
     with jax.enable_x64(True):
-        traced = _compiled(by, platform).trace(*by.arrays).jaxpr.jaxpr
+        traced = program(*by[:3], "1", platform).trace(*by.arrays).jaxpr.jaxpr
     (launch,) = (e for e in _equations(traced) if e.primitive.name == "pallas_call")
     return launch.params["jaxpr"]
 
