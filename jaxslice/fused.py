@@ -35,11 +35,16 @@ from jaxslice.integer import IntegerNetwork
 from jaxslice.march import OUTSIDE
 
 MAX_WARPS = 16
+
 MAX_LANES = 2048
+"""More would be too many for the registers of one program instance."""
 
 
 def supports(geometry: Geometry, platform: str) -> bool:
-    """Whether there is a kernel for such blocks on such a device."""
+    """Whether there is a kernel for such blocks on such a device.
+
+    Not for TPUs: Mosaic, Pallas' backend for them, has no 64-bit integers, which heads are.
+    """
     return platform != "tpu" and geometry.lanes <= MAX_LANES
 
 
