@@ -62,8 +62,9 @@ class Machine:
       vector_ops: per second of other 32-bit operations.
       bytes_per_s: of its memory.
       launch_us: of one kernel after the other.
-      fused_step_us: assumed least time of a decoded step if one kernel held the whole loop: three
-        dependent layers, 8 halvings and the coder's update, in registers and on-chip memory.
+      fused_step_us: assumed least time of a step of `jaxslice.fused`, where one kernel holds the
+        whole loop: dependent layers, 8 halvings and the coder's update, in registers.
+      multiprocessors: each runs that kernel for a block at a time, alone; 0 where there is none.
     """
 
     name: str
@@ -72,12 +73,13 @@ class Machine:
     bytes_per_s: float
     launch_us: float
     fused_step_us: float
+    multiprocessors: int
 
 
 MACHINES = (
-    Machine("H100, launches", 67e12, 33e12, 3.35e12, 3.0, 2.0),
-    Machine("H100, CUDA graphs", 67e12, 33e12, 3.35e12, 1.0, 2.0),
-    Machine("TPU v5e", 197e12 / 6, 3e12, 0.819e12, 1.0, 3.0),
+    Machine("H100, launches", 67e12, 33e12, 3.35e12, 3.0, 2.0, 132),
+    Machine("H100, CUDA graphs", 67e12, 33e12, 3.35e12, 1.0, 2.0, 132),
+    Machine("TPU v5e", 197e12 / 6, 3e12, 0.819e12, 1.0, 0.0, 0),
 )
 
 
@@ -138,14 +140,14 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
                 "padding": geometry.step_width / voxels - 1,
             }
             for machine in MACHINES:
-                yield known | predicted(machine, direction, step, voxels)
+                yield known | predicted(machine, direction, step, voxels, blocks)
             print({k: v if isinstance(v, str) else round(v, 2) for k, v in known.items()})
 
     for blocks in TRAINED:
         one = training_counts(256 if arguments.smoke else EFFORT_BATCH)
         step = Counts(one.kernels, blocks * one.bytes, blocks * one.dots, blocks * one.others)
         for machine in MACHINES:
-            row = predicted(machine, "train", step, blocks)
+            row = predicted(machine, "train", step, blocks, blocks)
             row |= {"steps_per_s": 1e6 * blocks / float(row["step_us"]), "mb_per_s": ""}
             yield {
                 "volume": "model", "direction": "train", "blocks": blocks,
@@ -169,11 +171,11 @@ def training_counts(voxels: int) -> Counts:
     return count(parse(text), entry, 1 << 62)
 
 
-def predicted(machine: Machine, direction: str, step: Counts, voxels: float) -> Row:
+def predicted(machine: Machine, direction: str, step: Counts, voxels: float, blocks: int) -> Row:
     """The model: a step takes the longest of launching, computing and moving bytes.
 
-    A fused kernel launches once for many steps and keeps what is between on the chip; its step
-    takes no less than the chain of dependent operations.
+    The fused kernel is launched once for all steps and keeps what is between in registers; its step
+    takes no less than the chain of dependent operations, and each block has one multiprocessor.
     """
     parts = {
         "launches": step.kernels * machine.launch_us,
@@ -181,8 +183,11 @@ def predicted(machine: Machine, direction: str, step: Counts, voxels: float) -> 
         "memory": 1e6 * step.bytes / machine.bytes_per_s,
     }
     bound = max(parts, key=lambda part: parts[part])
-    fused = {"arithmetic": parts["arithmetic"], "dependencies": machine.fused_step_us}
+    rounds = math.ceil(blocks / machine.multiprocessors) if machine.multiprocessors else 0
+    alone = parts["arithmetic"] / blocks * machine.multiprocessors
+    fused = {"arithmetic": rounds * alone, "dependencies": rounds * machine.fused_step_us}
     fused_bound = max(fused, key=lambda part: fused[part])
+    is_fused = direction == "decode" and rounds > 0
     return {
         "machine": machine.name,
         "launch_us": parts["launches"],
@@ -191,8 +196,8 @@ def predicted(machine: Machine, direction: str, step: Counts, voxels: float) -> 
         "step_us": parts[bound],
         "mb_per_s": voxels / parts[bound],
         "bound": bound,
-        "fused_mb_per_s": voxels / fused[fused_bound] if direction == "decode" else "",
-        "fused_bound": fused_bound if direction == "decode" else "",
+        "fused_mb_per_s": voxels / fused[fused_bound] if is_fused else "",
+        "fused_bound": fused_bound if is_fused else "",
     }
 
 

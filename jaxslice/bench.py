@@ -26,6 +26,7 @@ from jaxslice.source import open_source
 from jaxslice.stages import Progress
 from jaxslice.synthetic import synthetic_volume
 from jaxslice.types import Volume
+from jaxslice.xla import is_fused_decode_asked
 
 PEER_CHOICES = ("quick", "all", "none")
 SYNTHETIC_SHAPE: Triple = (64, 512, 512)
@@ -100,6 +101,7 @@ def bench(
         "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
         "cores": os.cpu_count(),
         "jax": jax.__version__,
+        "fused_decode": is_fused_decode_asked(),
         "source": source or "synthetic",
         "shape": list(voxels.shape),
         "exactness": exactness,

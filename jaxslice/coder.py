@@ -21,7 +21,7 @@ from jaxslice.config import Architecture, Geometry
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.march import OUTSIDE, contexts_of, rows_of, shear, unshear, voxels_of
 from jaxslice.types import Device
-from jaxslice.xla import compiler_options
+from jaxslice.xla import compiler_options, is_fused_decode_asked
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -149,6 +149,18 @@ def _encoder(geometry: Geometry, architecture: Architecture, own_networks: bool,
 
 @functools.lru_cache(maxsize=32)
 def _decoder(geometry: Geometry, architecture: Architecture, own_networks: bool, platform: str):
+    if is_fused_decode_asked():
+        from jaxslice import fused  # Pallas takes long to load
+
+        if fused.supports(geometry, platform):
+            return _compile(
+                fused.decode_lanes,
+                platform,
+                geometry=geometry,
+                architecture=architecture,
+                own_networks=own_networks,
+                interpret=platform == "cpu",
+            )
     predict = functools.partial(
         _predict, geometry=geometry, architecture=architecture, own_networks=own_networks
     )

@@ -16,7 +16,7 @@ from jaxslice import intervals
 from jaxslice.config import NUM_FEATURES, Architecture
 from jaxslice.errors import FormatError
 from jaxslice.features import exp2_sixteenths, features_of
-from jaxslice.types import Contexts
+from jaxslice.types import Contexts, Integers
 
 WEIGHT_ONE = 1 << 6
 """The integer that stands for a weight of 1.0; also for an activation of 1.0."""
@@ -109,29 +109,51 @@ def mixture_of(
     features = features_of(contexts, architecture)
     first = _carried(network.weights[0])
     sums = _product(first[:, :-NUM_FEATURES], features.differences)
-    sums = jnp.floor(jnp.clip(sums, -SUM_HIGH, SUM_HIGH) * features.gain * (1 / 64))
+    sums = scaled(sums, features.gain)
     for column, extra in zip(first[:, -NUM_FEATURES:].T, features.extras, strict=True):
         sums += column[:, None] * extra
     sums += _carried(network.biases[0])[:, None]
     for weights, biases in zip(network.weights[1:], network.biases[1:], strict=True):
-        hidden = jnp.clip(jnp.floor(sums * (1 / WEIGHT_ONE)), 0, ACTIVATION_HIGH)
+        hidden = activation(sums)
         sums = _product(_carried(weights), hidden) + _carried(biases)[:, None]
     sums = sums.astype(jnp.int32)
     means, scales, weights = jnp.split(sums, 3)
 
-    offset = (jnp.clip(means >> 4, -MEAN_HIGH, MEAN_HIGH) * features.activity) >> 8
-    mean = jnp.clip(16 * features.reference + offset, intervals.MEAN_LOW, intervals.MEAN_HIGH)
-    gain = features.gain.astype(jnp.int32)
-    sharpness = (exp2_sixteenths(jnp.clip((scales >> 7) + 64, 0, 127)) * gain) >> 5
-    share = exp2_sixteenths(jnp.clip((weights >> 7) + 64, 0, 127))
+    mean = mean_of(means, features.reference, features.activity)
+    inverse_scale = inverse_scale_of(scales, features.gain)
+    share = share_of(weights)
     shares = jnp.broadcast_to(share.sum(axis=0, dtype=jnp.int32), share[:-1].shape)
     weight = jax.lax.div(share[:-1] * intervals.WEIGHT_TOTAL, shares)
     last = intervals.WEIGHT_TOTAL - weight.sum(axis=0, keepdims=True, dtype=jnp.int32)
-    return intervals.Mixture(
-        mean,
-        jnp.clip(sharpness, 1, intervals.INVERSE_SCALE_HIGH),
-        jnp.concatenate([weight, last]),
-    )
+    return intervals.Mixture(mean, inverse_scale, jnp.concatenate([weight, last]))
+
+
+def scaled(sums: jax.Array, gain: jax.Array) -> jax.Array:
+    """The first layer's sums over the differences, float32 [..., n], in units of the activity."""
+    return jnp.floor(jnp.clip(sums, -SUM_HIGH, SUM_HIGH) * gain * (1 / 64))
+
+
+def activation(sums: jax.Array) -> jax.Array:
+    """What a hidden layer passes on: float32 of integers within [0, ACTIVATION_HIGH]."""
+    return jnp.clip(jnp.floor(sums * (1 / WEIGHT_ONE)), 0, ACTIVATION_HIGH)
+
+
+def mean_of(means: jax.Array, reference: Integers, activity: Integers) -> jax.Array:
+    """Components' means, int32 [..., n], from the last layer's sums for them."""
+    offset = (jnp.clip(means >> 4, -MEAN_HIGH, MEAN_HIGH) * activity) >> 8
+    return jnp.clip(16 * reference + offset, intervals.MEAN_LOW, intervals.MEAN_HIGH)
+
+
+def inverse_scale_of(scales: jax.Array, gain: jax.Array) -> jax.Array:
+    """Components' inverse scales, int32 [..., n], from the last layer's sums for them."""
+    gain = gain.astype(jnp.int32)
+    sharpness = (exp2_sixteenths(jnp.clip((scales >> 7) + 64, 0, 127)) * gain) >> 5
+    return jnp.clip(sharpness, 1, intervals.INVERSE_SCALE_HIGH)
+
+
+def share_of(weights: jax.Array) -> jax.Array:
+    """Components' shares, int32 [..., n], to be divided by their sum."""
+    return exp2_sixteenths(jnp.clip((weights >> 7) + 64, 0, 127))
 
 
 def _carried(integers: jax.Array | np.ndarray) -> jax.Array:

@@ -3,20 +3,22 @@
 A fixed network predicts from fixed contexts, and fixed symbols are looked up, encoded and found
 again. The results' checksum must be the one stored here. A device (or a compiler) that rounds a
 product, fuses what must not be fused or gets a shift wrong is refused before it touches an archive.
+Where the environment asks for decoding by one kernel (`fused`), whole blocks are decoded as well.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxslice import intervals, rans
+from jaxslice import coder, intervals, rans, xla
 from jaxslice.checksum import crc32c
-from jaxslice.config import FULL
+from jaxslice.config import FULL, Geometry
 from jaxslice.errors import DeviceError
 from jaxslice.integer import IntegerNetwork, mixture_of
 from jaxslice.types import Device
@@ -24,6 +26,13 @@ from jaxslice.types import Device
 _ARCHITECTURE = dataclasses.replace(FULL, hidden=(32, 16), activity_offset=16)
 _EXPECTED_CRC = 0xD6FF29DC
 _VOXELS = 128
+
+_BLOCK_SHAPE = (2, 136, 16)
+"""More lanes than half of 256, so that a GPU has 8 groups of threads to keep in step."""
+
+_BLOCKS = 2
+_WORDS = 512
+_EXPECTED_BLOCKS_CRC = 0xB155AA34
 
 
 @functools.cache
@@ -40,10 +49,17 @@ def check_device(device: Device | None = None) -> None:
             f"{_EXPECTED_CRC:#010x}: this device or JAX version does not compute exactly, so it "
             "must not encode or decode archives."
         )
+    if xla.is_fused_decode_asked():
+        got = _blocks_checksum(device)
+        if got != _EXPECTED_BLOCKS_CRC:
+            raise DeviceError(
+                f"Got {got:#010x} from blocks decoded by one kernel on "
+                f"{device or jax.devices()[0]}, expected {_EXPECTED_BLOCKS_CRC:#010x}: this device "
+                f"must decode without {xla.FUSED_DECODE}=1."
+            )
 
 
-def _checksum(device: Device | None) -> int:
-    draws = _draws(sum(out * (inputs + 1) for out, inputs in _ARCHITECTURE.layer_shapes))
+def _network(draws: Callable[[int], np.ndarray]) -> IntegerNetwork:
     weights, biases = [], []
     for outputs, inputs in _ARCHITECTURE.layer_shapes:
         weights.append((draws(outputs * inputs) % 255 - 127).reshape(outputs, inputs))
@@ -51,9 +67,14 @@ def _checksum(device: Device | None) -> int:
     # Small ones in the last layer, or most voxels would lie in a tail where nothing can differ.
     weights[-1] //= 32
     biases[-1] //= 4
-    network = IntegerNetwork(
+    return IntegerNetwork(
         tuple(w.astype(np.int8) for w in weights), tuple(b.astype(np.int32) for b in biases)
     )
+
+
+def _checksum(device: Device | None) -> int:
+    draws = _draws(sum(out * (inputs + 1) for out, inputs in _ARCHITECTURE.layer_shapes))
+    network = _network(draws)
     # Quiet, lively and border voxels; scales 0 and up keep some contexts nearly constant.
     scale = np.array([1, 4, 32, 256])[draws(_VOXELS) % 4]
     contexts = draws(len(_ARCHITECTURE.context) * _VOXELS).reshape(-1, _VOXELS) % scale
@@ -72,6 +93,29 @@ def _checksum(device: Device | None) -> int:
             device,
         )
         results = jax.device_get(_probe(*arguments))
+    return crc32c(b"".join(np.asarray(r).astype("<i8").tobytes() for r in results))
+
+
+def _blocks_checksum(device: Device | None) -> int:
+    """Of what whole blocks decode to, one of them smaller than the other, from any words."""
+    draws = _draws(_WORDS)
+    model = coder.Model(_ARCHITECTURE, _network(draws))
+    halves = lambda *shape: draws(int(np.prod(shape))).reshape(shape)
+    words = (halves(_BLOCKS, _WORDS) << 16 | halves(_BLOCKS, _WORDS)).astype(np.uint32)
+    heads = halves(_BLOCKS, _BLOCK_SHAPE[1]).astype(np.uint64) << np.uint64(40)
+    sizes = halves(_BLOCKS, _BLOCK_SHAPE[0]) % 256 + 1
+    extents = np.array([_BLOCK_SHAPE, (2, 100, 9)])
+    steps = max(Geometry.of(_BLOCK_SHAPE, _ARCHITECTURE).steps_for(e) for e in extents)
+    results = coder.launch_decoder(
+        heads | np.uint64(rans.LOWER_BOUND),
+        words,
+        sizes,
+        extents,
+        steps,
+        _BLOCK_SHAPE,
+        model,
+        device,
+    )
     return crc32c(b"".join(np.asarray(r).astype("<i8").tobytes() for r in results))
 
 

@@ -76,13 +76,25 @@ def pop(
       The new head and cursor. A cursor beyond the tail's end says that the message was too short;
       the caller must check, since nothing can be raised from here.
     """
+    head, empty = without(head, start, freq, precision)
+    before, count = _count_before(empty)
+    word = jnp.take(words, jnp.expand_dims(cursor, -1) + before, mode="clip")
+    return refilled(head, empty, word), cursor + count
+
+
+def without(
+    head: Heads, start: Integers, freq: Integers, precision: int
+) -> tuple[Heads, jax.Array]:
+    """The first half of `pop`: the heads before they are filled up, and which must be."""
     position = peek(head, precision).astype(jnp.uint64)
     start, freq = start.astype(jnp.uint64), freq.astype(jnp.uint64)
     head = freq * (head >> precision) + position - start
-    empty = head < LOWER_BOUND
-    before, count = _count_before(empty)
-    word = jnp.take(words, jnp.expand_dims(cursor, -1) + before, mode="clip").astype(jnp.uint64)
-    return jnp.where(empty, (head << 32) | word, head), cursor + count
+    return head, head < LOWER_BOUND
+
+
+def refilled(head: Heads, empty: jax.Array, word: jax.Array) -> Heads:
+    """The second half of `pop`: `word`, uint32 [..., lane], fills up the heads that are empty."""
+    return jnp.where(empty, (head << 32) | word.astype(jnp.uint64), head)
 
 
 def _count_before(flags: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import jax
+
+FUSED_DECODE = "JAXSLICE_FUSED_DECODE"
+"""Environment variable: 1 decodes by the one kernel of `fused`, where there is one. It never ran on
+the devices that it is written for, so it is no default. Read when a program is made: what a process
+has compiled already stays as it is."""
 
 _ON_CPU = {
     # Threads of its own only get in the way of steps this small: each program keeps to one thread,
@@ -29,6 +35,11 @@ def compiler_options(platform: str) -> dict[str, bool | int | str]:
     """
     wanted = _ON_CPU if platform == "cpu" else {}
     return {name: value for name, value in wanted.items() if _is_known(name, value)}
+
+
+def is_fused_decode_asked() -> bool:
+    """Whether the environment asks for decoding by one kernel."""
+    return os.environ.get(FUSED_DECODE) == "1"
 
 
 def _is_known(name: str, value: bool | int | str) -> bool:

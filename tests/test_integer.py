@@ -57,7 +57,8 @@ def inputs_by_the_book(v: list[int], architecture: Architecture):
     d = v[3] if v[3] >= 0 else a
     reference = (3 * a + 3 * b + c + d) >> 3
     difference = [value - reference if value >= 0 else 0 for value in v]
-    activity = 16 + sum(abs(value) for value in difference[: architecture.activity_count])
+    nearest = difference[: architecture.activity_count]
+    activity = architecture.activity_offset + sum(abs(value) for value in nearest)
     e = activity.bit_length() - 1
     rest = activity - 2**e
     loglevel = 16 * e + (16 * rest) // 2**e

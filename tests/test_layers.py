@@ -18,7 +18,10 @@ CORE = {
 }
 """Integers and geometry: they know nothing of networks, storage or people."""
 
-EXACT = {"integer", "weights", "difference", "coder", "block", "xla"}
+EXACT = {
+    *("integer", "weights", "difference", "coder", "block", "xla"),
+    *("fused", "fused_network"),
+}
 TRAINING = {
     *("network", "train", "training_set", "tune", "own_networks", "augment", "checkpoint"),
     *("adaptation", "compare", "params", "styles", "moments", "precondition", "scoring"),

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from jaxslice import integer, intervals, probe
+from jaxslice import coder, fused, integer, intervals, probe, xla
 from jaxslice.errors import DeviceError
 
 
@@ -11,9 +11,11 @@ from jaxslice.errors import DeviceError
 def _fresh():
     probe.check_device.cache_clear()
     probe._probe.clear_cache()
+    coder._decoder.cache_clear()
     yield
     probe.check_device.cache_clear()
     probe._probe.clear_cache()
+    coder._decoder.cache_clear()
 
 
 def test_this_machine_passes():
@@ -36,4 +38,26 @@ def test_another_curve_is_noticed(monkeypatch):
     real = intervals.component_cumulative
     monkeypatch.setattr(intervals, "component_cumulative", lambda q: jnp.maximum(real(q) - 1, 0))
     with pytest.raises(DeviceError, match="expected 0x"):
+        probe.check_device()
+
+
+@pytest.mark.parametrize("asked", ["0", "1"])
+def test_either_decoder_gives_the_stored_blocks(monkeypatch, asked):
+    monkeypatch.setenv(xla.FUSED_DECODE, asked)
+    assert probe._blocks_checksum(None) == probe._EXPECTED_BLOCKS_CRC
+
+
+def test_a_wrong_kernel_is_noticed_where_it_is_asked_for(monkeypatch):
+    real = fused.decode_lanes
+
+    def late(*arrays, **static):
+        symbols, heads, used = real(*arrays, **static)
+        return symbols.at[12, 0, 3].add(1), heads, used
+
+    monkeypatch.setattr(fused, "decode_lanes", late)
+    monkeypatch.setenv(xla.FUSED_DECODE, "0")
+    probe.check_device()
+    probe.check_device.cache_clear()
+    monkeypatch.setenv(xla.FUSED_DECODE, "1")
+    with pytest.raises(DeviceError, match="JAXSLICE_FUSED_DECODE"):
         probe.check_device()
