@@ -176,7 +176,7 @@ _FURTHER = _row(0, -6, -1) + _row(-1, -4, 2) + _row(-2, -4, 4) + _row(-3, -3, 3)
 _IN_SLICE = _NEAREST + tuple(offset for offset in _FURTHER if offset not in _NEAREST)
 
 FULL = Architecture(
-    context=_IN_SLICE + _square(-1, 2)[:21] + _square(-2, 1)[:5],
+    context=_IN_SLICE + _square(-1, 2)[:13] + _square(-2, 1)[:5],
     activity_count=len(_NEAREST),
     fallback=len(_IN_SLICE),
     hidden=(24, 12),
@@ -184,7 +184,7 @@ FULL = Architecture(
     shear=3,
     activity_offset=64,
 )
-"""Default: 32 causal voxels of the slice itself, 21 of the slice before and 5 of the one before."""
+"""Default: 32 causal voxels of the slice itself, 13 of the slice before and 5 of the one before."""
 
 _NEXT = (
     *(_row(0, -7, -1) + _row(-1, -5, 3) + _row(-2, -5, 6) + _row(-3, -4, 4)),

@@ -102,7 +102,7 @@ def compress(
         "context": options.context,
         "seed": options.seed,
         **base.provenance,
-        "network_fingerprint": weights.fingerprint(packed),
+        "network_fingerprint": weights.fingerprint(weights.pack(network)),
         BLOCKS_BYTES: 0,
     }
     with create_archive(
