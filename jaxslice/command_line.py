@@ -39,7 +39,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("bbox", None, "z0:z1,y0:y1,x0:x1: voxels to take, in global coordinates.")
 flags.DEFINE_string("scale", "0", "compress, verify: scale of the source, by index or key.")
 flags.DEFINE_string(
-    "block_shape", None, "compress: largest z,y,x of a block; about 64,256,256 if not given."
+    "block_shape",
+    None,
+    "compress: largest z,y,x of a block; if not given, about 64,256,256, or 128,256,256 at efforts 2 "
+    "and 3, and longer where the volume has fewer slices.",
 )
 flags.DEFINE_integer(
     "effort", 1,
