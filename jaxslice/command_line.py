@@ -41,8 +41,8 @@ flags.DEFINE_string("scale", "0", "compress, verify: scale of the source, by ind
 flags.DEFINE_string(
     "block_shape",
     None,
-    "compress: largest z,y,x of a block; if not given, about 64,256,256, or 128,256,256 at efforts 2 "
-    "and 3, and longer where the volume has fewer slices.",
+    "compress: largest z,y,x of a block; if not given, about 64,256,256, or 128,256,256 at efforts "
+    "2 and 3, and longer where the volume has fewer slices.",
 )
 flags.DEFINE_integer(
     "effort", 1,
