@@ -57,7 +57,7 @@ def interlaced(block: Volume) -> Volume:
 
 
 def architectures() -> tuple[Architecture, Architecture]:
-    """Of the network for even rows and of that for odd ones: the default's size, 58 voxels each.
+    """Of the network for even rows and of that for odd ones: each of the default's size.
 
     Even rows find their own slice's before them, and the slice before in both of its halves. Odd
     rows find the rows above and below in the half before, and the slice before in the two before
