@@ -167,7 +167,9 @@ def _tuned(
     return tuned.network, tuned.gain
 
 
-def own_training(model: Model, block_shape: Triple, options: CompressOptions) -> OwnTraining:
+def own_training(
+    model: Model, block_shape: Triple, num_blocks: int, options: CompressOptions
+) -> OwnTraining:
     """What trains a network for each block, for `blockwise.encode_all`."""
     from jaxslice.own_networks import own_differences
     from jaxslice.train import TrainingConfig
@@ -175,7 +177,8 @@ def own_training(model: Model, block_shape: Triple, options: CompressOptions) ->
     voxels = math.prod(block_shape)
     effort = efforts.EFFORTS[options.effort]
     config = TrainingConfig(
-        steps=options.training_steps or efforts.own_steps(effort, model.architecture, voxels),
+        steps=options.training_steps
+        or efforts.own_steps(effort, model.architecture, voxels, num_blocks),
         batch_voxels=efforts.BATCH_VOXELS,
         learning_rate=efforts.OWN_LEARNING_RATE,
         penalty=efforts.OWN_PENALTY_BITS / voxels,

@@ -71,9 +71,13 @@ def tuning_steps(effort: Effort, architecture: Architecture, voxels: int) -> int
     return _steps(effort.tuning, architecture, voxels)
 
 
-def own_steps(effort: Effort, architecture: Architecture, voxels: int) -> int:
-    """Optimiser steps for the network of a block of so many voxels."""
-    return _steps(effort.own * voxels, architecture, voxels)
+def own_steps(effort: Effort, architecture: Architecture, voxels: int, num_blocks: int = 2) -> int:
+    """Optimiser steps for the network of a block of so many voxels.
+
+    A block that is alone in its volume keeps one core busy and not two, so that it gets half of
+    them: effort 2 must make 0.3 MB/s on two cores.
+    """
+    return _steps(effort.own * voxels * min(num_blocks, 2) / 2, architecture, voxels)
 
 
 def _steps(work: float, architecture: Architecture, voxels: int) -> int:

@@ -92,7 +92,8 @@ def compress(
     architecture = base.model.architecture
     packed, network = weights.pack_coded(base.model.network, architecture)
     model = Model(architecture, network)
-    train_own = own_training(model, block_shape, options) if own_networks else None
+    num_blocks = math.prod(-(-n // b) for n, b in zip(volume.shape, block_shape, strict=True))
+    train_own = own_training(model, block_shape, num_blocks, options) if own_networks else None
 
     configuration = CodecConfiguration(architecture, packed, own_networks)
     provenance = {

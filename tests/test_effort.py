@@ -32,6 +32,8 @@ def test_own_networks_take_time_as_blocks_have_voxels():
     small, large = (own_steps(EFFORTS[2], FULL, voxels) for voxels in (10**6, 4 * 10**6))
     assert large == pytest.approx(4 * small, rel=0.01)
     assert own_steps(EFFORTS[2], WIDE, 4 * 10**6) < large
+    alone = own_steps(EFFORTS[2], FULL, 4 * 10**6, num_blocks=1)
+    assert alone == pytest.approx(large / 2, rel=0.01)
 
 
 def test_small_volumes_do_not_carry_large_networks():
