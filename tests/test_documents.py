@@ -66,5 +66,5 @@ def test_leave_one_out_smoke(tmp_path):
     header, *rows = output.read_text().splitlines()
     assert header.startswith("volume,effort,bits_per_voxel")
     assert [row.split(",")[0] for row in rows] == ["near", "far"]
-    assert {path.name for path in tmp_path.glob("*.json")} == {"near.json", "far.json"}
+    assert {path.name for path in tmp_path.rglob("*.json")} == {"near.json", "far.json"}
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
