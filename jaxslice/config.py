@@ -139,8 +139,8 @@ class Architecture:
                 fallback=_integer(value["fallback"]),
                 hidden=tuple(_integer(units) for units in value["hidden"]),
                 components=_integer(value["components"]),
-                shear=_integer(value.get("shear", 2)),
-                activity_offset=_integer(value.get("activity_offset", 16)),
+                shear=_integer(value.get("shear", cls.shear)),
+                activity_offset=_integer(value.get("activity_offset", cls.activity_offset)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(

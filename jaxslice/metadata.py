@@ -46,14 +46,17 @@ class CodecConfiguration:
     def __post_init__(self):
         """Refuses what a version cannot say (FormatError)."""
         before = self.format_version < ARCHIVE_VERSION
-        sheared = (self.architecture.shear, self.architecture.activity_offset) != (2, 16)
+        sheared = any(
+            getattr(self.architecture, name) != getattr(Architecture, name)
+            for name in _SINCE_VERSION_3
+        )
         own = self.format_version == OWN_NETWORKS_VERSION
         if before and (sheared or own != self.own_networks):
             raise FormatError(
                 f"Got format version {self.format_version} with a shear of "
                 f"{self.architecture.shear}, an activity offset of "
                 f"{self.architecture.activity_offset} and own_networks = {self.own_networks}, "
-                f"expected 2, 16 and {own}."
+                f"expected {Architecture.shear}, {Architecture.activity_offset} and {own}."
             )
 
     @property

@@ -92,9 +92,6 @@ def compress(
     architecture = base.model.architecture
     packed, network = weights.pack_coded(base.model.network, architecture)
     model = Model(architecture, network)
-    num_blocks = math.prod(-(-n // b) for n, b in zip(volume.shape, block_shape, strict=True))
-    train_own = own_training(model, block_shape, num_blocks, options) if own_networks else None
-
     configuration = CodecConfiguration(architecture, packed, own_networks)
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
@@ -110,6 +107,9 @@ def compress(
         archive, volume.box, block_shape, configuration, volume.placement, provenance,
         overwrite=options.overwrite,
     ) as made:  # fmt: skip
+        train_own = (
+            own_training(model, block_shape, made.num_blocks, options) if own_networks else None
+        )
         totals = encode_all(volume, made, model, options, batch, workers, watch, tell, train_own)
         made.provenance.update(
             own_networks=totals.blocks,
