@@ -126,7 +126,8 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
     block: Triple = (4, 32, 40) if arguments.smoke else BLOCK
     for direction in ("encode", "decode"):
         for blocks in (1, 2) if arguments.smoke else BATCHES:
-            geometry = Geometry.of(block, architecture, blocks)
+            geometry_of = Geometry.of_encoder if direction == "encode" else Geometry.of
+            geometry = geometry_of(block, architecture, blocks)
             step = step_counts(direction, geometry, architecture)
             voxels = blocks * math.prod(block) / geometry.num_rows
             known = {

@@ -18,7 +18,6 @@ from jaxslice import block, coder, memory, payload
 from jaxslice.archive import Archive, create_archive, open_archive
 from jaxslice.blockwise import decode_all, encode_all
 from jaxslice.box import Box, Triple
-from jaxslice.config import Geometry
 from jaxslice.options import CompressOptions
 from jaxslice.parallelism import batch_and_workers
 from jaxslice.pipeline import compress
@@ -142,11 +141,9 @@ def programs_of(
     shape: Triple, model: coder.Model, batch: int, own_networks: bool
 ) -> tuple[int, int]:
     """How many programs were asked for, and how many were compiled for blocks of one shape."""
-    geometry = Geometry.of(shape, model.architecture, batch)
-    key = geometry, model.architecture, own_networks, jax.default_backend()
+    key = shape, model.architecture, batch, own_networks, jax.default_backend()
+    compiled = sum(program._cache_size() for program in coder.programs_of(*key))
     makers = coder._encoder, coder._decoder
-    programs: list[Any] = [make(*key) for make in makers]
-    compiled = sum(program._cache_size() for program in programs)
     return sum(make.cache_info().currsize for make in makers), compiled
 
 

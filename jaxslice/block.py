@@ -207,11 +207,9 @@ def _stored_voxels(item: payload.Payload) -> Volume:
 
 
 def _coder_inputs(block: Volume, draft: payload.Payload, own: bytes | None) -> _CoderInputs:
-    inside = payload.within(draft.extent)
-    tables = levels.choose(block[inside])
-    symbols = np.full(block.shape, OUTSIDE, np.int16)
-    symbols[inside] = levels.symbols_of(block[inside], tables)
-    return _CoderInputs(symbols, tables, draft.extent, own)
+    voxels = block[payload.within(draft.extent)]
+    tables = levels.choose(voxels)
+    return _CoderInputs(levels.symbols_of(voxels, tables), tables, draft.extent, own)
 
 
 def _networks(
@@ -244,7 +242,8 @@ def _run_encoder(
     symbols = np.full((batch, *shape), OUTSIDE, np.int16)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     for index, item in enumerate(items):
-        symbols[index], extents[index] = item.symbols, item.extent
+        symbols[(index, *payload.within(item.extent))] = item.symbols
+        extents[index] = item.extent
         sizes[index] = _alphabet_sizes(item.tables, shape[0])
     steps = max(geometry.steps_for(item.extent) for item in items)
     heads, words, emitted = launch_encoder(symbols, sizes, extents, steps, model, device, networks)

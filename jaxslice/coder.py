@@ -57,7 +57,7 @@ def launch_encoder(
       [block, t, lane], which of the words belong to the message.
     """
     batch, depth, height, width = symbols.shape
-    geometry = Geometry.of((depth, height, width), model.architecture, batch)
+    geometry = Geometry.of_encoder((depth, height, width), model.architecture, batch)
     program = _encoder(geometry, model.architecture, networks is not None, _platform(device))
     network = model.network if networks is None else _stacked(networks)
     sheared, limits = shear(symbols, geometry), _sheared_limits(sizes, extents, geometry)
@@ -121,9 +121,9 @@ def _sheared_limits(sizes: np.ndarray, extents: np.ndarray, geometry: Geometry) 
     return _remembered_limits(*(part.tobytes() for part in key), geometry)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)
 def _remembered_limits(sizes: bytes, extents: bytes, geometry: Geometry) -> np.ndarray:
-    """`_sheared_limits` of the last blocks, which those that follow mostly share."""
+    """`_sheared_limits` of the last blocks to encode and to decode, which others mostly share."""
     alphabets = np.frombuffer(sizes, np.int32).reshape(geometry.blocks, -1)
     limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), np.int16)
     voxels = voxels_of(limits, geometry)
@@ -165,6 +165,15 @@ def _decoder(geometry: Geometry, architecture: Architecture, own_networks: bool,
         _predict, geometry=geometry, architecture=architecture, own_networks=own_networks
     )
     return _compile(_decode_lanes, platform, geometry=geometry, predict=predict)
+
+
+def programs_of(
+    shape: Triple, architecture: Architecture, batch: int, own_networks: bool, platform: str
+) -> tuple[Any, Any]:
+    """The encoder and the decoder of batches of blocks: functions that `jax.jit` returned."""
+    key = architecture, own_networks, platform
+    encoder = _encoder(Geometry.of_encoder(shape, architecture, batch), *key)
+    return encoder, _decoder(Geometry.of(shape, architecture, batch), *key)
 
 
 def _predict(

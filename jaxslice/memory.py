@@ -85,7 +85,7 @@ def encoder_bytes(
     block_shape: Triple, batch: int, architecture: Architecture, *, own_networks: bool = False
 ) -> ProgramBytes:
     """Bytes of the program that encodes `batch` blocks together."""
-    geometry = Geometry.of(block_shape, architecture, batch)
+    geometry = Geometry.of_encoder(block_shape, architecture, batch)
     lanes, places = _march_sizes(geometry)
     chunk = geometry.steps_predicted * geometry.step_width
     networks = batch if own_networks else 1

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxslice.division import quotient_of
 from jaxslice.errors import FormatError
 from jaxslice.types import Heads, Integers, Words
 
@@ -45,7 +46,8 @@ def push(
     full = head >= freq << (63 - precision)
     word = head.astype(jnp.uint32)
     head = jnp.where(full, head >> 32, head)
-    quotient = head // freq
+    signed = head.astype(jnp.int64), freq.astype(jnp.int64)
+    quotient = quotient_of(*signed, rounds=2).astype(jnp.uint64)
     return (quotient << precision) + (head - quotient * freq) + start, word, full
 
 

@@ -25,7 +25,7 @@ from jaxslice import block as blocks
 from jaxslice import coder, levels, payload
 from jaxslice.block import Model, decode_block, decode_blocks, encode_block, encode_blocks
 from jaxslice.checksum import crc32c
-from jaxslice.config import CONTEXTS, Geometry
+from jaxslice.config import CONTEXTS
 from jaxslice.errors import FormatError, UsageError
 
 VOXELS = int(np.prod(SHAPE))
@@ -187,9 +187,7 @@ def test_blocks_that_are_views_encode_as_copies_do():
 def test_one_program_serves_every_extent_and_network():
     encode_block(SMOOTH, TINY_MODEL)
     decode_block(encode_block(SMOOTH, TINY_MODEL), SHAPE, TINY_MODEL)
-    platform = jax.default_backend()
-    geometry = Geometry(SHAPE, TINY.context, 1)
-    programs = [make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)]
+    programs = coder.programs_of(SHAPE, TINY, 1, False, jax.default_backend())
     misses = [make.cache_info().misses for make in (coder._encoder, coder._decoder)]
     sizes = [program._cache_size() for program in programs]
     other = Model(TINY, random_network(TINY, 77, 1))
@@ -207,9 +205,7 @@ def test_one_program_serves_every_extent_and_network():
 def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
     shape = (1, 3, 40)
     blocks.compile_for(shape, TINY)
-    platform = jax.default_backend()
-    geometry = Geometry(shape, TINY.context, 1)
-    programs = [make(geometry, TINY, False, platform) for make in (coder._encoder, coder._decoder)]
+    programs = coder.programs_of(shape, TINY, 1, False, jax.default_backend())
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
     monkeypatch.setattr(blocks, "_shorter", lambda item, block: item)

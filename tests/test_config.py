@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models_for_tests import EARLIER, IN_SLICE, SHEARED, TINY
 
 from jaxslice.box import Triple
-from jaxslice.config import CONTEXTS, Architecture, Geometry
+from jaxslice.config import CONTEXTS, FULL, MEDIUM, Architecture, Geometry
 from jaxslice.errors import FormatError
 
 offsets = st.tuples(st.integers(-16, 0), st.integers(-16, 16), st.integers(-16, 16))
@@ -185,6 +185,10 @@ def test_a_geometry_by_hand():
     assert (geometry.lanes, geometry.lane_pitch, geometry.row_width) == (16, 20, 20)
     wider = Geometry((3, 33, 24), TINY.context, blocks=3)
     assert (wider.step_width, wider.row_width) == (144, 156)
+    # An encoder's lanes: a multiple of 4 but none of 128, unless the network is wide.
+    for rows, lanes in ((8, 8), (250, 252), (256, 260), (258, 260), (262, 264), (512, 516)):
+        assert Geometry.of_encoder((3, rows, 24), FULL).lanes == lanes
+    assert Geometry.of_encoder((3, 256, 24), MEDIUM).lanes == 256
     assert geometry.lags == (-1, -2, -1, -3, -2, -1, -27, -24, -29, -55)
     assert (geometry.lead, geometry.steps_together) == (55, 16)
     assert geometry.steps_for((1, 1, 1)) == 1

@@ -23,7 +23,8 @@ CASES = [
 
 def compiled_sizes(direction, architecture, shape, batch, own_networks):
     """(arguments, outputs, temporary) bytes of a program, as XLA's own analysis has them."""
-    geometry = Geometry.of(shape, architecture, batch)
+    geometry_of = Geometry.of_encoder if direction == "encoder" else Geometry.of
+    geometry = geometry_of(shape, architecture, batch)
     leading = (batch,) if own_networks else ()
     array = jax.ShapeDtypeStruct
     network = coder.IntegerNetwork(

@@ -20,7 +20,6 @@ from jaxslice.block import (
     encode_blocks,
     shorter_of,
 )
-from jaxslice.config import Geometry
 from jaxslice.errors import FormatError, UsageError, VersionError
 
 
@@ -122,9 +121,8 @@ def test_flipped_bytes_of_a_network_of_its_own_are_noticed(step):
 
 
 def test_one_program_serves_blocks_with_and_without_networks():
-    geometry, platform = Geometry(SHAPE, TINY.context), jax.default_backend()
     blocks.compile_for(SHAPE, TINY, 2, own_networks=True)
-    programs = [make(geometry, TINY, True, platform) for make in (coder._encoder, coder._decoder)]
+    programs = coder.programs_of(SHAPE, TINY, 1, True, jax.default_backend())
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
     misses = [make.cache_info().misses for make in (coder._encoder, coder._decoder)]
