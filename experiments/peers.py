@@ -34,7 +34,7 @@ from peers_plot import OURS, draw
 import jaxslice
 from jaxslice import peers
 from jaxslice.errors import UsageError
-from jaxslice.parallelism import num_cores
+from jaxslice.process import num_cores
 from jaxslice.source import open_source
 from jaxslice.synthetic import synthetic_volume
 

@@ -21,7 +21,7 @@ from jaxslice import bench_report, bench_speed, block, payload, peers, probe, sh
 from jaxslice.box import Triple
 from jaxslice.errors import DeviceError, UsageError
 from jaxslice.options import CompressOptions
-from jaxslice.parallelism import num_cores
+from jaxslice.process import num_cores
 from jaxslice.source import open_source
 from jaxslice.stages import Progress
 from jaxslice.synthetic import synthetic_volume

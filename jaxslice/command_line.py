@@ -17,6 +17,7 @@ from absl import flags
 
 from jaxslice.box import Box, parse_shape
 from jaxslice.errors import DeviceError, FormatError, MissingExtraError, UsageError
+from jaxslice.process import keep_memory
 
 EXIT_FAILED, EXIT_USAGE, EXIT_DAMAGED = 1, 2, 3
 
@@ -102,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command and exits with its code."""
     # Batch systems stop a job with SIGTERM; it should leave as little behind as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    keep_memory()
     sys.exit(run(list(sys.argv if argv is None else argv)))
 
 

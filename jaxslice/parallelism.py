@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import jax
 
 from jaxslice import memory
 from jaxslice.box import Triple
 from jaxslice.config import Architecture
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+from jaxslice.process import num_cores
 
 
 def batch_and_workers(batch: int | None, workers: int | None) -> tuple[int, int]:
