@@ -10,8 +10,8 @@ both alike. Reading, writing and compilation are not in it, level tables and che
 Bound to one core (`taskset`), as the threads of XLA's pool otherwise spin and are counted. JPEG-XL
 is up to half as quick again on slices of 512x512 as on those of a block; `peers.py` has whole ones.
 
-Cost: 10 s for each volume. Expected: encoding 4 to 7 times as fast as JPEG-XL e7, decoding 0.65 to
-0.9 times.
+Cost: 10 s for each volume. Expected: encoding 4.7 to 8 times as fast as JPEG-XL e7, decoding 0.7 to
+1.0 times.
 """
 
 import argparse
