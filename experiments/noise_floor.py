@@ -32,10 +32,10 @@ All are estimates with assumptions, not proofs. The first two share no method:
 `jaxslice_bits` is what our own integers spend at the same places, trained for as many steps on the
 same crop: no bytes of network, level tables or coder, so that it compares with the others.
 
-Cost: 1 minute a volume on one core. Expected: `surrounded_bits` 2.4 (sbem_mito) to 20 % (isbi_train)
-below `jaxslice_bits`, but these within 2.7 % of `surrounded_bits + order_bits` on five of the seven
-development volumes: 9 % above it on isbi_train, and 5 % below it on hotknife, two fifths of whose
-crop are black.
+Cost: 1 minute a volume on one core. Expected: `surrounded_bits` 2.4 (sbem_mito) to 20 %
+(isbi_train) below `jaxslice_bits`, but these within 2.7 % of `surrounded_bits + order_bits` on five
+of the seven development volumes: 9 % above it on isbi_train, and 5 % below it on hotknife, two
+fifths of whose crop are black.
 """
 
 from __future__ import annotations
