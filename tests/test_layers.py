@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "jaxslice"
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 CORE = {
-    *("march", "intervals", "rans", "features", "config", "box", "types", "errors"),
+    *("march", "intervals", "rans", "features", "config", "division", "box", "types", "errors"),
     *("levels", "payload", "checksum"),
 }
 """Integers and geometry: they know nothing of networks, storage or people."""
