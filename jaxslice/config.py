@@ -280,9 +280,10 @@ class Geometry:
         geometry = cls.of(block_shape, architecture, blocks)
         if max(architecture.hidden) > NARROW_HIDDEN:
             return geometry
-        quarters = -(-block_shape[1] // 4)
-        multiple = 4 if quarters % 32 else 4 * (quarters + 1)
-        return dataclasses.replace(geometry, lane_multiple=multiple)
+        fewest = dataclasses.replace(geometry, lane_multiple=4)
+        if fewest.lanes % 128:
+            return fewest
+        return dataclasses.replace(geometry, lane_multiple=fewest.lanes + 4)
 
     @functools.cached_property
     def pitch(self) -> int:

@@ -4,20 +4,19 @@ import jax
 import jax.numpy as jnp
 
 
-def quotient_of(dividend: jax.Array, divisor: jax.Array, rounds: int) -> jax.Array:
-    """`dividend // divisor`, exactly: no instruction set divides several integers at once.
+def quotient_of(dividend: jax.Array, divisor: jax.Array) -> jax.Array:
+    """`dividend // divisor`, below 2**40, exactly: vector units do not divide 64-bit integers.
 
-    Each round divides what is left in float32, whose quotient is off by a millionth or so wherever
-    it is computed. Floored, and once a millionth of it is less than one, it is the quotient or one
-    of its neighbours, and the remainder says which.
+    Divides in float32, whose quotient is off by a millionth or so wherever it is computed, and then
+    what is left. Floored, and once a millionth of it is less than one, as it is after the second
+    time, it is the quotient or one of its neighbours, and the remainder says which.
 
     Args:
       dividend: signed integers [...], at least 0.
       divisor: of the same type, at least 1.
-      rounds: 1 for quotients below 2**16, 2 for those below 2**40.
     """
     quotient, rest = jnp.zeros_like(dividend), dividend
-    for _ in range(rounds):
+    for _ in range(2):
         part = jnp.floor(rest.astype(jnp.float32) / divisor.astype(jnp.float32))
         part = part.astype(dividend.dtype)
         quotient, rest = quotient + part, rest - part * divisor

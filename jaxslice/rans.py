@@ -46,8 +46,7 @@ def push(
     full = head >= freq << (63 - precision)
     word = head.astype(jnp.uint32)
     head = jnp.where(full, head >> 32, head)
-    signed = head.astype(jnp.int64), freq.astype(jnp.int64)
-    quotient = quotient_of(*signed, rounds=2).astype(jnp.uint64)
+    quotient = quotient_of(head.astype(jnp.int64), freq.astype(jnp.int64)).astype(jnp.uint64)
     return (quotient << precision) + (head - quotient * freq) + start, word, full
 
 
