@@ -1,6 +1,6 @@
 """`python run.py COMMAND ...`: jaxslice's command line, from a checkout."""
 
-from jaxslice.command_line import main
+from jaxslice.cli.main import main
 
 if __name__ == "__main__":
     main()

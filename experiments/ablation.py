@@ -8,7 +8,7 @@ Every variant is trained from scratch for as many steps on the middle of the vol
 it. `measured` says how its bits were counted, and each is to be compared with the variant
 `compared_with`, which was counted alike:
 
-- "coded": bytes of the block's payload, as `jaxslice.block` codes it, without the network (its
+- "coded": bytes of the block's payload, from `jaxslice.codec.block`, without the network (its
   packed size stands in `network_bytes`: on a crop it would weigh more than in an archive);
 - "expected": mean bits of the network's intervals at random places, which floats allow as well;
 - "archive": an archive of the crop at that effort, with as much training as the effort has,
@@ -45,12 +45,15 @@ from ablation_plot import GROUPS
 from common import Row
 
 import jaxslice
-from jaxslice import integer, levels, network, train, weights
-from jaxslice.block import Model, encode_block
-from jaxslice.config import FULL, LARGE, SLICES, SYMBOL_LIMIT, Architecture
-from jaxslice.features import features_of
-from jaxslice.params import to_integers
-from jaxslice.types import Volume
+from jaxslice.codec import levels, network, network_bytes
+from jaxslice.codec.architecture import SYMBOL_LIMIT, Architecture
+from jaxslice.codec.block import encode_block
+from jaxslice.codec.features import features_of
+from jaxslice.codec.network import Model
+from jaxslice.core.types import Volume
+from jaxslice.models.presets import FULL, LARGE, SLICES
+from jaxslice.training import float_network, train
+from jaxslice.training.parameters import to_integers
 
 LARGEST = (32, 256, 256)
 EFFORT_BLOCKS = (32, 128, 128)
@@ -144,7 +147,7 @@ def rows_coded(block: Volume, config: train.TrainingConfig, groups: Sequence[str
             "bits_per_voxel": 8 * len(payload) / block.size,
             "num_params": variant.architecture.num_params,
             "multiply_adds": variant.architecture.multiply_adds_per_voxel,
-            "network_bytes": len(weights.pack(trained)),
+            "network_bytes": len(network_bytes.pack(trained)),
             "training_steps": config.steps,
         }
 
@@ -227,12 +230,16 @@ def without_activity(block: Volume) -> contextlib.AbstractContextManager:
         features = features_of(contexts, architecture)
         return features._replace(activity=jnp.full_like(features.activity, median))
 
-    return _changed(*(mock.patch.object(m, "features_of", constant) for m in (network, integer)))
+    return _changed(
+        *(mock.patch.object(m, "features_of", constant) for m in (network, float_network))
+    )
 
 
 def without_rounding() -> contextlib.AbstractContextManager:
     """Lets the network that is trained compute in floats throughout."""
-    return _changed(mock.patch.object(network, "_straight_through", lambda smooth, exact: smooth))
+    return _changed(
+        mock.patch.object(float_network, "_straight_through", lambda smooth, exact: smooth)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

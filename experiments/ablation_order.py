@@ -14,10 +14,11 @@ import common
 import numpy as np
 from common import Row
 
-from jaxslice.config import FULL, Architecture
-from jaxslice.train import TrainingConfig, train_network
-from jaxslice.training_set import prepare
-from jaxslice.types import Volume
+from jaxslice.codec.architecture import Architecture
+from jaxslice.core.types import Volume
+from jaxslice.models.presets import FULL
+from jaxslice.training.train import TrainingConfig, train_network
+from jaxslice.training.training_set import prepare
 
 RASTER = "raster order"
 

@@ -34,9 +34,9 @@ import common
 from common import OURS, PAPER, TEXT, Row
 
 import jaxslice
-from jaxslice.block_shape import BLOCK_SHAPE, fitted_block_shape
-from jaxslice.box import Triple
-from jaxslice.source import open_source
+from jaxslice.core.box import Triple
+from jaxslice.jobs.block_shape import BLOCK_SHAPE, fitted_block_shape
+from jaxslice.volumes.source import open_source
 
 SHAPES: tuple[Triple, ...] = (
     (16, 64, 64), (32, 128, 128), (64, 128, 128), BLOCK_SHAPE, (128, 256, 256), (64, 256, 512),

@@ -17,17 +17,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxslice import levels
-from jaxslice.box import Box, Triple
-from jaxslice.compare import bits_of_each
-from jaxslice.config import Architecture
-from jaxslice.integer import IntegerNetwork
-from jaxslice.march import OUTSIDE
-from jaxslice.source import open_source
-from jaxslice.synthetic import synthetic_volume
-from jaxslice.train import TrainingConfig, train_network
-from jaxslice.training_set import TrainingSet, prepare
-from jaxslice.types import Volume
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec import levels
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.march import OUTSIDE
+from jaxslice.codec.network import IntegerNetwork
+from jaxslice.core.box import Box, Triple
+from jaxslice.core.types import Volume
+from jaxslice.training.evaluate import bits_of_each
+from jaxslice.training.train import TrainingConfig, train_network
+from jaxslice.training.training_set import TrainingSet, prepare
+from jaxslice.volumes.source import open_source
 
 RESULTS = Path(__file__).parent / "results"
 SMOKE_SHAPE: Triple = (8, 40, 48)

@@ -31,10 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 from common import Row
 
-from jaxslice import figures, intervals, levels
-from jaxslice.config import CONTEXTS, Architecture
-from jaxslice.integer import IntegerNetwork, mixture_of
-from jaxslice.types import Volume
+from jaxslice.bench import figures
+from jaxslice.codec import intervals, levels
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.network import IntegerNetwork, mixture_of
+from jaxslice.core.types import Volume
+from jaxslice.models.presets import CONTEXTS
 
 LARGEST = (96, 256, 192)
 COLUMNS = ("volume", "voxel_size_nm", "context", "part", "z", "spent_bits", "values")

@@ -31,10 +31,13 @@ import numpy as np
 from common import OURS, PAPER, PLAIN, TEXT, Row
 
 import jaxslice
-from jaxslice import levels, peers, shipped, train
-from jaxslice.config import FULL
-from jaxslice.params import to_integers
-from jaxslice.source import open_source
+from jaxslice.bench import peers
+from jaxslice.codec import levels
+from jaxslice.models import model_file
+from jaxslice.models.presets import FULL
+from jaxslice.training import train
+from jaxslice.training.parameters import to_integers
+from jaxslice.volumes.source import open_source
 
 COLUMNS = (
     "volume", "shape", "codec", "bits_per_voxel", "correlation_x", "correlation_y", "correlation_z",
@@ -71,7 +74,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
 def untrained_model(path: str) -> str:
     """Writes a model of our architecture with random weights, to train from scratch; its path."""
     network = to_integers(train.random_params(jax.random.key(0), FULL), FULL)
-    shipped.save(path, shipped.ModelFile(path, FULL, network, {}))
+    model_file.save(path, model_file.ModelFile(path, FULL, network, {}))
     return path
 
 

@@ -24,11 +24,11 @@ import numpy as np
 from train_shipped import data_set_of, groups_of
 
 import jaxslice
-from jaxslice.effort import EFFORTS, model_for
-from jaxslice.recipe import ARCHITECTURES, make_model, recipe_of
-from jaxslice.source import open_source
-from jaxslice.synthetic import synthetic_volume
-from jaxslice.terminal import progress_display
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.cli.terminal import progress_display
+from jaxslice.jobs.effort import EFFORTS, model_for
+from jaxslice.jobs.train_model import ARCHITECTURES, make_model, recipe_of
+from jaxslice.volumes.source import open_source
 
 COLUMNS = (
     "volume", "effort", "bits_per_voxel", "best_peer", "best_peer_bits_per_voxel", "ratio",

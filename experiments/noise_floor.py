@@ -51,9 +51,10 @@ import common
 import numpy as np
 from common import OURS, PAPER, PLAIN, TEXT, Row
 
-from jaxslice import levels
-from jaxslice.box import Triple
-from jaxslice.config import FULL, Architecture
+from jaxslice.codec import levels
+from jaxslice.codec.architecture import Architecture
+from jaxslice.core.box import Triple
+from jaxslice.models.presets import FULL
 
 LARGEST = (96, 384, 384)
 NUM_PLACES = 1 << 18

@@ -32,11 +32,11 @@ from common import Row, as_text, read_rows, write_rows
 from peers_plot import OURS, draw
 
 import jaxslice
-from jaxslice import peers
-from jaxslice.errors import UsageError
-from jaxslice.process import num_cores
-from jaxslice.source import open_source
-from jaxslice.synthetic import synthetic_volume
+from jaxslice.bench import peers
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.core.errors import UsageError
+from jaxslice.core.machine import num_cores
+from jaxslice.volumes.source import open_source
 
 RESULTS = common.RESULTS / "peers.csv"
 CORES = num_cores()

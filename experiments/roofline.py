@@ -32,12 +32,15 @@ import numpy as np
 from common import Row
 from hlo import Counts, count, parse
 
-from jaxslice import coder, payload, shipped
-from jaxslice.box import Triple
-from jaxslice.config import Architecture, Geometry
-from jaxslice.effort import BATCH_VOXELS as EFFORT_BATCH
-from jaxslice.params import to_params
-from jaxslice.synthetic import synthetic_volume
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec import payload
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.engines import xla
+from jaxslice.codec.geometry import Geometry
+from jaxslice.core.box import Triple
+from jaxslice.jobs.effort import BATCH_VOXELS as EFFORT_BATCH
+from jaxslice.models import model_file
+from jaxslice.training.parameters import to_params
 
 DOCUMENT = Path(__file__).parent / "ROOFLINE.md"
 BLOCK: Triple = (64, 256, 256)
@@ -62,7 +65,7 @@ class Machine:
       vector_ops: per second of other 32-bit operations.
       bytes_per_s: of its memory.
       launch_us: of one kernel after the other.
-      fused_step_us: assumed least time of a step of `jaxslice.fused`, where one kernel holds the
+      fused_step_us: assumed least time of a step of the Pallas decoder, where one kernel holds the
         whole loop: dependent layers, 8 halvings and the coder's update, in registers.
       multiprocessors: each runs that kernel for a block at a time, alone; 0 where there is none.
     """
@@ -86,7 +89,7 @@ MACHINES = (
 def step_counts(direction: str, geometry: Geometry, architecture: Architecture) -> Counts:
     """Counts of one time step of a march, all of its blocks together."""
     array, platform = jax.ShapeDtypeStruct, "cpu"
-    network = coder.IntegerNetwork(
+    network = xla.IntegerNetwork(
         tuple(array(layer, np.int8) for layer in architecture.layer_shapes),
         tuple(array((layer[0],), np.int32) for layer in architecture.layer_shapes),
     )
@@ -97,10 +100,10 @@ def step_counts(direction: str, geometry: Geometry, architecture: Architecture) 
     heads, steps = array(lanes, np.uint64), array((), np.int32)
     with jax.enable_x64(True):
         if direction == "encode":
-            program = coder._encoder(geometry, architecture, False, platform)
+            program = xla._encoder(geometry, architecture, False, platform)
             lowered = program.lower(network, symbols, limits, steps)
         else:
-            program = coder._decoder(geometry, architecture, False, platform)
+            program = xla._decoder(geometry, architecture, False, platform)
             lowered = program.lower(network, heads, words, limits, steps)
     computations = parse(lowered.compile().as_text())
     outer = [
@@ -122,7 +125,7 @@ def step_counts(direction: str, geometry: Geometry, architecture: Architecture) 
 
 def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
     """Yields a row for each direction, batch and machine; the volume is no more than a name."""
-    architecture = shipped.load("default").architecture
+    architecture = model_file.load("default").architecture
     block: Triple = (4, 32, 40) if arguments.smoke else BLOCK
     for direction in ("encode", "decode"):
         for blocks in (1, 2) if arguments.smoke else BATCHES:
@@ -159,9 +162,9 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
 @functools.cache
 def training_counts(voxels: int) -> Counts:
     """Counts of one training step of one network of a block's own."""
-    from jaxslice import train, training_set
+    from jaxslice.training import train, training_set
 
-    start = shipped.load("default")
+    start = model_file.load("default")
     config = train.TrainingConfig(batch_voxels=voxels)
     data = training_set.prepare([synthetic_volume(common.SMOKE_SHAPE)], start.architecture)
     state = train.initial_state(to_params(start.network), config)

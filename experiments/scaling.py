@@ -9,7 +9,7 @@ Sizes are in MB of 10**6 voxels. A volume is made of the given one (or a synthet
 along z, as a `.npy` file that is read piece by piece. Each size is compressed at effort 0 without
 verification and decompressed, every time in a process of its own, whose peak resident memory the
 kernel tells when it ends. Compiling and adapting count in `seconds`, not in MB/s.
-`formula_mb` is what `jaxslice.memory` expects. Needs three times the largest size on the disk.
+`formula_mb` is what `jaxslice.jobs.memory` expects. Needs three times the largest size on the disk.
 
 Cost: the sum of the sizes over the MB/s that `jaxslice bench` shows, once for each direction, and
 some seconds for each start. Expected: the same MB/s at all sizes that keep the cores busy, and peak
@@ -30,8 +30,8 @@ import common
 import numpy as np
 from common import OURS, PAPER, Row
 
-from jaxslice.box import Triple
-from jaxslice.synthetic import synthetic_volume
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.core.box import Triple
 
 SHAPE: Triple = (64, 512, 512)
 SMOKE_SIZES, SMOKE_BLOCK = "0.02,0.05", "8,40,48"
@@ -75,9 +75,9 @@ def write_tiled(tile: np.ndarray, megabytes: float, path: str) -> Triple:
 def child(direction: str, folder: str, block_shape: str) -> None:
     """Runs in a process of its own, and prints what it did and took as JSON."""
     import jaxslice
-    from jaxslice import memory
-    from jaxslice.archive import open_archive
-    from jaxslice.parallelism import batch_and_workers
+    from jaxslice.archive.store import open_archive
+    from jaxslice.jobs import memory
+    from jaxslice.jobs.parallelism import batch_and_workers
 
     z, y, x = map(int, block_shape.split(","))
     archive = f"{folder}/archive.zarr"
@@ -122,7 +122,7 @@ def draw(rows: list[Row], output: Path) -> None:
         peaks.plot(column("megabytes"), column("formula_mb"), ":", color=colour)
     speeds.set(xscale="log", xlabel="MB of voxels", ylabel="MB/s, all cores")
     peaks.set(xscale="log", xlabel="MB of voxels", ylabel="peak resident MB")
-    peaks.set_title("dotted: the bound of jaxslice.memory", fontsize=9)
+    peaks.set_title("dotted: the bound of jaxslice.jobs.memory", fontsize=9)
     for axes in (speeds, peaks):
         axes.set_ylim(bottom=0)
         common.bare(axes)

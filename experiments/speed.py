@@ -20,10 +20,11 @@ from pathlib import Path
 
 import common
 
-from jaxslice import block, shipped
-from jaxslice.box import Box
-from jaxslice.peers import peers
-from jaxslice.source import open_source
+from jaxslice.bench.peers import peers
+from jaxslice.codec import block
+from jaxslice.core.box import Box
+from jaxslice.models import model_file
+from jaxslice.volumes.source import open_source
 
 COLUMNS = ("volume", "codec", "bits_per_voxel", "encode_mb_per_cpu_s", "decode_mb_per_cpu_s")
 ROUNDS = 4
@@ -34,7 +35,7 @@ def measure(path: str):
     volume = open_source(path)
     shape = tuple(min(a, b) for a, b in zip((64, 256, 256), volume.shape, strict=True))
     voxels = volume.read(Box.of_shape(shape, volume.box.start))
-    model = shipped.load("default").model
+    model = model_file.load("default").model
     block.compile_for(shape, model.architecture)
     (other,) = [peer for peer in peers() if peer.name == "JPEG-XL e7"]
     codecs = {

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxslice.recipe import ARCHITECTURES, make_model, recipe_of
-from jaxslice.synthetic import synthetic_volume
-from jaxslice.terminal import progress_display
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.cli.terminal import progress_display
+from jaxslice.jobs.train_model import ARCHITECTURES, make_model, recipe_of
 
 
 def data_set_of(volume: str) -> str:

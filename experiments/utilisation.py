@@ -29,9 +29,9 @@ import common
 from common import OURS, PAPER, PLAIN, Row
 
 import jaxslice
-from jaxslice import pipeline
-from jaxslice.parallelism import batch_and_workers
-from jaxslice.stages import Stopwatch
+from jaxslice.core.progress import Stopwatch
+from jaxslice.jobs import pipeline
+from jaxslice.jobs.parallelism import batch_and_workers
 
 COLUMNS = ("volume", "workers", "thread", "part", "start_seconds", "end_seconds")
 COMPUTING = ("encode", "verify", "train_blocks")

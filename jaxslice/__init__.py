@@ -12,10 +12,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxslice.block import Model, decode_block, encode_block
-    from jaxslice.box import Box
-    from jaxslice.describe import info
-    from jaxslice.errors import (
+    from jaxslice.archive.lazy_volume import open_volume as open
+    from jaxslice.archive.report import Report, info
+    from jaxslice.codec.block import decode_block, encode_block
+    from jaxslice.codec.network import Model
+    from jaxslice.core.box import Box
+    from jaxslice.core.errors import (
         ChecksumError,
         DeviceError,
         FormatError,
@@ -24,29 +26,28 @@ if TYPE_CHECKING:
         UsageError,
         VersionError,
     )
-    from jaxslice.lazy import open_volume as open
-    from jaxslice.options import CompressOptions, Report
-    from jaxslice.pipeline import compress, decompress, verify
+    from jaxslice.jobs.options import CompressOptions
+    from jaxslice.jobs.pipeline import compress, decompress, verify
 
 _HOME = {
-    "Box": "box",
-    "ChecksumError": "errors",
-    "CompressOptions": "options",
-    "DeviceError": "errors",
-    "FormatError": "errors",
-    "MissingExtraError": "errors",
-    "Model": "block",
-    "Report": "options",
-    "SourceDataError": "errors",
-    "UsageError": "errors",
-    "VersionError": "errors",
-    "compress": "pipeline",
-    "decode_block": "block",
-    "decompress": "pipeline",
-    "encode_block": "block",
-    "info": "describe",
-    "open": "lazy",
-    "verify": "pipeline",
+    "Box": "core.box",
+    "ChecksumError": "core.errors",
+    "CompressOptions": "jobs.options",
+    "DeviceError": "core.errors",
+    "FormatError": "core.errors",
+    "MissingExtraError": "core.errors",
+    "Model": "codec.network",
+    "Report": "archive.report",
+    "SourceDataError": "core.errors",
+    "UsageError": "core.errors",
+    "VersionError": "core.errors",
+    "compress": "jobs.pipeline",
+    "decode_block": "codec.block",
+    "decompress": "jobs.pipeline",
+    "encode_block": "codec.block",
+    "info": "archive.report",
+    "open": "archive.lazy_volume",
+    "verify": "jobs.pipeline",
 }
 _NAME_AT_HOME = {"open": "open_volume"}
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxslice.errors import ChecksumError, FormatError, VersionError
+from jaxslice.core.errors import ChecksumError, FormatError, VersionError
 
 CONSTANT, STORED, CODED = 0, 1, 2
 HEADER = struct.Struct("<4B4I")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import jaxslice
-from jaxslice.box import Box
-from jaxslice.destination import create_destination
-from jaxslice.synthetic import synthetic_volume
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.core.box import Box
+from jaxslice.volumes.destination import create_destination
 
 OFFSET = (30, 200, 100)
 SHAPE = (10, 40, 50)

@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 
 import jaxslice
-from jaxslice import difference
-from jaxslice.archive import BLOCKS_BYTES, Archive, create_archive, open_archive
-from jaxslice.block import Model, encode_blocks
-from jaxslice.checksum import crc32c
-from jaxslice.config import OWN_NETWORKS_VERSION
-from jaxslice.integer import IntegerNetwork
-from jaxslice.metadata import CodecConfiguration
-from jaxslice.synthetic import synthetic_volume
-from jaxslice.zarr_codec import model_of
+from jaxslice.archive.metadata import CodecConfiguration
+from jaxslice.archive.model import model_of
+from jaxslice.archive.store import BLOCKS_BYTES, Archive, create_archive, open_archive
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec import network_difference
+from jaxslice.codec.block import encode_blocks
+from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.codec.versions import BLOCK_NETWORK_PAYLOAD_VERSION
+from jaxslice.core.checksum import crc32c
 
 GOLDEN = Path(__file__).parent / "golden"
 BODY = 20
@@ -72,7 +72,7 @@ def _write_version_2(folder: Path) -> None:
     for name in ("tissue", "slices", "comb"):
         before = open_archive(str(GOLDEN / "v1" / f"{name}.zarr"))
         configuration = dataclasses.replace(
-            before.configuration, format_version=OWN_NETWORKS_VERSION, own_networks=True
+            before.configuration, format_version=BLOCK_NETWORK_PAYLOAD_VERSION, own_networks=True
         )
         block_bytes[name] = _write_with_own_networks(folder / f"{name}.zarr", before, configuration)
     checksums = json.loads((GOLDEN / "v1" / CHECKSUMS).read_text())
@@ -136,7 +136,7 @@ def difference_of(model: Model, seed: int) -> bytes:
         tuple(moved(tensor, 1).astype(np.int8) for tensor in network.weights),
         (*changed, network.biases[-1]),
     )
-    return difference.encode(network, own, model.architecture)[0]
+    return network_difference.encode(network, own, model.architecture)[0]
 
 
 def _write_json(folder: Path, checksums: dict[str, str], block_bytes: dict[str, int]) -> None:
@@ -244,7 +244,7 @@ def _out_of_range(model: Model) -> bytes:
         )
         for weight in (0, 127)
     )
-    return difference.encode(none, most, model.architecture)[0]
+    return network_difference.encode(none, most, model.architecture)[0]
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ Every (block shape, architecture, batch) is compiled anew, so tests take these a
 
 import numpy as np
 
-from jaxslice.block import Model
-from jaxslice.config import Architecture
-from jaxslice.integer import BIAS_HIGH, IntegerNetwork
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.network import BIAS_HIGH, IntegerNetwork, Model
 
 NEAREST = ((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1), (0, 0, -2), (0, -2, 3))
 

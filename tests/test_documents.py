@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxslice import effort
-from jaxslice.config import FULL
+from jaxslice.jobs import effort
+from jaxslice.models.presets import FULL
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

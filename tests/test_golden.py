@@ -10,8 +10,9 @@ import zarr
 from make_golden import BODY, GOLDEN, model_of, padded, volumes
 
 import jaxslice
-from jaxslice import difference, payload, reference
-from jaxslice.archive import open_archive
+from jaxslice import reference
+from jaxslice.archive.store import open_archive
+from jaxslice.codec import network_difference, payload
 
 CHECKSUMS = {
     version: json.loads((GOLDEN / version / "voxels_sha256.json").read_text())
@@ -49,7 +50,7 @@ def test_zarr_reads_networks_of_blocks():
 @pytest.mark.parametrize(("version", "name"), ARCHIVES)
 def test_encoding_gives_the_same_bytes(version, name):
     """Payloads, not only voxels: an encoder that changes without a reason shows up here."""
-    from jaxslice.block import encode_blocks
+    from jaxslice.codec.block import encode_blocks
 
     opened = open_archive(str(GOLDEN / version / f"{name}.zarr"))
     model = model_of(opened.configuration)
@@ -59,8 +60,10 @@ def test_encoding_gives_the_same_bytes(version, name):
         item, changes = payload.unpack(data, opened.block_shape), None
         if item.own_network:
             changes = payload.split_coded_body(item)[0]
-            network = difference.decode(changes, model.network, model.architecture)
-            assert difference.encode(model.network, network, model.architecture)[0] == changes
+            network = network_difference.decode(changes, model.network, model.architecture)
+            assert (
+                network_difference.encode(model.network, network, model.architecture)[0] == changes
+            )
         part = padded(voxels[opened.box_of(index).slices], opened.block_shape)
         own = [changes] if opened.configuration.own_networks else None
         assert encode_blocks([part], model, own=own) == [data]

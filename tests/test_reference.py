@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxslice import weights
-from jaxslice.block import Model, encode_block
-from jaxslice.config import FULL, SLICES, Architecture
-from jaxslice.errors import ChecksumError, FormatError, VersionError
-from jaxslice.integer import IntegerNetwork
+from jaxslice.codec import network_bytes
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.block import encode_block
+from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.core.errors import ChecksumError, FormatError, VersionError
+from jaxslice.models.presets import FULL, SLICES
 from jaxslice.reference import crc32c, decode_array, decode_block, read_archive_block
 
 SMALL = Architecture(
@@ -73,10 +74,10 @@ def model_of(name: str, seed: int = 1, extreme: bool = False) -> tuple[Model, di
     configuration = {
         "format_version": 1,
         "architecture": json.loads(json.dumps(architecture.to_json())),
-        "network": base64.b64encode(weights.pack(network)).decode(),
+        "network": base64.b64encode(network_bytes.pack(network)).decode(),
     }
     if architecture.shear != 2:
-        packed, network = weights.pack_coded(network, architecture)
+        packed, network = network_bytes.pack_coded(network, architecture)
         coded = base64.b64encode(packed).decode()
         configuration |= {"format_version": 3, "own_networks": False, "network": coded}
     return Model(architecture, network), configuration
@@ -166,7 +167,7 @@ def test_blocks(name: str):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_saturation(name: str, monkeypatch):
     """Such predictions are so poor that the encoder would store the block; here it may not."""
-    monkeypatch.setattr("jaxslice.block._shorter", lambda item, block: item)
+    monkeypatch.setattr("jaxslice.codec.block._shorter", lambda item, block: item)
     for seed in range(3):
         model, configuration = model_of(name, seed, extreme=True)
         for kind in ("noise", "extremes", "all levels", "combs by slice"):
@@ -197,7 +198,7 @@ def test_blocks_use_every_mode_and_kind():
     ],
 )
 def test_thin_blocks(name: str, shape, monkeypatch):
-    monkeypatch.setattr("jaxslice.block._shorter", lambda item, block: item)
+    monkeypatch.setattr("jaxslice.codec.block._shorter", lambda item, block: item)
     model, configuration = model_of(name)
     for block in (noise(shape), smooth(shape), noise(shape, 2), noise(shape, 3) * 100):
         check(block, model, configuration)
@@ -347,7 +348,7 @@ def test_damaged_configurations(field: str, value):
 
 def test_damaged_networks():
     model, configuration = model_of("small")
-    packed = weights.pack(model.network)
+    packed = network_bytes.pack(model.network)
     weight, bias = b"\x80", struct.pack("<i", 2**22)
     for damaged, error in (
         (packed[:-1], FormatError),

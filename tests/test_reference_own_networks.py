@@ -19,10 +19,11 @@ from test_reference import (
     sealed,
 )
 
-from jaxslice import difference, reference, weights
-from jaxslice.block import Model, decode_block, encode_blocks
-from jaxslice.errors import FormatError, VersionError
-from jaxslice.integer import IntegerNetwork
+from jaxslice import reference
+from jaxslice.codec import network_bytes, network_difference
+from jaxslice.codec.block import decode_block, encode_blocks
+from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.core.errors import FormatError, VersionError
 
 LENGTH = 20
 """Where in a payload of version 2 the length of its difference is."""
@@ -37,7 +38,7 @@ def with_own_networks(configuration: dict) -> dict:
 
 def encoded(block: np.ndarray, model: Model, own: IntegerNetwork) -> tuple[bytes, bytes]:
     """The block's payload, and the difference in it."""
-    packed, _ = difference.encode(model.network, own, model.architecture)
+    packed, _ = network_difference.encode(model.network, own, model.architecture)
     return encode_blocks([block], model, own=[packed])[0], packed
 
 
@@ -51,7 +52,7 @@ def check(block: np.ndarray, model: Model, configuration: dict, own: IntegerNetw
 
 @pytest.fixture
 def always_coded(monkeypatch):
-    monkeypatch.setattr("jaxslice.block._shorter", lambda item, block: item)
+    monkeypatch.setattr("jaxslice.codec.block._shorter", lambda item, block: item)
 
 
 @pytest.mark.usefixtures("always_coded")
@@ -160,7 +161,7 @@ def test_a_difference_that_leads_out_of_range():
         )
         for weight in (0, 1)
     )
-    packed, _ = difference.encode(low, high, SMALL)
+    packed, _ = network_difference.encode(low, high, SMALL)
     with pytest.raises(FormatError, match="sums could overflow"):
         reference.decode_block(with_difference(packed), SHAPE, with_own_networks(configuration))
     with pytest.raises(FormatError, match="in size, expected at most 127"):
@@ -186,7 +187,7 @@ def test_both_decoders_take_a_damaged_difference_for_the_same(flips, cut, extra,
         packed[at % (12 if near_start else len(packed))] ^= change
     damaged = bytes(packed[: len(packed) - cut]) + extra
     try:
-        network = difference.decode(damaged, model.network, SMALL)
+        network = network_difference.decode(damaged, model.network, SMALL)
     except FormatError:
         with pytest.raises(FormatError):
             reference._read_difference(damaged, layers_of(model.network), 64)
@@ -195,12 +196,14 @@ def test_both_decoders_take_a_damaged_difference_for_the_same(flips, cut, extra,
     for ours, theirs in zip(layers_of(network), layers, strict=True):
         np.testing.assert_array_equal(ours[0], theirs[0])
         np.testing.assert_array_equal(ours[1], theirs[1])
-    weights.unpack(weights.pack(network), SMALL)
+    network_bytes.unpack(network_bytes.pack(network), SMALL)
 
 
 def test_the_configuration_says_the_base():
     """The same difference to another network decodes to nothing, or is refused."""
     _, configuration = model_of("small", 3)
-    assert base64.b64decode(configuration["network"]) != weights.pack(model_of("small")[0].network)
+    assert base64.b64decode(configuration["network"]) != network_bytes.pack(
+        model_of("small")[0].network
+    )
     with pytest.raises(FormatError):
         reference.decode_block(example()[0], SHAPE, with_own_networks(configuration))

@@ -1,0 +1,1 @@
+"""Archives: metadata, blocks in storage, the zarr codec, lazy arrays. Reading needs no training."""

@@ -1,0 +1,28 @@
+"""The network of an archive, ready to code with."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from jaxslice.archive.metadata import CodecConfiguration
+
+if TYPE_CHECKING:
+    from jaxslice.codec.network import Model
+
+
+@functools.lru_cache(maxsize=8)
+def model_of(configuration: CodecConfiguration) -> Model:
+    """The network of a codec's configuration, unpacked, proven, and run once on known input.
+
+    Raises:
+      FormatError: the network is damaged or could overflow.
+      DeviceError: the device does not compute as it must.
+    """
+    from jaxslice.codec import network_bytes, probe
+    from jaxslice.codec.network import Model
+
+    probe.check_device()
+    unpack = network_bytes.unpack_coded if configuration.coded_network else network_bytes.unpack
+    network = unpack(configuration.packed_network, configuration.architecture)
+    return Model(configuration.architecture, network)

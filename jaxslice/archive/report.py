@@ -1,0 +1,97 @@
+"""What an archive is, in numbers, without decoding any of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from jaxslice.archive.store import Archive, open_archive
+from jaxslice.core.box import Triple
+
+
+def info(location: str) -> Report:
+    """Describes an archive from its metadata and the sizes of its objects.
+
+    Raises:
+      UsageError: there is no archive.
+      FormatError: its metadata are damaged or of a later version.
+    """
+    opened = open_archive(location)
+    details = {
+        "shape": list(opened.shape),
+        "voxel_size_nm": list(opened.placement.voxel_size_nm),
+        "offset_voxels": list(opened.placement.offset_voxels),
+        "architecture": opened.configuration.architecture.to_json(),
+        "network_bytes": len(opened.configuration.packed_network),
+        "provenance": opened.provenance,
+    }
+    return report_of(opened, {}, details)
+
+
+def report_of(
+    opened: Archive, seconds: dict[str, float], details: dict[str, Any] | None = None
+) -> Report:
+    """A report of an archive and of what was done with it."""
+    architecture = opened.configuration.architecture
+    return Report(
+        archive=opened.location,
+        raw_bytes=math.prod(opened.shape),
+        compressed_bytes=opened.compressed_bytes(),
+        num_blocks=opened.num_blocks,
+        block_shape=opened.block_shape,
+        num_params=architecture.num_params,
+        multiply_adds_per_voxel=architecture.multiply_adds_per_voxel,
+        seconds=seconds,
+        details=details or {},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was done, in numbers.
+
+    Attributes:
+      archive: its location.
+      raw_bytes: voxels of the volume.
+      compressed_bytes: every byte of every object of the archive.
+      num_blocks: of the archive.
+      block_shape: of the archive.
+      num_params: parameters of the network.
+      multiply_adds_per_voxel: of one prediction.
+      seconds: of each part of the work, summed over the threads that shared it, and `total`, the
+        time on the clock.
+      details: whatever else a command has to say.
+    """
+
+    archive: str
+    raw_bytes: int
+    compressed_bytes: int
+    num_blocks: int
+    block_shape: Triple
+    num_params: int
+    multiply_adds_per_voxel: int
+    seconds: dict[str, float]
+    details: dict[str, Any]
+
+    @property
+    def bits_per_voxel(self) -> float:
+        """8 * compressed bytes / voxels, everything counted."""
+        return 8 * self.compressed_bytes / self.raw_bytes
+
+    @property
+    def compression_ratio(self) -> float:
+        """Raw bytes / compressed bytes."""
+        return self.raw_bytes / self.compressed_bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as one flat JSON object."""
+        fields = dataclasses.asdict(self)
+        details = fields.pop("details")
+        return {
+            **fields,
+            "block_shape": list(self.block_shape),
+            "bits_per_voxel": round(self.bits_per_voxel, 5),
+            "compression_ratio": round(self.compression_ratio, 5),
+            **details,
+        }

@@ -1,0 +1,1 @@
+"""Synthetic volumes, peers, pictures, the demo and the benchmark."""

@@ -1,0 +1,202 @@
+"""Is this machine exact, and how fast is it? Every effort and batch size, and the peers beside it.
+
+Speeds are those of coding alone on the wall clock, after compilation and training, with every
+worker busy: the volume is repeated in memory until each has a batch. Archives are in a temporary
+folder. Rates count every byte of every object of the archive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxslice.bench import peers, report, speed
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec import block, payload, probe
+from jaxslice.codec.engines.xla_options import is_fused_decode_asked
+from jaxslice.core.box import Triple
+from jaxslice.core.errors import DeviceError, UsageError
+from jaxslice.core.machine import num_cores
+from jaxslice.core.progress import Progress
+from jaxslice.core.types import Volume
+from jaxslice.jobs.options import CompressOptions
+from jaxslice.models import model_file
+from jaxslice.volumes.source import open_source
+
+PEER_CHOICES = ("quick", "all", "none")
+SYNTHETIC_SHAPE: Triple = (64, 512, 512)
+EXACTNESS_SHAPE: Triple = (8, 48, 64)
+"""Largest pieces of the volume that are encoded in several ways to compare the bytes."""
+
+
+def bench(
+    source: str | None = None,
+    *,
+    efforts: Sequence[int | str] = (0, 1),
+    batches: Sequence[int | str] | None = None,
+    with_peers: str = "quick",
+    output: str | None = None,
+    plot: str | None = None,
+    options: CompressOptions = CompressOptions(),  # noqa: B008 - frozen
+    progress: Progress | None = None,
+    synthetic_shape: Triple = SYNTHETIC_SHAPE,
+) -> dict[str, Any]:
+    """Checks that this machine computes exactly, and measures what it does with a volume.
+
+    Args:
+      source: a volume that fits into memory; a synthetic one if None.
+      efforts: to measure; those that cannot be had are skipped, with the reason.
+      batches: numbers of blocks that run together; None for some that suit the machine.
+      with_peers: "quick" for the codecs of `peers.peers`, "all" or "none".
+      output: CSV to write.
+      plot: PNG to draw from that CSV.
+      options: of which all but `effort`, `verify`, `overwrite` and `batch_blocks` are used.
+      progress: called now and then.
+      synthetic_shape: of the synthetic volume.
+
+    Returns:
+      A JSON object: the machine, what was found exact, `rows` and `skipped` efforts.
+
+    Raises:
+      DeviceError: the machine's bytes differ from another batch size's, the CPU's or the format's.
+      UsageError: an argument that cannot be used.
+      MissingExtraError: a package for peers or plots is not installed.
+    """
+    numbers, together, chosen = _checked(efforts, batches, with_peers, output, plot)
+    tell = progress or (lambda part, done, total: None)
+    rows: list[speed.Row] = []
+    skipped: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="jaxslice-bench-") as folder:
+        scratch = Path(folder)
+        path = source or str(scratch / "synthetic.npy")
+        if source is None:
+            np.save(path, synthetic_volume(synthetic_shape, options.seed))
+        volume = open_source(path, bbox=options.bbox, scale=options.scale, missing=options.missing)
+        voxels = volume.read(volume.box)
+        exactness = check_exact(voxels)
+        for effort in numbers:
+            try:
+                asked = dataclasses.replace(
+                    options, effort=effort, verify="none", overwrite=True, batch_blocks=None
+                )
+                rows += speed.effort_rows(path, volume, voxels, asked, together, scratch, tell)
+            except UsageError as error:
+                skipped[str(effort)] = str(error)
+    for done, peer in enumerate(chosen):
+        tell("peers", done, len(chosen))
+        rows += _peer_rows(peer, voxels)
+    if output:
+        report.write_csv(output, rows)
+    if output and plot:
+        report.draw(output, plot)
+    devices = jax.local_devices()
+    return {
+        "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "cores": os.cpu_count(),
+        "jax": jax.__version__,
+        "fused_decode": is_fused_decode_asked(),
+        "source": source or "synthetic",
+        "shape": list(voxels.shape),
+        "exactness": exactness,
+        "skipped": skipped,
+        "rows": rows,
+        "csv": output,
+        "plot": plot,
+    }
+
+
+def check_exact(voxels: Volume) -> dict[str, Any]:
+    """Encodes pieces of a volume in every way there is, and compares the bytes.
+
+    Raises:
+      DeviceError: bytes differ, or do not decode to the voxels.
+    """
+    for device in jax.local_devices():
+        probe.check_device(device)
+    model = model_file.load("default").model
+    shape = tuple(min(n, most) for n, most in zip(voxels.shape, EXACTNESS_SHAPE, strict=True))
+    starts = [tuple(part * (n - s) // 2 for n, s in zip(voxels.shape, shape, strict=True))
+              for part in range(3)]  # fmt: skip
+    pieces = [voxels[tuple(slice(a, a + s) for a, s in zip(start, shape, strict=True))].copy()
+              for start in starts]  # fmt: skip
+    pieces[-1] = speed.edge_of(pieces[-1])
+    expected = [block.encode_block(piece, model) for piece in pieces]
+    ways: list[tuple[str, Any]] = [(f"{len(pieces)} blocks at once", None)]
+    if jax.default_backend() != "cpu":
+        ways.append(("the CPU", jax.devices("cpu")[0]))
+    decode = lambda data, device: block.decode_blocks(data, pieces[0].shape, model, device)
+    for name, device in ways:
+        if block.encode_blocks(pieces, model, device) != expected:
+            raise DeviceError(f"Got other bytes from {name}, expected those of single blocks.")
+        if not all(map(np.array_equal, decode(expected, device), pieces)):
+            raise DeviceError(f"Got other voxels from {name}, expected those encoded.")
+    if not all(
+        np.array_equal(decode([d], None)[0], p) for d, p in zip(expected, pieces, strict=True)
+    ):
+        raise DeviceError("Got other voxels from single blocks, expected those encoded.")
+    modes = [payload.unpack(data, pieces[0].shape).mode for data in expected]
+    return {
+        "probe": "passed",
+        "same_bytes": ["single blocks", *(name for name, _ in ways)],
+        "coded_blocks": sum(mode == payload.CODED for mode in modes),
+    }
+
+
+def _checked(
+    efforts: Sequence[int | str],
+    batches: Sequence[int | str] | None,
+    with_peers: str,
+    output: str | None,
+    plot: str | None,
+) -> tuple[list[int], list[int], list[peers.Peer]]:
+    """Efforts, batches, peers; what cannot be done is refused before anything takes long."""
+    if with_peers not in PEER_CHOICES:
+        raise UsageError(f"Got peers {with_peers!r}, expected one of {PEER_CHOICES}.")
+    if batches is None:
+        batches = (1, 4) if jax.default_backend() == "cpu" else (1, 16, 64)
+    try:
+        numbers, together = [int(part) for part in efforts], [int(part) for part in batches]
+    except ValueError:
+        raise UsageError(
+            f"Got efforts {list(efforts)} and batches {list(batches)}, expected whole numbers."
+        ) from None
+    if not together or min(together) < 1:
+        raise UsageError(f"Got batches {together}, expected numbers of at least 1.")
+    if plot and not output:
+        raise UsageError("Got a plot without an output, expected the CSV that it is made from.")
+    if plot:
+        report.load_matplotlib()
+    makers = {"quick": peers.peers, "all": peers.all_peers, "none": list}
+    return numbers, together, makers[with_peers]()
+
+
+def _peer_rows(peer: peers.Peer, voxels: Volume) -> Iterator[speed.Row]:
+    """Measures a peer with one thread and, slice by slice, with one for each core."""
+    result = peers.measure_peer(peer, voxels)
+    row = {"codec": peer.name, "note": result.note}
+    if result.note:
+        yield row
+        return
+    megabytes = voxels.size / 1e6
+    row |= {"bits_per_voxel": result.bits_per_voxel, "lossless": result.lossless}
+    yield row | {
+        "threads": 1,
+        "encode_mb_per_s": megabytes / result.encode_seconds,
+        "decode_mb_per_s": megabytes / result.decode_seconds,
+    }
+    cores = num_cores()
+    if peer.whole_volume or cores == 1:
+        return
+    encode_seconds, decode_seconds = peers.seconds_together(peer, voxels, cores, speed.PASSES)
+    yield row | {
+        "threads": cores,
+        "encode_mb_per_s": megabytes / encode_seconds,
+        "decode_mb_per_s": megabytes / decode_seconds,
+    }

@@ -1,0 +1,300 @@
+"""The lossless codecs that anyone can install today, measured on the same voxels.
+
+All of them run on one thread, so that seconds compare. Image codecs code every slice as an image
+of its own, which is how they are used. `peers` is the short list, all of it from the `imagecodecs`
+package (the extra `bench`); `all_peers` adds the slow ones, and those that come from elsewhere:
+the package `tomoz` and the program `ffmpeg`. Where these are not installed, they are left out and
+`missing_peers` says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import lzma
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from jaxslice.bench import peer_programs
+from jaxslice.core.errors import MissingExtraError, UsageError
+
+_TOMOZ = ("tomoz", "tomoz, slices")
+_WARM_UP_VOXELS = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """One codec, with the settings that it is measured at.
+
+    Attributes:
+      name: as shown in tables.
+      encode: bytes of a uint8 array: of one slice [y,x], or of a volume where `whole_volume`.
+      decode: the inverse of `encode`, but flat where `whole_volume`, as such bytes hold no shape.
+      whole_volume: whether the codec takes a volume at once rather than slice by slice.
+    """
+
+    name: str
+    encode: Callable[[np.ndarray], bytes | bytearray]
+    decode: Callable[[bytes | bytearray], np.ndarray]
+    whole_volume: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerResult:
+    """What one peer made of one volume.
+
+    Attributes:
+      name: of the peer.
+      compressed_bytes: of all slices together, 0 where the peer failed.
+      bits_per_voxel: 8 * compressed_bytes / voxels, NaN where the peer failed.
+      encode_seconds: NaN where the peer failed.
+      decode_seconds: NaN where the peer failed.
+      lossless: whether decoding gave back every voxel.
+      note: empty, or why the peer failed.
+    """
+
+    name: str
+    compressed_bytes: int
+    bits_per_voxel: float
+    encode_seconds: float
+    decode_seconds: float
+    lossless: bool
+    note: str = ""
+
+
+def peers() -> list[Peer]:
+    """The codecs to compare with in a minute, from the most widespread to the most recent.
+
+    Raises:
+      MissingExtraError: imagecodecs is not installed.
+    """
+    try:
+        import imagecodecs
+    except ImportError:
+        raise MissingExtraError(
+            "Comparing with other codecs needs imagecodecs: pip install 'jaxslice[bench]'."
+        ) from None
+
+    def encode_webp(image: np.ndarray) -> bytes | bytearray:
+        # WebP knows only colour. Grey in the green channel alone costs the same as in all three,
+        # less a few bytes, since WebP codes red and blue as differences to green.
+        colour = np.zeros((*image.shape, 3), np.uint8)
+        colour[..., 1] = image
+        return imagecodecs.webp_encode(colour, lossless=True, numthreads=1)
+
+    def encode_png(image: np.ndarray) -> bytes | bytearray:
+        # What libpng does when left alone: zlib level 6 and, as its rows are filtered, zlib's
+        # strategy for filtered data; levels 7 to 9 save nothing on EM.
+        return imagecodecs.png_encode(image, level=6, strategy=imagecodecs.PNG.STRATEGY.FILTERED)
+
+    return [
+        Peer("PNG", encode_png, imagecodecs.png_decode),
+        # zlib's general strategy, which many programs use, costs up to 7 % more on EM.
+        Peer("PNG, general", imagecodecs.png_encode, imagecodecs.png_decode),
+        Peer("JPEG-LS", imagecodecs.jpegls_encode, imagecodecs.jpegls_decode),
+        Peer("WebP", encode_webp, lambda data: imagecodecs.webp_decode(data)[..., 1]),
+        Peer(
+            "JPEG 2000",
+            lambda image: imagecodecs.jpeg2k_encode(
+                image, codecformat="j2k", reversible=True, numthreads=1
+            ),
+            lambda data: imagecodecs.jpeg2k_decode(data, numthreads=1),
+        ),
+        _jpeg_xl(7),
+        Peer(
+            "zstd -19",
+            lambda volume: imagecodecs.zstd_encode(
+                np.ascontiguousarray(volume).tobytes(), level=19
+            ),
+            lambda data: np.frombuffer(imagecodecs.zstd_decode(data), np.uint8),
+            whole_volume=True,
+        ),
+    ]
+
+
+def all_peers() -> list[Peer]:
+    """All codecs to compare with that are installed: those of `peers`, then the others.
+
+    Raises:
+      MissingExtraError: imagecodecs is not installed.
+    """
+    xz = Peer(
+        "xz -9e",
+        # The format of .xz files, with the preset of `xz -9e`.
+        lambda volume: lzma.compress(
+            np.ascontiguousarray(volume).tobytes(), preset=9 | lzma.PRESET_EXTREME
+        ),
+        lambda data: np.frombuffer(lzma.decompress(data), np.uint8),
+        whole_volume=True,
+    )
+    optional, _ = _optional_peers()
+    return [*peers(), _jpeg_xl(9), xz, *optional]
+
+
+def missing_peers() -> dict[str, str]:
+    """The peers that are not installed, by name, and what would bring them."""
+    _, missing = _optional_peers()
+    return missing
+
+
+def _jpeg_xl(effort: int) -> Peer:
+    import imagecodecs
+
+    return Peer(
+        f"JPEG-XL e{effort}",
+        lambda image: imagecodecs.jpegxl_encode(image, lossless=True, effort=effort, numthreads=1),
+        lambda data: imagecodecs.jpegxl_decode(data, numthreads=1),
+    )
+
+
+def _optional_peers() -> tuple[list[Peer], dict[str, str]]:
+    """The peers from tomoz and ffmpeg that are there, and those that are not, with the reason."""
+    found = _tomoz_peers()
+    missing: dict[str, str] = {}
+    if not found:
+        missing |= {name: "missing: needs the package tomoz: pip install tomoz" for name in _TOMOZ}
+    programs = peer_programs.find_programs()
+    encoders = peer_programs.find_encoders(programs)
+    for codec in peer_programs.VIDEO_CODECS:
+        if codec.encoder in encoders:
+            program = encoders[codec.encoder]
+            encode = functools.partial(peer_programs.encode_video, program, codec)
+            decode = functools.partial(peer_programs.decode_video, program, codec)
+            found.append(Peer(codec.name, encode, decode, whole_volume=True))
+        elif programs:
+            missing[codec.name] = f"missing: got {programs}, none with the encoder {codec.encoder}"
+        else:
+            missing[codec.name] = "missing: needs the program ffmpeg: pip install imageio-ffmpeg"
+    return found, missing
+
+
+def _tomoz_peers() -> list[Peer]:
+    try:
+        import tomoz
+    except ImportError:
+        return []
+
+    def encode(voxels: np.ndarray) -> bytes:
+        # Slabs and stripes as large as they get, which saves 0.1 % at the price of random access.
+        return tomoz.encode(voxels, slab=4096, stripe=4096, threads=1)
+
+    def decode(data: bytes | bytearray) -> np.ndarray:
+        return tomoz.decode(bytes(data), threads=1)
+
+    volume, slices = _TOMOZ
+    return [
+        Peer(volume, encode, lambda data: decode(data).ravel(), whole_volume=True),
+        # Slice by slice is better where slices have little in common, or grey levels of their own.
+        Peer(slices, encode, lambda data: decode(data)[0]),
+    ]
+
+
+def measure_peers(volume: np.ndarray, names: Sequence[str] | None = None) -> list[PeerResult]:
+    """Encodes a volume with peers, decodes it again and compares.
+
+    A peer that cannot code this volume (an image too large for its format, say) or is not installed
+    yields a result with a note; it never stops the others.
+
+    Args:
+      volume: uint8 [z,y,x], at least one voxel.
+      names: the peers to run, of `all_peers` and in this order; those of `peers` if None.
+
+    Returns:
+      One result for each peer.
+
+    Raises:
+      MissingExtraError: imagecodecs is not installed.
+      UsageError: the volume is of another kind, or a name is unknown.
+    """
+    if volume.ndim != 3 or volume.dtype != np.uint8 or volume.size == 0:
+        raise UsageError(
+            f"Got a volume of shape {volume.shape} and type {volume.dtype}, "
+            "expected uint8 voxels along z, y and x."
+        )
+    if names is None:
+        return [measure_peer(peer, volume) for peer in peers()]
+    known = {peer.name: peer for peer in all_peers()}
+    missing = missing_peers()
+    if unknown := [name for name in names if name not in known and name not in missing]:
+        every = [*known, *missing]
+        raise UsageError(f"Got the unknown codecs {unknown}, expected some of {every}.")
+    return [
+        measure_peer(known[name], volume) if name in known else _failed(name, missing[name])
+        for name in names
+    ]
+
+
+def measure_peer(peer: Peer, volume: np.ndarray) -> PeerResult:
+    """Encodes a volume with one peer, decodes it again and compares.
+
+    Args:
+      peer: the codec.
+      volume: uint8 [z,y,x], at least one voxel.
+
+    Returns:
+      The result, with a note where the peer refused the volume.
+    """
+    parts = [volume] if peer.whole_volume else [np.ascontiguousarray(part) for part in volume]
+    try:
+        # Packages load a codec on its first use; that is not the codec's time.
+        few = parts[0][:1] if peer.whole_volume else parts[0]
+        peer.decode(peer.encode(np.zeros_like(few[..., :_WARM_UP_VOXELS, :_WARM_UP_VOXELS])))
+        begin = time.perf_counter()
+        coded = [peer.encode(part) for part in parts]
+        middle = time.perf_counter()
+        decoded = [peer.decode(data) for data in coded]
+        end = time.perf_counter()
+    except (ImportError, RuntimeError, ValueError) as error:  # what the codecs raise
+        note = f"cannot code slices of {volume.shape[1]} x {volume.shape[2]} voxels: {error}"
+        return _failed(peer.name, note)
+    compressed_bytes = sum(map(len, coded))
+    lossless = all(
+        _same(part, back, peer.whole_volume) for part, back in zip(parts, decoded, strict=True)
+    )
+    return PeerResult(
+        name=peer.name,
+        compressed_bytes=compressed_bytes,
+        bits_per_voxel=8 * compressed_bytes / volume.size,
+        encode_seconds=middle - begin,
+        decode_seconds=end - middle,
+        lossless=lossless,
+        note="" if lossless else "decoding did not give back the same voxels",
+    )
+
+
+def seconds_together(
+    peer: Peer, volume: np.ndarray, threads: int, passes: int = 1
+) -> tuple[float, float]:
+    """Seconds of encoding and of decoding a volume, its slices spread over threads.
+
+    Args:
+      peer: the codec, one that takes slices.
+      volume: uint8 [z,y,x], that `measure_peer` found no fault with.
+      threads: that code at once.
+      passes: over the volume, of which the quickest counts.
+    """
+    parts = [np.ascontiguousarray(part) for part in volume]
+    encode_seconds = decode_seconds = math.inf
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(passes):
+            begin = time.perf_counter()
+            coded = list(pool.map(peer.encode, parts))
+            middle = time.perf_counter()
+            list(pool.map(peer.decode, coded))
+            end = time.perf_counter()
+            encode_seconds = min(encode_seconds, middle - begin)
+            decode_seconds = min(decode_seconds, end - middle)
+    return encode_seconds, decode_seconds
+
+
+def _failed(name: str, note: str) -> PeerResult:
+    return PeerResult(name, 0, math.nan, math.nan, math.nan, False, note)
+
+
+def _same(part: np.ndarray, back: np.ndarray, flat: bool) -> bool:
+    expected = part.ravel() if flat else part
+    return back.dtype == np.uint8 and np.array_equal(expected, back)

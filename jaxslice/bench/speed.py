@@ -1,0 +1,212 @@
+"""Speeds of coding on this machine: every worker busy, after compilation, against the peak."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxslice.archive.model import model_of
+from jaxslice.archive.store import Archive, create_archive, open_archive
+from jaxslice.codec import block, payload
+from jaxslice.codec.engines import xla
+from jaxslice.codec.engines.xla_options import compiler_options
+from jaxslice.codec.network import Model
+from jaxslice.core.box import Box, Triple
+from jaxslice.core.progress import Progress, Stopwatch
+from jaxslice.core.types import Volume
+from jaxslice.jobs import memory
+from jaxslice.jobs.blocks import decode_all, encode_all
+from jaxslice.jobs.options import CompressOptions
+from jaxslice.jobs.parallelism import batch_and_workers
+from jaxslice.jobs.pipeline import compress
+from jaxslice.volumes.source import Source
+
+Row = dict[str, Any]
+
+BATCHES_PER_WORKER = 4
+"""At least as many are coded, so that starting and ending weigh little."""
+
+PASSES = 3
+"""Times that a volume is coded, of which the quickest counts."""
+
+
+def effort_rows(
+    path: str,
+    volume: Source,
+    voxels: Volume,
+    options: CompressOptions,
+    batches: Sequence[int],
+    scratch: Path,
+    tell: Progress,
+) -> Iterator[Row]:
+    """Compresses a volume, and measures its coding at some batch sizes."""
+    packed = compress(path, str(scratch / "archive.zarr"), options, tell)
+    opened = open_archive(packed.archive)
+    workers = batch_and_workers(None, options.workers)[1]
+    settings = [(batch, workers) for batch in batches]
+    if jax.default_backend() == "cpu" and workers > 1:
+        settings.insert(0, (batches[0], 1))
+    architecture = opened.configuration.architecture
+    for done, (batch, threads) in enumerate(settings):
+        tell(f"bench effort {options.effort}, batch {batch}", done, len(settings))
+        measured = _measure(opened, volume, voxels, batch, threads, scratch)
+        operations = 2 * architecture.multiply_adds_per_voxel * 1e6
+        peak = product_rate(threads)
+        yield {
+            "codec": f"jaxslice effort {options.effort}",
+            "batch": batch,
+            "threads": threads,
+            "bits_per_voxel": packed.bits_per_voxel,
+            **measured,
+            "train_seconds": packed.seconds["train"] + packed.seconds.get("train_blocks", 0.0),
+            "multiply_adds_per_voxel": architecture.multiply_adds_per_voxel,
+            "peak_gflops": peak / 1e9,
+            "encode_share_of_peak": measured["encode_mb_per_s"] * operations / peak,
+            "decode_share_of_peak": measured["decode_mb_per_s"] * operations / peak,
+            "formula_megabytes": memory.peak_bytes(
+                opened.block_shape, batch, threads, architecture,
+                own_networks=opened.configuration.own_networks,
+            ) / 1e6,
+        }  # fmt: skip
+
+
+def _measure(
+    opened: Archive, volume: Source, voxels: Volume, batch: int, workers: int, scratch: Path
+) -> Row:
+    """Seconds and programs of coding with batches of one size."""
+    shape, own_networks = opened.block_shape, opened.configuration.own_networks
+    model = model_of(opened.configuration)
+    xla._encoder.cache_clear()
+    xla._decoder.cache_clear()
+    start = time.perf_counter()
+    block.compile_for(shape, model.architecture, batch, own_networks=own_networks)
+    compile_seconds = time.perf_counter() - start
+    programs = lambda: programs_of(shape, model, batch, own_networks)
+    compiled = programs()
+
+    wanted = BATCHES_PER_WORKER * batch * workers
+    many, times = repeated(volume, voxels, shape, opened.num_blocks, wanted)
+    train_own = stored_networks(opened) if own_networks else None
+    quiet = lambda part, done, total: None
+    where = str(scratch / "again.zarr")
+    encode_seconds = decode_seconds = math.inf
+    for _ in range(PASSES):
+        with create_archive(
+            where, many.box, shape, opened.configuration, many.placement, {"blocks_bytes": 0},
+            overwrite=True,
+        ) as made:  # fmt: skip
+            start = time.perf_counter()
+            encode_all(
+                many, made, model, CompressOptions(verify="none", seed=0), batch, workers,
+                Stopwatch(), quiet, train_own,
+            )  # fmt: skip
+            encode_seconds = min(encode_seconds, time.perf_counter() - start)
+    again, wrong = open_archive(where), []
+
+    def compare(index: Triple, decoded: np.ndarray) -> None:
+        box = again.box_of(index)
+        if not np.array_equal(decoded[Box.of_shape(box.shape).slices], many.read(box)):
+            wrong.append(index)
+
+    for _ in range(PASSES):
+        start = time.perf_counter()
+        decode_all(again, model, None, compare, batch, workers, Stopwatch(), quiet)
+        decode_seconds = min(decode_seconds, time.perf_counter() - start)
+
+    first = many.read(again.box_of((0, 0, 0)))
+    edge = edge_of(np.pad(first, [(0, b - n) for b, n in zip(shape, first.shape, strict=True)]))
+    own = [None] * batch if own_networks else None
+    device = jax.local_devices()[0]
+    data = block.encode_blocks([edge] * batch, model, device, own)
+    back = block.decode_blocks(data, shape, model, device, own_networks=own_networks)
+    lossless = not wrong and all(np.array_equal(edge, part) for part in back)
+    megabytes = voxels.size * times / 1e6
+    return {
+        "encode_mb_per_s": megabytes / encode_seconds,
+        "decode_mb_per_s": megabytes / decode_seconds,
+        "lossless": lossless,
+        "compile_seconds": compile_seconds,
+        "programs": compiled[1],
+        "programs_for_edges": sum(programs()) - sum(compiled),
+    }
+
+
+def programs_of(shape: Triple, model: Model, batch: int, own_networks: bool) -> tuple[int, int]:
+    """How many programs were asked for, and how many were compiled for blocks of one shape."""
+    key = shape, model.architecture, batch, own_networks, jax.default_backend()
+    compiled = sum(program._cache_size() for program in xla.programs_of(*key))
+    makers = xla._encoder, xla._decoder
+    return sum(make.cache_info().currsize for make in makers), compiled
+
+
+def repeated(
+    volume: Source, voxels: Volume, block_shape: Triple, num_blocks: int, wanted: int
+) -> tuple[Source, int]:
+    """A volume, in memory, again and again along z until it has as many blocks as are wanted."""
+    times = -(-wanted // num_blocks)
+    depth = -(-len(voxels) // block_shape[0]) * block_shape[0]
+    padded = np.pad(voxels, ((0, depth - len(voxels)), (0, 0), (0, 0)))
+
+    def fetch(box: Box) -> np.ndarray:
+        first = box.start[0] % depth
+        part = padded[first : first + box.shape[0]]
+        return part[:, box.start[1] : box.stop[1], box.start[2] : box.stop[2]]
+
+    box = Box.of_shape((depth * times, voxels.shape[1], voxels.shape[2]))
+    placement = dataclasses.replace(volume.placement, offset_voxels=(0, 0, 0))
+    return Source(volume.description, box, placement, fetch), times
+
+
+def stored_networks(opened: Archive) -> Callable[..., list[bytes | None]]:
+    """In place of training: the networks that an archive has, for the block of each seed."""
+    stored: list[bytes | None] = []
+    for index in opened.blocks():
+        item = payload.unpack(opened.read_payload(index), opened.block_shape)
+        stored.append(payload.split_coded_body(item)[0] if item.own_network else None)
+    return lambda voxels, seeds, devices, stop: [stored[seed % len(stored)] for seed in seeds]
+
+
+def product_rate(threads: int, repeats: int = 4) -> float:
+    """Operations per second of float32 matrix products of a favourable size.
+
+    Args:
+      threads: that multiply at once on a CPU, each on one core; accelerators all do.
+      repeats: products in a row.
+    """
+    devices, on_cpu = jax.local_devices(), jax.default_backend() == "cpu"
+    size = 1024 if on_cpu else 4096
+    targets = [devices[0]] * threads if on_cpu else devices
+
+    def products(left, right):
+        step = lambda _, value: jnp.dot(left, value, precision=jax.lax.Precision.HIGHEST)
+        return jax.lax.fori_loop(0, repeats, step, right)
+
+    options = compiler_options(jax.default_backend())
+    program = jax.jit(products, compiler_options=options)
+    matrix = np.full((size, size), 1 / size, np.float32)
+    inputs = [jax.device_put((matrix, matrix), target) for target in targets]
+    run = lambda pair: jax.block_until_ready(program(*pair))
+    best = math.inf
+    with ThreadPoolExecutor(len(targets)) as pool:
+        for _ in range(3):  # the first of them compiles
+            start = time.perf_counter()
+            list(pool.map(run, inputs))
+            best = min(best, time.perf_counter() - start)
+    return 2 * size**3 * repeats * len(targets) / best
+
+
+def edge_of(voxels: Volume) -> Volume:
+    """A block as at a volume's far edges: along every axis only a part of it is there."""
+    kept = tuple(slice(max(1, 2 * n // 3)) for n in voxels.shape)
+    changed = np.zeros_like(voxels)
+    changed[kept] = voxels[kept]
+    return changed

@@ -1,0 +1,138 @@
+"""Frozen descriptions of what to compute: the network's architecture and the march's geometry."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jaxslice.core.box import Triple
+from jaxslice.core.errors import FormatError
+
+SYMBOL_LIMIT = 256
+"""Most symbols that an alphabet can have: the levels of an 8-bit voxel."""
+
+MAX_CONTEXT = 256
+MAX_HIDDEN = 256
+MAX_COMPONENTS = 8
+MAX_SHEAR = 8
+ACTIVITY_HIGH = 4096
+"""Most that the activity, its offset included, can be."""
+
+
+NUM_FEATURES = 2
+"""Inputs of the network beside the context: the reference and the logarithm of the activity."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """The shape of a network: everything about it but its weights.
+
+    Attributes:
+      context: offsets (dz, dy, dx) of the causal voxels that a prediction reads, those of the
+        slice itself before those of earlier slices. The first four give the reference value, so
+        they should be the nearest.
+      activity_count: how many of the first context voxels measure the local activity.
+      fallback: index in `context` of the voxel that stands in where the first two are outside.
+      hidden: units of each hidden layer.
+      components: components of the predicted mixture.
+      shear: time steps from a voxel to the one below it: how far to the right the context may reach
+        in the rows above, at the price of as many steps for each row.
+      activity_offset: added to the activity: keeps scales finite where all neighbours agree, and
+        steady where few differ. Archives before ARCHIVE_VERSION have 16, and a shear of 2.
+    """
+
+    context: tuple[Triple, ...]
+    activity_count: int
+    fallback: int
+    hidden: tuple[int, ...]
+    components: int
+    shear: int = 2
+    activity_offset: int = 16
+
+    def __post_init__(self):
+        """Refuses what the march or the overflow proof could not handle (FormatError)."""
+        causal = all(
+            (dz < 0 or dx + self.shear * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
+            for dz, dy, dx in self.context
+        )
+        most = ACTIVITY_HIGH - 255 * self.activity_count
+        ranges = (
+            (len(self.context), 4, MAX_CONTEXT, "context voxels"),
+            (self.activity_count, 1, min(len(self.context), 16), "activity voxels"),
+            (self.fallback, 0, len(self.context) - 1, "as the fallback's index"),
+            (len(self.hidden), 1, 4, "hidden layers"),
+            (min(self.hidden, default=0), 1, MAX_HIDDEN, "hidden units"),
+            (max(self.hidden, default=0), 1, MAX_HIDDEN, "hidden units"),
+            (self.components, 1, MAX_COMPONENTS, "mixture components"),
+            (self.shear, 2, MAX_SHEAR, "as the shear"),
+            (self.activity_offset, 16, most, "to add to the activity"),
+        )
+        for got, low, high, what in ranges:
+            if not low <= got <= high:
+                raise FormatError(f"Got {got} {what}, expected {low} to {high}.")
+        slices = [dz for dz, _, _ in self.context]
+        if slices != sorted(slices, key=lambda dz: dz < 0):
+            raise FormatError("Got a context whose dz = 0 voxels do not all come first.")
+        if not causal or len(set(self.context)) != len(self.context):
+            raise FormatError(
+                "Got a context that is not causal, repeats an offset or reaches further than 16; "
+                f"expected dz < 0, or dz = 0 and dx + {self.shear} dy < 0."
+            )
+
+    @property
+    def layer_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(outputs, inputs) of each layer."""
+        widths = (len(self.context) + NUM_FEATURES, *self.hidden, 3 * self.components)
+        return tuple(zip(widths[1:], widths[:-1], strict=True))
+
+    @property
+    def num_params(self) -> int:
+        """Weights and biases."""
+        return sum(outputs * (inputs + 1) for outputs, inputs in self.layer_shapes)
+
+    @property
+    def multiply_adds_per_voxel(self) -> int:
+        """Multiply-adds of one prediction's matrix products."""
+        return sum(outputs * inputs for outputs, inputs in self.layer_shapes)
+
+    def to_json(self) -> dict:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "context": [list(offset) for offset in self.context],
+            "activity_count": self.activity_count,
+            "fallback": self.fallback,
+            "hidden": list(self.hidden),
+            "components": self.components,
+            "shear": self.shear,
+            "activity_offset": self.activity_offset,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict) -> Architecture:
+        """The architecture that `to_json` wrote, before ARCHIVE_VERSION too.
+
+        Raises:
+          FormatError: a field is missing, of another type, or out of range.
+        """
+        try:
+            context = tuple((_integer(z), _integer(y), _integer(x)) for z, y, x in value["context"])
+            return cls(
+                context=context,
+                activity_count=_integer(value["activity_count"]),
+                fallback=_integer(value["fallback"]),
+                hidden=tuple(_integer(units) for units in value["hidden"]),
+                components=_integer(value["components"]),
+                shear=_integer(value.get("shear", cls.shear)),
+                activity_offset=_integer(value.get("activity_offset", cls.activity_offset)),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"Got an architecture that cannot be read ({error!r}), expected the fields context,"
+                " activity_count, fallback, hidden and components."
+            ) from None
+
+
+def _integer(value: object) -> int:
+    """The value, if it is an integer as JSON knows them and not, say, 3.7, true or "3"."""
+    if type(value) is not int:
+        raise TypeError(f"{value!r} is no integer")
+    return value

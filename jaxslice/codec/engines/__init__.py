@@ -1,0 +1,1 @@
+"""What runs the march: each engine makes the same bytes."""

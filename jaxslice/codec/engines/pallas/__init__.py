@@ -1,0 +1,1 @@
+"""The decoder as one Pallas kernel for GPUs."""

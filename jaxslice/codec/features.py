@@ -1,0 +1,109 @@
+"""What a network sees of a context: differences to a reference, and the activity around.
+
+Everything here is integers (the differences are carried in float32, for the matrix product that
+follows), and nothing depends on weights, so training and coding share it as it stands.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxslice.codec.architecture import Architecture
+from jaxslice.core.types import Contexts, Integers
+
+NO_REFERENCE = 128
+"""Reference where no neighbour is inside the block."""
+
+
+REFERENCE_SHARES = (0.375, 0.375, 0.125, 0.125)
+"""Of the four nearest neighbours in the reference, which is floored."""
+
+
+class Features(NamedTuple):
+    """Inputs of the network for n voxels.
+
+    Attributes:
+      differences: float32 [c, n] holding integers within [-255, 255]: context minus reference, 0
+        where a context voxel is outside.
+      reference: within [0, 255], a weighted mean of the nearest causal neighbours.
+      activity: within [16, 4096], the architecture's offset + the sum of the nearest absolute
+        differences.
+    """
+
+    differences: Contexts
+    reference: Integers
+    activity: Integers
+
+    @property
+    def gain(self) -> jax.Array:
+        """float32 [n]: see `gain_of`."""
+        return gain_of(self.activity)
+
+    @property
+    def extras(self) -> jax.Array:
+        """float32 [2, n]: see `extras_of`."""
+        return jnp.stack(extras_of(self.reference, self.activity)).astype(jnp.float32)
+
+
+def features_of(contexts: Contexts, architecture: Architecture) -> Features:
+    """Reads the features off the contexts of n voxels."""
+    contexts = contexts.astype(jnp.float32)
+    first, second, third, fourth = contexts[:4]
+    fallback = contexts[architecture.fallback]
+    # A matrix product rather than a sum: XLA would compute a sum again for every context voxel.
+    nearest = jnp.stack(nearest_of(first, second, third, fourth, fallback))
+    shares = jnp.array(REFERENCE_SHARES, jnp.float32)
+    reference = jnp.floor(jnp.dot(shares, nearest, precision=jax.lax.Precision.HIGHEST))
+    differences = difference_to(reference, contexts)
+    # A sum of integers: one of floats XLA's CPU backend would hand to other threads.
+    sizes = jnp.abs(differences[: architecture.activity_count].astype(jnp.int32))
+    activity = sizes.sum(axis=0, dtype=jnp.int32) + architecture.activity_offset
+    return Features(differences, reference.astype(jnp.int32), activity)
+
+
+def nearest_of(
+    first: jax.Array, second: jax.Array, third: jax.Array, fourth: jax.Array, fallback: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """The four nearest neighbours, float32 [n], others standing in for those that are outside."""
+    fallback = jnp.where(fallback < 0, jnp.float32(NO_REFERENCE), fallback)
+    first_or = jnp.where(first < 0, jnp.where(second < 0, fallback, second), first)
+    second_or = jnp.where(second < 0, first_or, second)
+    third_or = jnp.where(third < 0, second_or, third)
+    fourth_or = jnp.where(fourth < 0, first_or, fourth)
+    return first_or, second_or, third_or, fourth_or
+
+
+def difference_to(reference: jax.Array, contexts: jax.Array) -> jax.Array:
+    """Contexts [..., n] minus the reference [n], all float32; 0 where they are outside."""
+    return jnp.where(contexts < 0, jnp.float32(0), contexts - reference)
+
+
+def gain_of(activity: Integers) -> jax.Array:
+    """float32 [n], about 2**16 / activity, within [16, 4096]: subtracting the bits of a float
+    from those of 2**16 times a square of 1 gives its reciprocal, exact at powers of two and
+    linear in between. Its 6 leading bits are kept: so short a factor makes products exact.
+    """
+    bits = jax.lax.bitcast_convert_type(activity.astype(jnp.float32), jnp.int32)
+    bits = (((127 + 16) << 23) - (bits - (127 << 23))) & ~0x3FFFF
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
+
+
+def extras_of(reference: Integers, activity: Integers) -> tuple[Integers, Integers]:
+    """The reference from -128 to 127, and 16 log2(activity / 128) or so."""
+    return reference - 128, log2_sixteenths(activity) - 112
+
+
+def log2_sixteenths(value: jax.Array) -> Integers:
+    """16 log2(value) for int32 `value` within [1, 2**24), linear between powers of two, floored.
+
+    The exponent and the upper mantissa bits of a float32 that holds the integer exactly say just
+    that, so reading them is exact on every device.
+    """
+    bits = jax.lax.bitcast_convert_type(value.astype(jnp.float32), jnp.int32)
+    return (bits >> 19) - (127 << 4)
+
+
+def exp2_sixteenths(exponent: jax.Array) -> Integers:
+    """16 * 2**(exponent / 16), linear between powers of two, for int32 within [0, 127]."""
+    return (16 + (exponent & 15)) << (exponent >> 4)

@@ -1,0 +1,269 @@
+"""A network as what it differs by from another: a block's own from the archive's, and the archive's
+from one of zeros. FORMAT.md, section 7.
+
+    one record for each tensor | message of one lane
+    255, or q1 q2 w            | the values of the tensors whose record is not 255
+
+A tensor is a layer's weights or its biases. Its values are coded as the coder codes voxels, under a
+mixture of two components around zero: a narrow one for the many numbers that hardly move, and a
+wide one for the rest, in either order. A record says how wide they are and what the first weighs.
+"""
+
+import bisect
+import functools
+from typing import TypeAlias
+
+import numpy as np
+
+from jaxslice.codec import rans
+from jaxslice.codec.architecture import SYMBOL_LIMIT, Architecture
+from jaxslice.codec.intervals import MINIMUM_WIDTH, PRECISION, WEIGHT_TOTAL
+from jaxslice.codec.network import BIAS_HIGH, WEIGHT_HIGH, IntegerNetwork, prove
+from jaxslice.core.errors import FormatError
+from jaxslice.core.types import Words
+
+BIAS_UNIT = 1 << 6
+"""What a value of 1 changes a bias by; it changes a weight by 1."""
+
+VALUE_LOW, VALUE_HIGH = -128, 127
+_ZEROS = 255
+"""The whole record of a tensor whose values are all 0."""
+
+_NUM_SCALES = 128
+_Record: TypeAlias = tuple[int, int, int]
+"""(q1, q2, w): two scale codes below 128, and the weight of the first out of 256, below 256."""
+
+
+def encode(
+    base: IntegerNetwork,
+    own: IntegerNetwork,
+    architecture: Architecture,
+    bias_unit: int = BIAS_UNIT,
+) -> tuple[bytes, IntegerNetwork]:
+    """The difference between two networks as bytes, as far as the format can say it.
+
+    Args:
+      base: the archive's network.
+      own: the block's.
+      architecture: of both.
+      bias_unit: what a value of 1 changes a bias by.
+
+    Returns:
+      Bytes for `decode`, and the network that it will make of them: `own` with its biases rounded
+      by up to half a unit, and with whatever is too far from `base` (127 in a weight, 127 units in
+      a bias) moved towards it. A block must be encoded with that one. The bytes' length is what it
+      costs.
+
+    Raises:
+      FormatError: one of the two is no network of the architecture, or could overflow.
+    """
+    prove(base, architecture)
+    prove(own, architecture)
+    values = [
+        _representable(np.asarray(before, np.int64), np.asarray(after, np.int64), bias_unit)
+        for before, after in zip(_tensors_of(base), _tensors_of(own), strict=True)
+    ]
+    records, starts, freqs = b"", [], []
+    for value in values:
+        if not value.any():
+            records += bytes([_ZEROS])
+            continue
+        symbols = value.ravel() - VALUE_LOW
+        record = _best_record(np.bincount(symbols, minlength=SYMBOL_LIMIT))
+        cumulative = _cumulative(record)
+        starts.append(cumulative[symbols])
+        freqs.append(np.diff(cumulative)[symbols])
+        records += bytes(record)
+    return records + _push_all(starts, freqs), _changed(base, values, architecture, bias_unit)
+
+
+def decode(
+    data: bytes, base: IntegerNetwork, architecture: Architecture, bias_unit: int = BIAS_UNIT
+) -> IntegerNetwork:
+    """The network that `encode` returned beside `data`.
+
+    Args:
+      data: the difference's bytes.
+      base: the archive's network.
+      architecture: of both.
+      bias_unit: that it was encoded with.
+
+    Raises:
+      FormatError: the bytes are damaged or of another architecture, or the network could overflow.
+    """
+    tensors = _tensors_of(base)
+    records = []
+    for _ in tensors:
+        record, data = _split_record(data)
+        records.append(record)
+    if len(data) % 4:
+        raise FormatError(f"Got a difference's message of {len(data)} bytes, expected whole words.")
+    sizes = [
+        0 if record is None else np.size(t) for record, t in zip(records, tensors, strict=True)
+    ]
+    symbols = _pop_all(np.frombuffer(data, "<u4").astype(np.uint32), records, sizes)
+    values = [
+        np.reshape(of_tensor, np.shape(tensor)) + VALUE_LOW if of_tensor else np.zeros_like(tensor)
+        for of_tensor, tensor in zip(symbols, tensors, strict=True)
+    ]
+    return _changed(base, values, architecture, bias_unit)
+
+
+def _tensors_of(network: IntegerNetwork) -> list[np.ndarray]:
+    """Weights and biases of each layer in turn."""
+    return [np.asarray(tensor) for layer in zip(*network, strict=True) for tensor in layer]
+
+
+def _representable(before: np.ndarray, after: np.ndarray, bias_unit: int) -> np.ndarray:
+    """Values, as near as they come to leading from one tensor to another; both int64."""
+    if before.ndim == 2:
+        return np.clip(after - before, VALUE_LOW, VALUE_HIGH)
+    values = np.rint((after - before) / bias_unit).astype(np.int64)
+    # Rounding must not lead out of the range of biases.
+    low, high = -((BIAS_HIGH + before) // bias_unit), (BIAS_HIGH - before) // bias_unit
+    return np.clip(values, np.maximum(low, VALUE_LOW), np.minimum(high, VALUE_HIGH))
+
+
+def _changed(
+    base: IntegerNetwork, values: list[np.ndarray], architecture: Architecture, bias_unit: int
+) -> IntegerNetwork:
+    """The base network with the values added, proven."""
+    weights = [w + np.asarray(v, np.int64) for w, v in zip(base.weights, values[::2], strict=True)]
+    biases = [
+        b + bias_unit * np.asarray(v, np.int64)
+        for b, v in zip(base.biases, values[1::2], strict=True)
+    ]
+    largest = max(int(np.abs(tensor).max()) for tensor in weights)
+    if largest > WEIGHT_HIGH:
+        raise FormatError(
+            f"Got a difference that makes a weight {largest} in size, expected at most "
+            f"{WEIGHT_HIGH}: damaged, or of another network."
+        )
+    prove(IntegerNetwork(tuple(weights), tuple(biases)), architecture)
+    return IntegerNetwork(
+        tuple(tensor.astype(np.int8) for tensor in weights),
+        tuple(tensor.astype(np.int32) for tensor in biases),
+    )
+
+
+def _split_record(data: bytes) -> tuple[_Record | None, bytes]:
+    """The record at the start, None for zeros, and the bytes after it."""
+    if data[:1] == bytes([_ZEROS]):
+        return None, data[1:]
+    if len(data) < 3:
+        raise FormatError(f"Got a record of {len(data)} bytes in a difference, expected 3.")
+    first, second, weight = data[:3]
+    if max(first, second) >= _NUM_SCALES:
+        raise FormatError(
+            f"Got the scale codes {first} and {second} in a difference, expected 0 to "
+            f"{_NUM_SCALES - 1}."
+        )
+    return (first, second, weight), data[3:]
+
+
+@functools.cache
+def _components() -> np.ndarray:
+    """S of FORMAT.md, section 5, at the edges of all symbols, int64 [scale code, edge 0..256].
+
+    Where the mean is that of symbol 128. At the outermost edges 0 and 2**16, so that what is
+    computed from them there is 0 and 2**24.
+    """
+    code = np.arange(_NUM_SCALES)[:, None]
+    inverse = ((16 + (code & 15)) << (code >> 4)) << 5
+    distance = ((16 * (np.arange(SYMBOL_LIMIT + 1) + VALUE_LOW) - 8) * inverse) >> 10
+    size = np.minimum(np.abs(distance), 2047)
+    root = np.maximum(65535 - (((26214 + 20 * size) * size) >> 10), 0)
+    for _ in range(3):
+        root = (root * root) >> 16
+    tail = root >> 1
+    reached = np.where(distance < 0, tail, 65536 - tail)
+    reached[:, 0], reached[:, -1] = 0, 65536
+    return reached
+
+
+def _cumulative(record: _Record) -> np.ndarray:
+    """C(0) to C(256) of FORMAT.md, section 5, int64."""
+    first, second, weight = record
+    components = _components()
+    total = weight * components[first] + (WEIGHT_TOTAL - weight) * components[second]
+    return total - (total >> 10) + np.arange(SYMBOL_LIMIT + 1) * MINIMUM_WIDTH
+
+
+def _best_record(counts: np.ndarray) -> _Record:
+    """The record under which symbols that occur `counts` times (int [256]) take fewest bits.
+
+    A coarse grid of all three numbers, and from its best point one number at a time, until none
+    of them can be bettered.
+    """
+    used = np.flatnonzero(counts)
+    shares = np.diff(_components())[:, used].astype(np.float64)
+
+    def bits(first, second, weight) -> np.ndarray:
+        """Of all symbols, but for rounding; the arguments broadcast against each other."""
+        weight = np.asarray(weight)[..., None]
+        freq = weight * shares[first] + (WEIGHT_TOTAL - weight) * shares[second]
+        return (PRECISION - np.log2(freq * (1 - 2**-10) + MINIMUM_WIDTH)) @ counts[used]
+
+    coarse = np.arange(0, _NUM_SCALES, 16)
+    grid = np.ix_(coarse, coarse, np.arange(32, WEIGHT_TOTAL, 32))
+    costs = bits(*grid)
+    best = [
+        int(axis.ravel()[at])
+        for axis, at in zip(grid, np.unravel_index(np.argmin(costs), costs.shape), strict=True)
+    ]
+    least, bettered = float(costs.min()), True
+    while bettered:
+        bettered = False
+        for axis, choices in enumerate((_NUM_SCALES, _NUM_SCALES, WEIGHT_TOTAL)):
+            tried: list = [*best]
+            tried[axis] = np.arange(choices)
+            costs = bits(*tried)
+            if costs.min() < least:
+                least, bettered = float(costs.min()), True
+                best[axis] = int(np.argmin(costs))
+    return best[0], best[1], best[2]
+
+
+def _push_all(starts: list[np.ndarray], freqs: list[np.ndarray]) -> bytes:
+    """The message that holds symbols with these intervals, of one tensor after the other."""
+    pushed = [
+        pair
+        for start, freq in zip(starts, freqs, strict=True)
+        for pair in zip(start.tolist(), freq.tolist(), strict=True)
+    ]
+    state, tail = rans.LOWER_BOUND, []
+    for start, freq in reversed(pushed):
+        if state >= freq << (63 - PRECISION):
+            tail.append(state & 0xFFFFFFFF)
+            state >>= 32
+        state = (state // freq << PRECISION) + state % freq + start
+    words = rans.flatten(np.array([state], np.uint64), np.array(tail[::-1], np.uint32))
+    return words.astype("<u4").tobytes()
+
+
+def _pop_all(message: Words, records: list[_Record | None], sizes: list[int]) -> list[list[int]]:
+    """The symbols of each tensor: as many as `sizes` says, none where the record is None."""
+    head, tail = rans.unflatten(message, 1)
+    state, words = int(head[0]), iter(tail.tolist())
+    symbols: list[list[int]] = []
+    for record, size in zip(records, sizes, strict=True):
+        symbols.append([])
+        cumulative = _cumulative(record).tolist() if record else []
+        for _ in range(size):
+            position = state & ((1 << PRECISION) - 1)
+            symbol = bisect.bisect_right(cumulative, position) - 1
+            start, end = cumulative[symbol], cumulative[symbol + 1]
+            state = (end - start) * (state >> PRECISION) + position - start
+            if state < rans.LOWER_BOUND:
+                word = next(words, None)
+                if word is None:
+                    raise FormatError(f"Got a difference of {message.size} words, expected more.")
+                state = state << 32 | word
+            symbols[-1].append(symbol)
+    left = sum(1 for _ in words)
+    if left or state != rans.LOWER_BOUND:
+        raise FormatError(
+            f"Got a difference that leaves {left} of {tail.size} words and the state {state}, "
+            f"expected none and {rans.LOWER_BOUND}: damaged."
+        )
+    return symbols

@@ -1,0 +1,1 @@
+"""Errors, boxes, types, checksums and progress: what every other package may use."""

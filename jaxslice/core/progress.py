@@ -1,0 +1,38 @@
+"""Progress of the work, and the seconds its parts take."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a part of the work, how much of it is done, and how much there is."""
+
+
+class Stopwatch:
+    """Seconds spent in named parts of the work; parts that several threads do at once add up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._start = time.perf_counter()
+
+    @contextlib.contextmanager
+    def measure(self, part: str) -> Iterator[None]:
+        """Adds the time that the `with` block takes to `part`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            with self._lock:
+                self._seconds[part] += elapsed
+
+    def seconds(self, *parts: str) -> dict[str, float]:
+        """Seconds of each part, and `total`: since the stopwatch was made."""
+        with self._lock:
+            taken = {part: round(self._seconds[part], 3) for part in parts}
+        return {**taken, "total": round(time.perf_counter() - self._start, 3)}

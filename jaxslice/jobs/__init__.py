@@ -1,0 +1,1 @@
+"""Whole volumes: options, plan, base network, and all blocks through the codec."""

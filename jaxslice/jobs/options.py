@@ -1,0 +1,82 @@
+"""What a caller can ask of `compress`, `decompress` and `verify`, and what they report."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from jaxslice.core.box import Box, Triple
+from jaxslice.core.errors import UsageError
+from jaxslice.jobs.block_shape import LARGEST_BLOCK_AXIS
+from jaxslice.jobs.effort import EFFORTS
+from jaxslice.models.presets import CONTEXTS
+
+VERIFY_CHOICES = ("all", "sample", "none")
+LARGEST_BLOCK_VOXELS = 1 << 28
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressOptions:
+    """How to compress a volume.
+
+    Attributes:
+      bbox: the voxels to take, in global coordinates; all if None.
+      scale: of a precomputed volume, by index or key.
+      block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,
+        `block_shape.default_block_shape` of the effort's depth.
+      effort: 0 fits a shipped network to samples of the volume in closed form; 1 tunes it on more
+        of them, within 2 minutes on 2 cores; 2 starts from a larger one and also trains a network
+        for each block, where that pays, at 0.3 MB/s or more; 3 does that longer, and with the large
+        network.
+      model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
+        effort's.
+      context: "full": what the model reads; or "slices": the 4 previous slices alone (Hinkle et al.
+        2020), for which no model is shipped, so that effort 1 and above train one from scratch.
+      seed: of training and of what is sampled.
+      verify: "all" decodes every block again before it is written, "sample" one block in eight.
+      overwrite: whether an archive that is there may be replaced.
+      missing: "error", or "zero" to take missing chunks of the source as black.
+      training_steps: optimiser steps of every network; None for the effort's own numbers.
+      workers: threads that compute; None for one for each core, or each accelerator.
+      batch_blocks: blocks that run together on one device; None for 1 on a CPU, 16 elsewhere.
+    """
+
+    bbox: Box | None = None
+    scale: int | str = 0
+    block_shape: Triple | None = None
+    effort: int = 1
+    model: str | None = None
+    context: str = "full"
+    seed: int = 0
+    verify: str = "all"
+    overwrite: bool = False
+    missing: str = "error"
+    training_steps: int | None = None
+    workers: int | None = None
+    batch_blocks: int | None = None
+
+    def __post_init__(self):
+        """Refuses what cannot be done (UsageError)."""
+        if self.effort not in range(len(EFFORTS)):
+            raise UsageError(f"Got effort {self.effort}, expected 0 to {len(EFFORTS) - 1}.")
+        if self.context not in CONTEXTS:
+            raise UsageError(f"Got context {self.context!r}, expected one of {list(CONTEXTS)}.")
+        if self.context != "full" and (self.model is not None or self.effort == 0):
+            got = f"model {self.model!r}" if self.model is not None else "effort 0"
+            raise UsageError(
+                f"Got context {self.context!r} with {got}, expected neither a model nor effort 0: "
+                "for this context a network is trained from scratch."
+            )
+        if self.verify not in VERIFY_CHOICES:
+            raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
+        largest = self.block_shape or (1, 1, 1)
+        fits = all(1 <= n <= LARGEST_BLOCK_AXIS for n in largest)
+        if not fits or math.prod(largest) > LARGEST_BLOCK_VOXELS:
+            raise UsageError(
+                f"Got the block shape {self.block_shape}, expected 1 to {LARGEST_BLOCK_AXIS} voxels"
+                f" along z, y and x, and at most {LARGEST_BLOCK_VOXELS} in all."
+            )
+        for name in ("training_steps", "workers", "batch_blocks"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"Got {name} {value}, expected at least 1.")

@@ -1,0 +1,150 @@
+"""Models: a network with its architecture and where it comes from, in one file.
+
+Those that come with jaxslice lie in `jaxslice/models/`, each with a card (`NAME.md`) that says what
+it was trained on, by which command, and what it reaches.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxslice.codec import network_bytes
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.codec.versions import MODEL_FILE_VERSION
+from jaxslice.core.errors import FormatError, UsageError, VersionError
+from jaxslice.models.adaptation import NUM_TRAITS, Adaptation
+
+FOLDER = Path(__file__).parent
+SUFFIX = ".json"
+_KIND = "jaxslice model"
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """What a model file says.
+
+    Attributes:
+      name: of a shipped model, or the path of another.
+      architecture: of the network.
+      network: in integers.
+      provenance: how it was made: JSON of the recipe, the sources and the software.
+      adaptation: how the network follows a volume's traits; None if it does not.
+    """
+
+    name: str
+    architecture: Architecture
+    network: IntegerNetwork
+    provenance: dict[str, Any]
+    adaptation: Adaptation | None = None
+
+    @property
+    def model(self) -> Model:
+        """What blocks are coded with."""
+        return Model(self.architecture, self.network)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the network alone, as `network_bytes.fingerprint` makes it."""
+        return network_bytes.fingerprint(network_bytes.pack(self.network))
+
+
+def names() -> list[str]:
+    """The models that come with jaxslice."""
+    return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
+
+
+def load(name: str) -> ModelFile:
+    """Reads a model.
+
+    Args:
+      name: `default`, `medium`, `large`, or the path of a file that `train` wrote.
+
+    Raises:
+      UsageError: there is no such model.
+      FormatError: the file is damaged, or no model; VersionError if of a later version.
+    """
+    shipped = name in names()
+    path = FOLDER / f"{name}{SUFFIX}" if shipped else Path(name)
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise UsageError(
+            f"Got the model {name!r}, expected one of {', '.join(names())} or the path of a file "
+            "that `train` wrote."
+        ) from None
+    return _parse(name, data)
+
+
+def save(path: str | Path, model: ModelFile) -> None:
+    """Writes a model file; an older one is replaced only by a whole new one.
+
+    Raises:
+      UsageError: the file cannot be written.
+    """
+    value = {
+        "kind": _KIND,
+        "version": MODEL_FILE_VERSION,
+        "architecture": model.architecture.to_json(),
+        "network": base64.b64encode(network_bytes.pack(model.network)).decode(),
+        "adaptation": _written(model.adaptation),
+        "provenance": model.provenance,
+    }
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(json.dumps(value) + "\n")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"Got the model's place {str(path)!r}: {error.strerror}.") from None
+
+
+def _parse(name: str, data: bytes) -> ModelFile:
+    try:
+        value = json.loads(data)
+        if value["kind"] != _KIND:
+            raise ValueError(f"the kind {value['kind']!r}")
+        version = value["version"]
+        if version not in range(1, MODEL_FILE_VERSION + 1):
+            raise VersionError(
+                f"Got the model {name!r} of version {version!r}, expected 1 to "
+                f"{MODEL_FILE_VERSION}: it needs another release of jaxslice."
+            )
+        architecture = Architecture.from_json(value["architecture"])
+        packed = base64.b64decode(value["network"], validate=True)
+        provenance = dict(value["provenance"])
+        adaptation = _read(value.get("adaptation"), architecture)
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise FormatError(
+            f"Got {name!r}, which is no model or a damaged one ({error!r}), expected a file that "
+            "`train` wrote."
+        ) from None
+    network = network_bytes.unpack(packed, architecture)
+    return ModelFile(name, architecture, network, provenance, adaptation)
+
+
+def _written(adaptation: Adaptation | None) -> list[str] | None:
+    """Base64 of float32: the center, and the map of each hidden layer, row by row."""
+    if adaptation is None:
+        return None
+    parts = (adaptation.center, *adaptation.maps)
+    return [base64.b64encode(np.asarray(part, "<f4").tobytes()).decode() for part in parts]
+
+
+def _read(value: list[str] | None, architecture: Architecture) -> Adaptation | None:
+    """What `_written` wrote. ValueError if it is anything else."""
+    if value is None:
+        return None
+    parts = [np.frombuffer(base64.b64decode(text, validate=True), "<f4") for text in value]
+    sizes = [NUM_TRAITS * units for units in (1, *architecture.hidden)]
+    if [part.size for part in parts] != sizes or not all(np.isfinite(p).all() for p in parts):
+        raise ValueError(f"an adaptation of {[part.size for part in parts]} numbers, not {sizes}")
+    maps = (part.reshape(-1, NUM_TRAITS).astype(np.float32) for part in parts[1:])
+    return Adaptation(parts[0].astype(np.float32), tuple(maps))

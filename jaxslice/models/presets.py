@@ -1,0 +1,103 @@
+"""The architectures that come with jaxslice."""
+
+from __future__ import annotations
+
+from jaxslice.codec.architecture import Architecture
+from jaxslice.core.box import Triple
+
+
+def _square(dz: int, radius: int) -> tuple[Triple, ...]:
+    span = range(-radius, radius + 1)
+    offsets = [(dz, dy, dx) for dy in span for dx in span]
+    return tuple(sorted(offsets, key=lambda o: (o[1] ** 2 + o[2] ** 2, o)))
+
+
+def _row(dy: int, first: int, last: int) -> tuple[Triple, ...]:
+    return tuple((0, dy, dx) for dx in range(first, last + 1))
+
+
+# Voxels that follow each other along x stand together where that is possible: a decoder then takes
+# them from its history in one piece.
+_NEAREST: tuple[Triple, ...] = (
+    *((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1)),
+    *_row(0, -3, -2), (0, -1, -2), *_row(-2, -2, 2),
+)  # fmt: skip
+
+
+_FURTHER = _row(0, -6, -1) + _row(-1, -4, 2) + _row(-2, -4, 4) + _row(-3, -3, 3) + _row(-4, -1, 1)
+
+
+_IN_SLICE = _NEAREST + tuple(offset for offset in _FURTHER if offset not in _NEAREST)
+
+
+FULL = Architecture(
+    context=_IN_SLICE + _square(-1, 2)[:13] + _square(-2, 1)[:5],
+    activity_count=len(_NEAREST),
+    fallback=len(_IN_SLICE),
+    hidden=(24, 12),
+    components=2,
+    shear=3,
+    activity_offset=64,
+)
+"""Default: 32 causal voxels of the slice itself, 13 of the slice before and 5 of the one before."""
+
+
+_NEXT = (
+    *(_row(0, -7, -1) + _row(-1, -5, 3) + _row(-2, -5, 6) + _row(-3, -4, 4)),
+    *(_row(-4, -3, 3) + _row(-5, -2, 2)),
+)
+
+
+_IN_SLICE_MEDIUM = _NEAREST + tuple(offset for offset in _NEXT if offset not in _NEAREST)
+
+
+MEDIUM = Architecture(
+    context=_IN_SLICE_MEDIUM + _square(-1, 2) + _square(-2, 1)[:5],
+    activity_count=len(_NEAREST),
+    fallback=len(_IN_SLICE_MEDIUM),
+    hidden=(56, 32),
+    components=3,
+    shear=4,
+    activity_offset=64,
+)
+"""Where a network is tuned for long: some more voxels, and three times the work."""
+
+
+_FURTHEST = (
+    *(_row(0, -8, -1) + _row(-1, -6, 3) + _row(-2, -6, 6) + _row(-3, -5, 5)),
+    *(_row(-4, -4, 4) + _row(-5, -3, 3) + _row(-6, -2, 2)),
+)
+
+
+_IN_SLICE_WIDE = _NEAREST + tuple(offset for offset in _FURTHEST if offset not in _NEAREST)
+
+
+LARGE = Architecture(
+    context=_IN_SLICE_WIDE + _square(-1, 2) + _square(-2, 1),
+    activity_count=len(_NEAREST),
+    fallback=len(_IN_SLICE_WIDE),
+    hidden=(80, 48),
+    components=3,
+    shear=4,
+    activity_offset=64,
+)
+"""For those who have the time: more voxels of every slice, and a network four times as large."""
+
+
+_AHEAD: tuple[Triple, ...] = ((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
+
+
+_AROUND = _square(-1, 2) + _square(-2, 1) + _square(-3, 1) + _square(-4, 1)
+
+
+SLICES = Architecture(
+    context=_AHEAD + tuple(offset for offset in _AROUND if offset not in _AHEAD),
+    activity_count=12,
+    fallback=0,
+    hidden=(32, 32),
+    components=3,
+)
+"""The context of Hinkle et al. (2020): the 4 previous slices and nothing of the present one."""
+
+
+CONTEXTS = {"full": FULL, "slices": SLICES}

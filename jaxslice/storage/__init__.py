@@ -1,0 +1,1 @@
+"""Where bytes are: locations, folders of objects, safe replacement."""

@@ -1,0 +1,72 @@
+"""States of a long training on disk, by Orbax, so that it can go on after an interruption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxslice.core.errors import MissingExtraError, UsageError
+from jaxslice.training.train import TrainingState
+
+_NOTE = "training.json"
+
+
+class Checkpoints:
+    """The last state of one training in one folder."""
+
+    def __init__(self, folder: str | Path, training: dict[str, Any]) -> None:
+        """Opens or makes a folder.
+
+        Args:
+          folder: of checkpoints.
+          training: everything that the result depends on, as JSON. States of another training are
+            never mixed in.
+
+        Raises:
+          MissingExtraError: Orbax is not installed.
+          UsageError: the folder holds the states of another training, or cannot be used.
+        """
+        try:
+            import orbax.checkpoint as ocp
+        except ImportError:
+            raise MissingExtraError(
+                "Checkpoints need the package orbax-checkpoint, which is not installed; expected "
+                "it to be brought by: pip install 'jaxslice[train]'."
+            ) from None
+        self._ocp = ocp
+        path = Path(folder).absolute()
+        note = path / _NOTE
+        text = json.dumps(training, sort_keys=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if note.exists() and note.read_text() != text:
+                raise UsageError(
+                    f"Got the checkpoints {str(folder)!r} of a training with other volumes or "
+                    "settings, expected those of this one, or an empty folder."
+                )
+            note.write_text(text)
+        except OSError as error:
+            raise UsageError(
+                f"Got the checkpoints' folder {str(folder)!r}: {error.strerror}."
+            ) from None
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(path / "states", options=options)
+
+    def restore(self, like: TrainingState) -> TrainingState:
+        """The last state that was saved whole; `like` itself if there is none."""
+        step = self._manager.latest_step()
+        if step is None:
+            return like
+        restored = self._manager.restore(step, args=self._ocp.args.StandardRestore(like))
+        return jax.device_put(restored)
+
+    def save(self, state: TrainingState) -> None:
+        """Saves a state; it is on disk when this returns."""
+        self._manager.save(int(state.step), args=self._ocp.args.StandardSave(state))
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self._manager.close()

@@ -1,0 +1,148 @@
+"""The network in floats, for training: it computes what the coder will, with gradients.
+
+A masked causal 3-D convolution over symbols, then 1x1x1 convolutions. On the context vectors of
+single voxels, which is what both training and the march evaluate, such a stack is a stack of dense
+layers; so that is how it is written.
+
+Every rounding of `integer.mixture_of` happens here too, as a straight-through estimate (Bengio et
+al. 2013): the forward pass takes the rounded value, the gradient passes as if nothing had happened.
+What training minimises is therefore what the integers will spend.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxslice.codec import intervals
+from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.features import exp2_sixteenths, features_of
+from jaxslice.codec.network import (
+    ACTIVATION_HIGH,
+    BIAS_ONE,
+    MEAN_HIGH,
+    SUM_HIGH,
+    WEIGHT_HIGH,
+    WEIGHT_ONE,
+)
+
+
+class CausalNetwork(nn.Module):
+    """Maps contexts float32 [c, n] to a float `intervals.Mixture` [k, n] in the integers' units.
+
+    Each layer's sums can be perturbed (`sums_0`, ...), and what its inputs are is told under
+    `intermediates` (`inputs_1`, ...), in units in which weights and biases are parameters.
+    """
+
+    architecture: Architecture
+
+    @nn.compact
+    def __call__(self, contexts: jax.Array) -> intervals.Mixture:
+        """Predicts a mixture per voxel; see `integer.mixture_of` for the exact counterpart."""
+        features = features_of(contexts, self.architecture)
+        activity = features.activity.astype(jnp.float32)
+        layers = len(self.architecture.layer_shapes)
+
+        kernel, bias = self._layer(0)
+        scaled = kernel[:, :-NUM_FEATURES] @ features.differences
+        scaled = _floor(jnp.clip(scaled, -SUM_HIGH, SUM_HIGH) * features.gain / 64)
+        scaled += kernel[:, -NUM_FEATURES:] @ features.extras + bias[:, None]
+        scaled = self._perturbed("sums_0", scaled)
+        for index in range(1, layers):
+            kernel, bias = self._layer(index)
+            inputs = jnp.clip(_floor(scaled / 64), 0, ACTIVATION_HIGH)
+            if not self.is_initializing():
+                self.sow("intermediates", f"inputs_{index}", inputs / WEIGHT_ONE)
+            scaled = self._perturbed(f"sums_{index}", kernel @ inputs + bias[:, None])
+        means, scales, weights = jnp.split(scaled, 3)
+
+        offset = _floor(jnp.clip(_floor(means / 16), -MEAN_HIGH, MEAN_HIGH) * activity / 256)
+        sharpness = _floor(_exp2(scales) * jnp.floor(features.gain) / 32)
+        share = _exp2(weights)
+        weight = share / share.sum(axis=0) * intervals.WEIGHT_TOTAL
+        exact = jnp.floor(weight[:-1])
+        exact = jnp.concatenate([exact, intervals.WEIGHT_TOTAL - exact.sum(0, keepdims=True)])
+        return intervals.Mixture(
+            jnp.clip(
+                16.0 * features.reference.astype(jnp.float32) + offset,
+                intervals.MEAN_LOW,
+                intervals.MEAN_HIGH,
+            ),
+            jnp.clip(sharpness, 1, intervals.INVERSE_SCALE_HIGH),
+            _straight_through(weight, exact),
+        )
+
+    def _perturbed(self, name: str, value: jax.Array) -> jax.Array:
+        return value if self.is_initializing() else self.perturb(name, value)
+
+    def _layer(self, index: int) -> tuple[jax.Array, jax.Array]:
+        """The layer's weights, rounded to integers with a straight-through gradient."""
+        outputs, inputs = self.architecture.layer_shapes[index]
+        last = index == len(self.architecture.layer_shapes) - 1
+        spread = nn.initializers.variance_scaling(
+            0.02 if last else (0.5 if index == 0 else 2.0),
+            "fan_in",
+            "normal",
+            in_axis=1,
+            out_axis=0,
+        )
+        kernel = self.param(f"kernel_{index}", spread, (outputs, inputs), jnp.float32)
+        bias = self.param(f"bias_{index}", _spread_components if last else _zeros, (outputs,))
+        kernel = jnp.clip(_round(kernel * WEIGHT_ONE), -WEIGHT_HIGH, WEIGHT_HIGH)
+        return kernel, _round(bias * BIAS_ONE)
+
+
+def bits_of(mixture: intervals.Mixture, symbol: jax.Array, limit: jax.Array) -> jax.Array:
+    """Bits that coding each symbol will take, differentiable in the mixture.
+
+    Args:
+      mixture: float32 [k, n] in the integers' units.
+      symbol: int32 [n].
+      limit: int32 [n], the number of symbols of each voxel's alphabet.
+
+    Returns:
+      float32 [n], the float counterpart of -log2(freq / 2**24) of `intervals.interval_of`.
+    """
+    low = jnp.where(symbol <= 0, 0.0, _cumulative(mixture, symbol))
+    high = jnp.where(symbol + 1 >= limit, 1.0, _cumulative(mixture, symbol + 1))
+    share = intervals.MINIMUM_WIDTH / intervals.TOTAL
+    return -jnp.log2(jnp.maximum(high - low, share))
+
+
+def _cumulative(mixture: intervals.Mixture, index: jax.Array) -> jax.Array:
+    index = index.astype(jnp.float32)
+    deviations = (index * 16.0 - 8.0 - mixture.mean) * mixture.inverse_scale / (1 << 18)
+    size = jnp.minimum(jnp.abs(deviations), 6.0)
+    tail = 0.5 * jnp.maximum(1 - 0.1 * size - 20 / 1024 * size**2, 0.0) ** 8
+    value = jnp.where(deviations < 0, tail, 1 - tail) * mixture.weight
+    total = value.sum(axis=0) / intervals.WEIGHT_TOTAL
+    share = intervals.MINIMUM_WIDTH / intervals.TOTAL
+    return total * (1 - 2.0**-10) + index * share
+
+
+def _exp2(logit: jax.Array) -> jax.Array:
+    exponent = jnp.clip(logit / 128 + 64, 0, 127)
+    exact = exp2_sixteenths(jnp.floor(exponent).astype(jnp.int32)).astype(jnp.float32)
+    return _straight_through(16 * 2 ** (exponent / 16), exact)
+
+
+def _straight_through(smooth: jax.Array, exact: jax.Array) -> jax.Array:
+    return smooth + jax.lax.stop_gradient(exact - smooth)
+
+
+def _floor(value: jax.Array) -> jax.Array:
+    return _straight_through(value, jnp.floor(value))
+
+
+def _round(value: jax.Array) -> jax.Array:
+    return _straight_through(value, jnp.round(value))
+
+
+def _zeros(_key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    return jnp.zeros(shape, jnp.float32)
+
+
+def _spread_components(_key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Means side by side, scales from narrow to wide, equal weights."""
+    count = shape[0] // 3
+    place = jnp.linspace(-1.0, 1.0, count) if count > 1 else jnp.zeros(1)
+    return jnp.concatenate([0.2 * place, -0.5 * place - 0.2, jnp.zeros(count)]).astype(jnp.float32)

@@ -1,0 +1,1 @@
+"""Volumes in and out: sources and destinations, one file for each format."""

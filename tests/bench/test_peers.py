@@ -1,0 +1,185 @@
+"""The comparison with other codecs: every peer is lossless, and the check can fail."""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxslice.bench import peer_programs, peers
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.core.errors import MissingExtraError, UsageError
+
+NAMES = ["PNG", "PNG, general", "JPEG-LS", "WebP", "JPEG 2000", "JPEG-XL e7", "zstd -19"]
+SLOW_NAMES = ["JPEG-XL e9", "xz -9e"]
+TOMOZ_NAMES = ["tomoz", "tomoz, slices"]
+VIDEO_NAMES = ["FFV1", "FFV1, context 0", "x264 lossless", "x265 lossless"]
+EVERY_NAME = [*NAMES, *SLOW_NAMES, *TOMOZ_NAMES, *VIDEO_NAMES]
+
+
+def test_without_imagecodecs_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(MissingExtraError, match=r"jaxslice\[bench\]"):
+        peers.peers()
+
+
+def test_every_peer_is_lossless_and_smaller_than_raw_on_tissue():
+    pytest.importorskip("imagecodecs")
+    volume = synthetic_volume((2, 64, 96), seed=3)
+    results = peers.measure_peers(volume)
+    assert [result.name for result in results] == NAMES
+    for result in results:
+        assert (result.lossless, result.note) == (True, ""), result
+        assert 4 < result.bits_per_voxel < 8, result
+        assert result.bits_per_voxel == 8 * result.compressed_bytes / volume.size
+        assert result.encode_seconds > 0
+        assert result.decode_seconds > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 7), (3, 5, 1)])
+def test_degenerate_volumes(shape):
+    pytest.importorskip("imagecodecs")
+    volume = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    for result in peers.measure_peers(volume):
+        assert result.lossless, result
+        assert result.compressed_bytes > 0, result
+
+
+def test_voxels_that_are_not_contiguous():
+    pytest.importorskip("imagecodecs")
+    volume = synthetic_volume((6, 8, 10)).transpose(2, 0, 1)[::2, ::-1]
+    assert all(result.lossless for result in peers.measure_peers(volume))
+
+
+def test_a_slice_too_large_for_webp_gives_a_note_and_the_others_go_on():
+    pytest.importorskip("imagecodecs")
+    webp, png = peers.measure_peers(np.zeros((1, 1, 16384), np.uint8), ["WebP", "PNG"])
+    assert not webp.lossless
+    assert math.isnan(webp.bits_per_voxel)
+    assert "1 x 16384" in webp.note
+    assert png.lossless
+
+
+def test_a_peer_that_changes_one_voxel_is_not_called_lossless():
+    def decode(data: bytes) -> np.ndarray:
+        image = np.frombuffer(data, np.uint8).reshape(-1, 4).copy()
+        image[0, 0] ^= 1
+        return image
+
+    lossy = peers.Peer("lossy", lambda image: np.resize(image, (2, 4)).tobytes(), decode)
+    result = peers.measure_peer(lossy, np.arange(16, dtype=np.uint8).reshape(2, 2, 4))
+    assert not result.lossless
+    assert "same voxels" in result.note
+
+
+def test_a_peer_that_changes_the_shape_is_not_called_lossless():
+    flat = peers.Peer("flat", lambda image: image.tobytes(), lambda d: np.frombuffer(d, np.uint8))
+    assert not peers.measure_peer(flat, np.zeros((1, 2, 4), np.uint8)).lossless
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [np.zeros((2, 2), np.uint8), np.zeros((1, 2, 2), np.int16), np.zeros((0, 2, 2), np.uint8)],
+)
+def test_other_arrays_are_refused(volume):
+    with pytest.raises(UsageError, match="expected uint8 voxels"):
+        peers.measure_peers(volume)
+
+
+def test_unknown_names_are_refused():
+    pytest.importorskip("imagecodecs")
+    with pytest.raises(UsageError, match="GIF"):
+        peers.measure_peers(np.zeros((1, 2, 2), np.uint8), ["PNG", "GIF"])
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tomoz", None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", "")
+
+
+def test_every_peer_is_found_or_reported_missing():
+    pytest.importorskip("imagecodecs")
+    found = [peer.name for peer in peers.all_peers()]
+    missing = peers.missing_peers()
+    assert sorted([*found, *missing]) == sorted(EVERY_NAME)
+    assert found[: len(NAMES)] == NAMES
+
+
+@pytest.mark.parametrize("name", [*SLOW_NAMES, *TOMOZ_NAMES, *VIDEO_NAMES])
+def test_every_other_peer_is_lossless_where_it_is_installed(name):
+    pytest.importorskip("imagecodecs")
+    if name in peers.missing_peers():
+        pytest.skip(f"{name} is not installed")
+    # 3 x 52 x 90 is no multiple of any block of a video codec.
+    volume = synthetic_volume((6, 60, 90), seed=3)[::2, 4:56]
+    (result,) = peers.measure_peers(volume, [name])
+    assert (result.lossless, result.note) == (True, ""), result
+    assert 4 < result.bits_per_voxel < 8, result
+
+
+def test_what_is_not_installed_is_reported_by_name_and_stops_nothing(nothing_installed):
+    pytest.importorskip("imagecodecs")
+    assert [peer.name for peer in peers.all_peers()] == [*NAMES, *SLOW_NAMES]
+    missing = peers.missing_peers()
+    assert list(missing) == [*TOMOZ_NAMES, *VIDEO_NAMES]
+    assert "pip install tomoz" in missing["tomoz"]
+    assert "pip install imageio-ffmpeg" in missing["FFV1"]
+    volume = np.zeros((1, 2, 2), np.uint8)
+    tomoz, png = peers.measure_peers(volume, ["tomoz", "PNG"])
+    assert "missing" in tomoz.note
+    assert not tomoz.lossless
+    assert math.isnan(tomoz.bits_per_voxel)
+    assert png.lossless
+
+
+def program(folder: Path, script: str) -> str:
+    """Something on PATH that is called ffmpeg."""
+    path = folder / "ffmpeg"
+    path.write_text(f"#!{sys.executable}\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_an_ffmpeg_without_an_encoder_is_reported(nothing_installed, monkeypatch, tmp_path):
+    found = program(tmp_path, "print(' V....D ffv1   FFmpeg video codec #1, not libx264')")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert peer_programs.find_encoders([found, "/not/there"]) == {"ffv1": found}
+    missing = peers.missing_peers()
+    assert "FFV1" not in missing
+    assert "none with the encoder libx264" in missing["x264 lossless"]
+
+
+def test_a_program_that_fails_gives_its_complaint_as_a_note(tmp_path):
+    broken = program(tmp_path, "import sys; sys.exit('no such option')")
+    assert peer_programs.find_encoders([broken]) == {}
+    codec = peer_programs.VIDEO_CODECS[0]
+    peer = peers.Peer(
+        "broken",
+        lambda volume: peer_programs.encode_video(broken, codec, volume),
+        lambda data: peer_programs.decode_video(broken, codec, data),
+        whole_volume=True,
+    )
+    result = peers.measure_peer(peer, np.zeros((1, 2, 2), np.uint8))
+    assert "Got exit code 1" in result.note
+    assert "no such option" in result.note
+
+
+def test_a_video_that_is_damaged_does_not_pass():
+    encoders = peer_programs.find_encoders(peer_programs.find_programs())
+    if "ffv1" not in encoders:
+        pytest.skip("FFV1 is not installed")
+    codec = peer_programs.VIDEO_CODECS[0]
+    volume = synthetic_volume((2, 32, 48))
+
+    def encode(voxels: np.ndarray) -> bytes:
+        data = bytearray(peer_programs.encode_video(encoders["ffv1"], codec, voxels))
+        data[len(data) // 2] ^= 255
+        return bytes(data)
+
+    def decode(data: bytes | bytearray) -> np.ndarray:
+        return peer_programs.decode_video(encoders["ffv1"], codec, data)
+
+    assert not peers.measure_peer(peers.Peer("FFV1", encode, decode, True), volume).lossless

@@ -1,0 +1,278 @@
+"""The experiments run on a tiny volume, draw from their CSVs alone, and measure what they say."""
+
+import ast
+import csv
+import importlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec.march import OUTSIDE
+from jaxslice.models.presets import FULL
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = ROOT / "experiments"
+DRAWN = ("figure1", "figure2", "noise_floor", "ablation", "block_size")
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def experiment(monkeypatch):
+    """Imports a script of experiments/ as a module."""
+    monkeypatch.syspath_prepend(EXPERIMENTS)
+    return importlib.import_module
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def pictures_of(name: str, folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob(f"{name}*.png"))
+
+
+def smoke(experiment, name: str, folder: Path, *arguments: str) -> list[dict[str, str]]:
+    """Runs an experiment on the synthetic volume; its rows."""
+    output = folder / f"{name}.csv"
+    experiment(name).main(["--smoke", f"--output={output}", *arguments])
+    assert pictures_of(name, folder)
+    rows = rows_of(output)
+    assert {row["volume"] for row in rows} == {"synthetic"}
+    return rows
+
+
+def test_figure1_smoke(experiment, tmp_path):
+    rows = smoke(experiment, "figure1", tmp_path)
+    assert len(rows) == 8 * 5  # slices by original and, for both contexts, prediction and bits
+    assert all(len(row["values"].split()) == 48 for row in rows)
+    spent = {row["context"]: float(row["spent_bits"]) for row in rows if row["context"]}
+    assert spent["full"] < spent["slices"]
+
+
+def test_noise_floor_smoke(experiment, tmp_path):
+    (row,) = smoke(experiment, "noise_floor", tmp_path)
+    assert float(row["surrounded_bits"]) < float(row["jaxslice_bits"])
+
+
+@pytest.mark.slow
+def test_figure2_smoke(experiment, tmp_path):
+    pytest.importorskip("imagecodecs")
+    rows = smoke(experiment, "figure2", tmp_path)
+    assert [row["codec"] for row in rows][-2:] == ["the paper's context", "jaxslice"]
+
+
+@pytest.mark.slow
+def test_ablation_smoke(experiment, tmp_path):
+    rows = smoke(experiment, "ablation", tmp_path, "--groups=inputs,order,precision")
+    assert {row["group"] for row in rows} == {"", "inputs", "order", "precision"}
+    assert len({row["bits_per_voxel"] for row in rows if row["measured"] == "expected"}) > 1
+    # Only what was measured anew is replaced.
+    again = smoke(experiment, "ablation", tmp_path, "--groups=precision")
+    assert sorted(map(str, again)) == sorted(map(str, rows))
+
+
+@pytest.mark.slow
+def test_block_size_smoke(experiment, tmp_path):
+    smaller, larger = smoke(experiment, "block_size", tmp_path, "--efforts=1")
+    assert (smaller["block_shape"], larger["block_shape"]) == ("4x20x24", "8x40x48")
+    assert float(larger["bits_per_voxel"]) < float(smaller["bits_per_voxel"])
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_pictures_come_from_the_committed_csv_alone(experiment, monkeypatch, tmp_path, name):
+    source = EXPERIMENTS / "results" / f"{name}.csv"
+    (tmp_path / source.name).write_bytes(source.read_bytes())
+    monkeypatch.setattr(np, "load", None)
+    experiment(name).main(["--plot-only", f"--output={tmp_path / source.name}"])
+    drawn = pictures_of(name, tmp_path)
+    assert drawn
+    assert drawn == pictures_of(name, source.parent)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_command_line_says_what_it_expects(experiment, capsys, name):
+    for arguments in ([], ["--smoke"], ["--smoke", "--plot-only", "--output=x.csv"]):
+        with pytest.raises(SystemExit):
+            experiment(name).main(arguments)
+        assert "expected" in capsys.readouterr().err
+
+
+def test_every_experiment_is_listed_and_says_command_cost_and_expectation():
+    listed = (EXPERIMENTS / "README.md").read_text()
+    for path in EXPERIMENTS.glob("*.py"):
+        assert f"`{path.name}`" in listed, path.name
+    for name in DRAWN:
+        said = ast.get_docstring(ast.parse((EXPERIMENTS / f"{name}.py").read_text())) or ""
+        for part in (
+            f"python experiments/{name}.py",
+            "--plot-only",
+            "--smoke",
+            "Cost:",
+            "Expected",
+        ):
+            assert part in said, (name, part)
+
+
+def test_rows_of_other_volumes_stay(experiment, tmp_path):
+    common, path = experiment("common"), tmp_path / "deep" / "a.csv"
+    columns = ("volume", "effort", "bits")
+
+    def put(rows, **more):
+        common.replace_volume(
+            path, columns, [dict(zip(columns, r, strict=True)) for r in rows], **more
+        )
+        return [(row["volume"], row["effort"], row["bits"]) for row in rows_of(path)]
+
+    put([("a", 1, 5.0), ("a", 2, 4.0), ("b", 1, 6.0)])
+    assert put([("a", 2, 3.5)], key=("volume", "effort")) == [
+        ("a", "1", "5"), ("b", "1", "6"), ("a", "2", "3.5"),
+    ]  # fmt: skip
+    assert put([("a", 1, 2.0)]) == [("b", "1", "6"), ("a", "1", "2")]
+    assert [p.name for p in path.parent.iterdir()] == ["a.csv"]
+
+
+def test_bits_are_those_of_coding(experiment):
+    from jaxslice.codec.block import encode_block
+    from jaxslice.codec.network import Model
+    from jaxslice.codec.rans import LOWER_BOUND
+
+    common = experiment("common")
+    block = synthetic_volume((3, 16, 40))
+    network = common.train_on(block, FULL, 50)
+    every = common.random_places(block.shape, block.size, seed=0)
+    assert len({tuple(place) for place in every}) == block.size
+    bits = float(common.bits_at(block, FULL, network, every).sum())
+    coded = 8 * len(encode_block(block, Model(FULL, network)))
+    heads = block.shape[1] * math.log2(LOWER_BOUND)
+    # Beside the voxels a payload holds heads, a level table and its own header.
+    assert bits < coded < bits + heads + 8 * 100 + 64 * block.shape[1]
+
+
+def test_contexts_are_read_where_they_should_be(experiment):
+    common = experiment("common")
+    block = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(4, 5, 6) * 2
+    places = np.array([[1, 2, 3], [0, 0, 1], [3, 4, 5]])
+    contexts, symbols, limits = common.contexts_at(block, [(-1, 0, 0), (1, 1, 0)], places)
+    # A level table would not pay for itself on so few voxels, so that symbols are levels.
+    assert limits.tolist() == [256, 256, 256]
+    assert symbols.tolist() == [block[1, 2, 3], block[0, 0, 1], block[3, 4, 5]]
+    assert contexts.tolist() == [
+        [block[0, 2, 3], OUTSIDE, block[2, 4, 5]],
+        [block[2, 3, 3], block[1, 1, 1], OUTSIDE],
+    ]
+
+
+def test_the_surrounded_network_sees_all_but_the_voxel(experiment):
+    module = experiment("noise_floor")
+    context = module.all_sides().context
+    assert (0, 0, 0) not in context
+    assert {(-z, -y, -x) for z, y, x in context} == set(context)
+    with pytest.raises(ValueError, match="voxel itself"):
+        module.Surrounded(((0, 0, 0), *context), 12, 0, (8,), 1)
+
+
+@pytest.mark.parametrize("deviation", [1.0, 3.0, 8.0])
+def test_white_noise_is_measured_as_such(experiment, deviation):
+    module = experiment("noise_floor")
+    noise = np.random.default_rng(0).normal(100, deviation, (8, 128, 128))
+    symbols = np.rint(noise).astype(np.float32)
+    found = module.noise_of(symbols)
+    assert found["noise_bits"] == pytest.approx(normal_entropy(deviation), abs=0.05)
+    assert found["wide_over_narrow"] == pytest.approx(1, abs=0.04)
+    assert abs(module.order_bits(symbols)) < 0.02
+
+
+def test_the_price_of_an_order_is_that_of_theory(experiment):
+    # Each voxel is 0.6 of the one before along x, plus noise: given its past it has the noise's
+    # variance, given both neighbours 1 / (1 + 0.6**2) of that.
+    noise = np.random.default_rng(0).normal(0, 20, (16, 128, 160))
+    for x in range(1, 160):
+        noise[:, :, x] += 0.6 * noise[:, :, x - 1]
+    found = experiment("noise_floor").order_bits(np.rint(noise[:, :, 32:]).astype(np.float32))
+    assert found == pytest.approx(math.log2(1 + 0.6**2) / 2, abs=0.02)
+
+
+def test_nothing_but_black_has_no_noise(experiment):
+    module = experiment("noise_floor")
+    black = np.zeros((4, 64, 64), np.float32)
+    assert module.noise_of(black)["noise_bits"] == 0
+    assert module.order_bits(black) == 0
+
+
+def normal_entropy(deviation: float) -> float:
+    return math.log2(2 * math.pi * math.e * deviation**2) / 2
+
+
+def test_the_entropy_of_rounded_noise(experiment):
+    entropy = experiment("noise_floor").rounded_normal_entropy
+    # Rounding adds the variance of a uniform variable.
+    assert entropy(5.0) == pytest.approx(normal_entropy(math.sqrt(25 + 1 / 12)), abs=1e-4)
+    assert entropy(0.0) == 0
+    assert 0 < entropy(0.1) < entropy(0.5) < entropy(1.0)
+
+
+def test_percentages_compare_like_with_like(experiment):
+    plot = experiment("ablation_plot")
+
+    def row(variant, base, bits):
+        return {"variant": variant, "compared_with": base, "bits_per_voxel": str(bits)}
+
+    rows = [row("a", "a", 4), row("b", "a", 5), row("x", "x", 2), row("y", "x", 1)]
+    assert plot.percent_more(rows) == {"b": 25, "y": -50}
+    with pytest.raises(ValueError, match="without 'a'"):
+        plot.percent_more(rows[1:])
+
+
+def test_changes_of_a_variant_end_with_it(experiment):
+    from jaxslice.codec import features, levels, network
+    from jaxslice.training import float_network
+
+    module, block = experiment("ablation"), synthetic_volume((3, 16, 16))
+    before = (
+        levels.choose,
+        float_network.features_of,
+        network.features_of,
+        float_network._straight_through,
+    )
+    for change in (module.without_level_tables(block), module.without_activity(block)):
+        with change:
+            during = levels.choose, float_network.features_of, network.features_of
+            assert during != before[:3]
+    with module.without_rounding():
+        assert float_network._straight_through(1.5, 1.0) == 1.5
+    assert before[1] is features.features_of
+    after = (
+        levels.choose,
+        float_network.features_of,
+        network.features_of,
+        float_network._straight_through,
+    )
+    assert after == before
+
+
+def test_correlations_by_axis(experiment):
+    pytest.importorskip("imagecodecs")
+    ramp = np.broadcast_to(np.arange(9)[None, None], (4, 5, 9))
+    noise = np.random.default_rng(0).normal(0, 1e-6, ramp.shape)
+    found = experiment("figure2").correlations(ramp + noise)
+    assert found["correlation_x"] == pytest.approx(1)
+    flipped = np.where(np.arange(4)[:, None, None] % 2, -ramp, ramp)
+    assert experiment("figure2").correlations(flipped + noise)["correlation_z"] < 0
+
+
+def test_half_slices_of_the_interlaced_order(experiment):
+    order = experiment("ablation_order")
+    block = np.arange(2 * 6 * 3).reshape(2, 6, 3).astype(np.uint8)
+    halves = order.interlaced(block)
+    assert halves.shape == (4, 3, 3)
+    np.testing.assert_array_equal(halves[0], block[0, ::2])
+    np.testing.assert_array_equal(halves[3], block[1, 1::2])
+    even, odd = order.architectures()
+    assert len(even.context) == len(odd.context) == len(FULL.context)
+    # Right above and right below an odd row, in the half before.
+    assert {(-1, 0, 0), (-1, 1, 0)} < set(odd.context[:4])

@@ -1,0 +1,97 @@
+"""Servers on loopback: HTTP with the Range requests that sharded volumes need, and S3."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+
+class _FolderServer(ThreadingHTTPServer):
+    # Clients fetch many chunks at once; a full queue would make them wait a second and try again.
+    request_queue_size = 128
+    folder: Path
+
+
+class _RangeHandler(BaseHTTPRequestHandler):
+    server: _FolderServer  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def _answer(self, with_body: bool) -> None:
+        path = self.server.folder / unquote(urlsplit(self.path).path).lstrip("/")
+        if not path.is_file() or ".." in path.parts:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        body = path.read_bytes()
+        total = len(body)
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if wanted is None:
+            self.send_response(HTTPStatus.OK)
+        else:
+            start = int(wanted[1])
+            stop = min(total, int(wanted[2]) + 1) if wanted[2] else total
+            if start >= stop:
+                self.send_error(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+                return
+            body = body[start:stop]
+            self.send_response(HTTPStatus.PARTIAL_CONTENT)
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps the requests out of the output of the tests."""
+
+
+@contextlib.contextmanager
+def serve_folder(folder: Path) -> Iterator[str]:
+    """Serves the files below `folder` as long as the `with` block lasts; yields the base URL."""
+    with _FolderServer(("127.0.0.1", 0), _RangeHandler) as server:
+        server.folder = Path(folder)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextlib.contextmanager
+def s3_bucket(monkeypatch: pytest.MonkeyPatch):
+    """An S3 service on this machine with the bucket `volumes`; yields its endpoint."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server_module = pytest.importorskip("moto.server")
+        server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        try:
+            endpoint = "http://{}:{}".format(*server.get_host_and_port())
+            # All servers of one process share what they store.
+            for method, path in (("POST", "moto-api/reset"), ("PUT", "volumes")):
+                request = urllib.request.Request(f"{endpoint}/{path}", method=method)
+                urllib.request.urlopen(request).close()
+            monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+            monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+            monkeypatch.setenv("AWS_REGION", "us-east-1")
+            monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+            yield endpoint
+        finally:
+            server.stop()

@@ -1,0 +1,116 @@
+"""Imports go one way: which package may import which, read from the source. Fails closed."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from fresh_python import modules_after
+
+PACKAGE = Path(__file__).parents[1] / "jaxslice"
+
+EVERYTHING = frozenset(
+    ["core", "codec", "models", "training", "storage", "volumes", "archive", "jobs", "bench", "cli"]
+)
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    "": EVERYTHING,
+    "core": frozenset(),
+    "codec": frozenset({"core", "codec"}),
+    "models": frozenset({"core", "codec", "models"}),
+    "training": frozenset({"core", "codec", "models", "training"}),
+    "storage": frozenset({"core", "storage"}),
+    "volumes": frozenset({"core", "storage", "volumes"}),
+    "archive": frozenset({"core", "codec", "storage", "archive"}),
+    "jobs": EVERYTHING - {"bench", "cli"},
+    "bench": EVERYTHING - {"cli"},
+    "cli": EVERYTHING,
+}
+"""Package -> packages that its files may import; "" holds `__init__` and `reference`."""
+
+ONLY_IN: dict[str, set[str]] = {
+    "absl": {"cli"},
+    "flax": {"training"},
+    "optax": {"training"},
+    "orbax": {"training"},
+    "tensorstore": {"storage", "volumes", "archive"},
+    "zarr": {"archive"},
+    "imagecodecs": {"bench"},
+    "matplotlib": {"bench"},
+    "rich": {"cli", "bench"},
+}
+"""Library -> the packages that may use it."""
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0] if path.parent != PACKAGE else ""
+
+
+def imported(source: str) -> set[str]:
+    """Dotted names of everything that a source imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def faults(package: str, source: str) -> list[str]:
+    """What a file of a package imports and may not."""
+    found = []
+    for name in imported(source):
+        first, *rest = name.split(".")
+        if first == "jaxslice":
+            target = rest[0] if rest and rest[0] in EVERYTHING else ""
+            if target and target not in MAY_IMPORT[package] | {package}:
+                found.append(name)
+        elif first == "" or package not in ONLY_IN.get(first, {package}):
+            found.append(name)
+    return found
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_package_has_a_rule():
+    assert {package_of(path) for path in FILES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_imports_what_its_package_may(path):
+    assert not faults(package_of(path), path.read_text())
+
+
+def test_faults_are_found():
+    assert faults("codec", "def f():\n  from jaxslice.archive import store")
+    assert faults("core", "from jaxslice.codec import rans")
+    assert faults("jobs", "import absl.flags")
+    assert faults("cli", "from . import main")
+    assert not faults("jobs", "import numpy\nfrom jaxslice.training import train")
+
+
+def test_the_reference_decoder_stands_alone():
+    names = imported((PACKAGE / "reference.py").read_text())
+    own = {name for name in names if name.startswith("jaxslice")}
+    assert {name.rsplit(".", 1)[0] for name in own} <= {"jaxslice.core.errors"}
+    others = {name.split(".")[0] for name in names - own}
+    assert others <= {"numpy", *sys.stdlib_module_names}
+
+
+def test_importing_the_package_loads_nothing():
+    loaded = modules_after("import jaxslice")
+    assert "jaxslice" in loaded
+    assert not loaded & {"jax", "jaxlib", "flax", "tensorstore", "zarr", "numpy"}
+
+
+@pytest.mark.parametrize("module", ["archive.zarr_codec", "cli.main", "archive.store", "reference"])
+def test_what_starts_often_does_not_load_jax(module):
+    assert "jax" not in modules_after(f"import jaxslice.{module}")
+
+
+def test_compressing_without_training_needs_no_training_library():
+    loaded = modules_after("import jaxslice; jaxslice.compress")
+    assert "jax" in loaded
+    assert not loaded & {"flax", "optax", "orbax"}
