@@ -28,7 +28,7 @@ from models_for_tests import (
 from jaxslice.codec import block, rans
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.engines import xla, xla_options
-from jaxslice.codec.engines.pallas import decoder
+from jaxslice.codec.engines.pallas import decoder, network
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork
@@ -155,7 +155,7 @@ def test_nothing_to_do():
 @pytest.mark.parametrize(
     ("module", "name", "wrong"),
     [
-        (fused_network, "REFERENCE_SHARES", (0.375, 0.25, 0.25, 0.125)),
+        (network, "REFERENCE_SHARES", (0.375, 0.25, 0.25, 0.125)),
         (decoder.rans, "refilled", lambda head, empty, word: head),
     ],
 )

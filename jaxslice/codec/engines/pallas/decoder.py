@@ -4,7 +4,7 @@ The plain decoder is some eighty XLA kernels for every time step, which an accel
 after the other. Here one kernel decodes whole blocks, one program instance for each, and what a
 step makes stays in registers. Written for Pallas' Triton backend (GPUs); on a CPU Pallas interprets
 it, slowly. The integers are those of the plain decoder: it calls `intervals.find_interval`, the
-halves of `rans.pop` and, in `fused_network`, all of the mixture that works voxel by voxel.
+halves of `rans.pop` and, in `pallas.network`, all of the mixture that works voxel by voxel.
 
 Each thread is meant to have a lane to itself, as Triton's default layout has it with a warp for
 every 32 lanes. Threads then meet where empty heads are counted and in the history, of which a lane
