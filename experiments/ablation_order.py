@@ -17,7 +17,8 @@ from common import Row
 from jaxslice.codec.architecture import Architecture
 from jaxslice.core.types import Volume
 from jaxslice.models.presets import FULL
-from jaxslice.training.train import TrainingConfig, train_network
+from jaxslice.training.config import TrainingConfig
+from jaxslice.training.train import train_network
 from jaxslice.training.training_set import prepare
 
 RASTER = "raster order"

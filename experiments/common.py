@@ -24,8 +24,9 @@ from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.types import Volume
+from jaxslice.training.config import TrainingConfig
 from jaxslice.training.evaluate import bits_of_each
-from jaxslice.training.train import TrainingConfig, train_network
+from jaxslice.training.train import train_network
 from jaxslice.training.training_set import TrainingSet, prepare
 from jaxslice.volumes.source import open_source
 

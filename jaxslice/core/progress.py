@@ -36,3 +36,29 @@ class Stopwatch:
         with self._lock:
             taken = {part: round(self._seconds[part], 3) for part in parts}
         return {**taken, "total": round(time.perf_counter() - self._start, 3)}
+
+
+def no_progress(part: str, done: int, total: int) -> None:
+    """The `Progress` of callers that want none."""
+
+
+class Count:
+    """Counts finished blocks from several threads, and reports progress."""
+
+    def __init__(self, part: str, total: int, progress: Progress) -> None:
+        """Starts at 0.
+
+        Args:
+          part: of the work, for `progress`.
+          total: blocks that there are.
+          progress: called after each addition.
+        """
+        self._lock, self._done = threading.Lock(), 0
+        self._part, self._total, self._progress = part, total, progress
+
+    def add(self, blocks: int) -> None:
+        """Counts some more blocks."""
+        with self._lock:
+            self._done += blocks
+            done = self._done
+        self._progress(self._part, done, self._total)

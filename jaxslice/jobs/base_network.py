@@ -151,8 +151,9 @@ def _tuned(
     tell: Progress,
 ) -> tuple[IntegerNetwork, float]:
     """The network tuned, or trained if there is none; bits per voxel that tuning saves."""
+    from jaxslice.training.config import TrainingConfig
     from jaxslice.training.fine_tune import tune_network
-    from jaxslice.training.train import TrainingConfig, train_network
+    from jaxslice.training.train import train_network
 
     effort = efforts.EFFORTS[options.effort]
     steps = options.training_steps or efforts.tuning_steps(effort, architecture, voxels)

@@ -24,9 +24,10 @@ from jaxslice.training.adaptive import AdaptiveParams, Styles, prepare_styles, t
 from jaxslice.training.augment import NOTHING, Augmentation, augment, largest_crop
 from jaxslice.training.checkpoint import Checkpoints
 from jaxslice.training.closed_form import no_adaptation
+from jaxslice.training.config import TrainingConfig
 from jaxslice.training.parameters import to_integers, to_params
 from jaxslice.training.precondition import basis_of, into, out_of
-from jaxslice.training.train import TrainingConfig, initial_state, random_params, run_steps
+from jaxslice.training.train import initial_state, random_params, run_steps
 from jaxslice.volumes.source import Source, open_source
 
 ARCHITECTURES = {"default": FULL, "medium": MEDIUM, "large": LARGE, "slices": SLICES}

@@ -19,10 +19,11 @@ from jaxslice.core.box import Triple
 from jaxslice.core.types import Volume
 from jaxslice.models.adaptation import Adaptation
 from jaxslice.training.closed_form import LinearFit, adapted, linear_fit, no_adaptation
+from jaxslice.training.config import TrainingConfig
 from jaxslice.training.moments import moments
 from jaxslice.training.parameters import Params
 from jaxslice.training.precondition import out_of
-from jaxslice.training.train import TrainingConfig, TrainingState, descend, loss_of
+from jaxslice.training.train import TrainingState, descend, loss_of
 from jaxslice.training.training_set import TrainingSet, prepare, row_length, sample
 
 STYLES_PER_STEP = 64

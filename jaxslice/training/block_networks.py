@@ -20,8 +20,9 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import IntegerNetwork
 from jaxslice.core.types import Device, Volume
+from jaxslice.training.config import TrainingConfig
 from jaxslice.training.parameters import Params, to_integers, to_params
-from jaxslice.training.train import TrainingConfig, TrainingState, initial_state, train_step
+from jaxslice.training.train import TrainingState, initial_state, train_step
 from jaxslice.training.training_set import TrainingSet, prepare
 
 AXIS = "blocks"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import IntegerNetwork
+from jaxslice.training.config import TrainingConfig
 from jaxslice.training.evaluate import Better, better_of
-from jaxslice.training.train import TrainingConfig, train_network
+from jaxslice.training.train import train_network
 from jaxslice.training.training_set import TrainingSet
 
 

@@ -22,7 +22,7 @@ from jaxslice.jobs.train_model import Recipe, make_model
 from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
 from jaxslice.training import block_networks, closed_form, fisher
-from jaxslice.training.train import TrainingConfig
+from jaxslice.training.config import TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 BLOCK_SHAPE = (8, 24, 32)

@@ -17,7 +17,7 @@ from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
 from jaxslice.training.augment import NOTHING, Augmentation
 from jaxslice.training.closed_form import LINEAR_UNITS
-from jaxslice.training.train import TrainingConfig
+from jaxslice.training.config import TrainingConfig
 
 SHORT = Recipe(
     training=TrainingConfig(steps=60, batch_voxels=256, steps_per_call=10),

@@ -17,7 +17,7 @@ from jaxslice.codec import network_difference
 from jaxslice.codec.block import encode_blocks
 from jaxslice.codec.network import Model, prove
 from jaxslice.training import block_networks
-from jaxslice.training.train import TrainingConfig
+from jaxslice.training.config import TrainingConfig
 
 SHAPE = (6, 32, 32)
 CONFIG = TrainingConfig(steps=20, batch_voxels=512, steps_per_call=10, learning_rate=0.01)

@@ -11,7 +11,8 @@ from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec.block import encode_block
 from jaxslice.codec.network import Model
 from jaxslice.training import evaluate, fine_tune
-from jaxslice.training.train import TrainingConfig, train_network
+from jaxslice.training.config import TrainingConfig
+from jaxslice.training.train import train_network
 from jaxslice.training.training_set import prepare
 
 CONFIG = TrainingConfig(steps=100, batch_voxels=1024)

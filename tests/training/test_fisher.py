@@ -8,9 +8,10 @@ from models_for_tests import TINY, random_network, strange_blocks
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec.network import prove
 from jaxslice.training import fisher
+from jaxslice.training.config import TrainingConfig
 from jaxslice.training.evaluate import Better, better_of, exact_bits
 from jaxslice.training.parameters import to_params
-from jaxslice.training.train import TrainingConfig, loss_of, train_network
+from jaxslice.training.train import loss_of, train_network
 from jaxslice.training.training_set import prepare, sample
 
 SHAPE = (6, 32, 32)

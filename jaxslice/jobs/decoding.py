@@ -1,0 +1,118 @@
+"""Decoding: payloads of an archive become voxels, which a sink takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import jax
+
+from jaxslice.archive.model import model_of
+from jaxslice.archive.store import Archive
+from jaxslice.codec import block as blocks
+from jaxslice.core.box import Box, Triple
+from jaxslice.core.errors import FormatError
+from jaxslice.core.progress import Count, Progress, Stopwatch
+from jaxslice.core.types import Volume
+from jaxslice.jobs.task import Executor, Worker, batches, filled, run_task
+
+Sink: TypeAlias = Callable[[Triple, Volume, Worker], None]
+"""Takes a block's index, its voxels and the worker; may be called from several threads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeTask:
+    """Some blocks to decode. A frozen value that pickles if its sink does; see `task.Task`.
+
+    Attributes:
+      archive: to read.
+      indices: of the blocks.
+      sink: takes the voxels of each block.
+      batch_blocks: blocks that run together on a device.
+    """
+
+    archive: Archive
+    indices: tuple[Triple, ...]
+    sink: Sink
+    batch_blocks: int = 1
+
+    def read(self, worker: Worker) -> list[bytes]:
+        """The payload of each block.
+
+        Raises:
+          FormatError: a block is missing.
+        """
+        with worker.watch.measure("read"):
+            return [self.archive.read_payload(index) for index in self.indices]
+
+    def compute(self, data: list[bytes], worker: Worker) -> list[Volume]:
+        """The voxels of each block.
+
+        Raises:
+          FormatError: a block is damaged; the message says which.
+        """
+        devices = jax.local_devices()
+        configuration = self.archive.configuration
+        with worker.watch.measure("decode"):
+            try:
+                return blocks.decode_blocks(
+                    filled(data, self.batch_blocks), self.archive.block_shape,
+                    model_of(configuration), devices[worker.number % len(devices)],
+                    own_networks=configuration.own_networks,
+                )[: len(data)]  # fmt: skip
+            except FormatError as error:
+                where = ", ".join(str(index) for index in self.indices)
+                raise type(error)(
+                    f"In block {where} of {self.archive.location!r}: {error}"
+                ) from error
+
+    def write(self, results: list[Volume], worker: Worker) -> int:
+        """Hands the voxels to the sink; returns how many blocks there were."""
+        for index, voxels in zip(self.indices, results, strict=True):
+            self.sink(index, voxels, worker)
+        return len(results)
+
+
+def decode(task: DecodeTask) -> int:
+    """Reads and decodes the blocks of a task, and hands them to its sink.
+
+    Raises:
+      FormatError: a block is missing or damaged.
+    """
+    return run_task(task)
+
+
+def decode_tasks(
+    archive: Archive, box: Box | None, sink: Sink, batch_blocks: int = 1
+) -> Iterator[DecodeTask]:
+    """The tasks that together decode the blocks that hold voxels of a box.
+
+    Args:
+      archive: to read.
+      box: in global coordinates; all blocks if None.
+      sink: as in `DecodeTask`.
+      batch_blocks: as in `DecodeTask`.
+    """
+    for indices in batches(archive.blocks(box), batch_blocks):
+        yield DecodeTask(archive, indices, sink, batch_blocks)
+
+
+def decode_all(
+    archive: Archive,
+    box: Box | None,
+    sink: Sink,
+    executor: Executor,
+    batch_blocks: int,
+    watch: Stopwatch,
+    progress: Progress,
+) -> None:
+    """Runs `decode_tasks` and reports progress.
+
+    Raises:
+      FormatError: a block is missing or damaged; the message says which.
+    """
+    total = math.prod(map(len, archive.block_ranges(box)))
+    count = Count("decode", total, progress)
+    executor.run(decode_tasks(archive, box, sink, batch_blocks), watch, count.add)

@@ -1,0 +1,260 @@
+"""Encoding: blocks of a source become payloads of an archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from jaxslice.archive.model import model_of
+from jaxslice.archive.store import Archive
+from jaxslice.codec import block as blocks
+from jaxslice.codec.network import Model
+from jaxslice.core.box import Triple
+from jaxslice.core.errors import FormatError
+from jaxslice.core.types import Device, Volume
+from jaxslice.jobs.task import Worker, batches, filled, run_task
+from jaxslice.training.config import TrainingConfig
+from jaxslice.volumes.source import Source
+
+VERIFIED_ONE_IN = 8
+"""Of the blocks, where only a sample is decoded again."""
+
+
+class BlockNetworks(Protocol):
+    """Where the networks of single blocks come from. Implementations are frozen and pickle."""
+
+    def differences(
+        self,
+        archive: Archive,
+        indices: Sequence[Triple],
+        voxels: Sequence[Volume],
+        devices: Sequence[Device],
+        stop: threading.Event,
+    ) -> list[bytes | None]:
+        """For each block the difference of its network to the base network, or None."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockTraining:
+    """Trains a network for each block, on the block alone (Hinkle et al. 2020).
+
+    Attributes:
+      config: of each training.
+      seed: of the volume's first block.
+    """
+
+    config: TrainingConfig
+    seed: int
+
+    def differences(
+        self,
+        archive: Archive,
+        indices: Sequence[Triple],
+        voxels: Sequence[Volume],
+        devices: Sequence[Device],
+        stop: threading.Event,
+    ) -> list[bytes | None]:
+        """See `BlockNetworks.differences`."""
+        from jaxslice.training.block_networks import own_differences
+
+        model = model_of(archive.configuration)
+        seeds = [self.seed + int(np.ravel_multi_index(i, archive.grid_shape)) for i in indices]
+        return own_differences(
+            voxels, model.network, model.architecture, self.config, seeds, devices, stop
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeStats:
+    """What encoding some blocks came to. Statistics add up.
+
+    Attributes:
+      blocks: that were encoded.
+      payload_bytes: of all of them.
+      block_networks: blocks that have a network of their own.
+      block_networks_bytes: of those networks.
+      block_networks_saved_bytes: by which the payloads of these blocks are shorter than without,
+        networks counted.
+    """
+
+    blocks: int = 0
+    payload_bytes: int = 0
+    block_networks: int = 0
+    block_networks_bytes: int = 0
+    block_networks_saved_bytes: int = 0
+
+    def __add__(self, other: EncodeStats) -> EncodeStats:
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return EncodeStats(*(a + b for a, b in pairs))
+
+    def to_json(self) -> dict[str, int]:
+        """A JSON object."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoded:
+    """A block's payload, and what its own network costs and saves."""
+
+    payload: bytes
+    network_bytes: int = 0
+    saved_bytes: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeTask:
+    """Some blocks to encode. A frozen value that pickles; see `task.Task`.
+
+    Attributes:
+      source: of the voxels.
+      archive: to write to; holds the base network.
+      indices: of the blocks.
+      batch_blocks: blocks that run together on a device.
+      verify: "all" decodes every block again before it is written, "sample" one batch in eight.
+      block_networks: where networks of single blocks come from, if any. Each is kept if it makes
+        the payload of its block shorter, its own bytes counted.
+    """
+
+    source: Source
+    archive: Archive
+    indices: tuple[Triple, ...]
+    batch_blocks: int = 1
+    verify: str = "all"
+    block_networks: BlockNetworks | None = None
+
+    def read(self, worker: Worker) -> list[Volume]:
+        """The voxels of each block, filled up with zeros beyond the volume.
+
+        Raises:
+          SourceDataError: voxels that cannot be read.
+        """
+        with worker.watch.measure("read"):
+            return [self._read_block(index) for index in self.indices]
+
+    def _read_block(self, index: Triple) -> Volume:
+        voxels, shape = self.source.read(self.archive.box_of(index)), self.archive.block_shape
+        if voxels.shape == shape:
+            return voxels
+        return np.pad(voxels, [(0, b - n) for b, n in zip(shape, voxels.shape, strict=True)])
+
+    def compute(self, data: list[Volume], worker: Worker) -> list[_Encoded]:
+        """The payload of each block.
+
+        Raises:
+          FormatError: a block did not decode to the voxels that were encoded.
+        """
+        devices = jax.local_devices()
+        if self.block_networks is None:
+            return self._encode(0, data, None, devices[worker.number % len(devices)], worker)
+        with worker.watch.measure("train_blocks"):
+            differences = self.block_networks.differences(
+                self.archive, self.indices, data, devices, worker.stop
+            )
+        if worker.stop.is_set():
+            raise RuntimeError("Stopped, because another task failed.")
+        starts = range(0, len(data), self.batch_blocks)
+
+        def encode(start: int, device: Device) -> list[_Encoded]:
+            part = slice(start, start + self.batch_blocks)
+            return self._encode(start, data[part], differences[part], device, worker)
+
+        with ThreadPoolExecutor(len(starts)) as pool:
+            return list(itertools.chain(*pool.map(encode, starts, devices)))
+
+    def _encode(
+        self,
+        start: int,
+        voxels: list[Volume],
+        differences: list[bytes | None] | None,
+        device: Device,
+        worker: Worker,
+    ) -> list[_Encoded]:
+        """Encodes one batch, whose first block is `indices[start]`, on one device."""
+        model, batch = model_of(self.archive.configuration), filled(voxels, self.batch_blocks)
+        with worker.watch.measure("encode"):
+            none = None if differences is None else [None] * self.batch_blocks
+            encoded = [_Encoded(p) for p in blocks.encode_blocks(batch, model, device, none)]
+            if differences is not None and any(data is not None for data in differences):
+                own = filled(differences, self.batch_blocks)
+                changed = blocks.encode_blocks(batch, model, device, own)
+                encoded = list(map(_shorter, encoded, changed, own))
+        encoded = encoded[: len(voxels)]
+        sampled = sum(self.indices[start]) % VERIFIED_ONE_IN == 0
+        if self.verify == "all" or (self.verify == "sample" and sampled):
+            with worker.watch.measure("verify"):
+                self._check(start, voxels, encoded, model, device)
+        return encoded
+
+    def _check(
+        self,
+        start: int,
+        voxels: list[Volume],
+        encoded: list[_Encoded],
+        model: Model,
+        device: Device,
+    ) -> None:
+        """Decodes what was just encoded: a difference is a fault of the machine or of ours."""
+        payloads = filled([item.payload for item in encoded], self.batch_blocks)
+        decoded = blocks.decode_blocks(
+            payloads, self.archive.block_shape, model, device,
+            own_networks=self.block_networks is not None,
+        )  # fmt: skip
+        for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
+            if not np.array_equal(before, after):
+                raise FormatError(
+                    f"Block {self.indices[number]} did not decode to the voxels that were encoded."
+                )
+
+    def write(self, results: list[_Encoded], worker: Worker) -> EncodeStats:
+        """Stores the payloads."""
+        with worker.watch.measure("write"):
+            for index, item in zip(self.indices, results, strict=True):
+                self.archive.write_payload(index, item.payload)
+        return EncodeStats(
+            blocks=len(results),
+            payload_bytes=sum(len(item.payload) for item in results),
+            block_networks=sum(item.network_bytes > 0 for item in results),
+            block_networks_bytes=sum(item.network_bytes for item in results),
+            block_networks_saved_bytes=sum(item.saved_bytes for item in results),
+        )
+
+
+def encode(task: EncodeTask) -> EncodeStats:
+    """Reads, encodes, checks and stores the blocks of a task.
+
+    Raises:
+      SourceDataError: voxels that cannot be read.
+      FormatError: a block did not decode to the voxels that were encoded.
+    """
+    return run_task(task)
+
+
+def encode_tasks(
+    source: Source,
+    archive: Archive,
+    batch_blocks: int = 1,
+    verify: str = "all",
+    block_networks: BlockNetworks | None = None,
+) -> Iterator[EncodeTask]:
+    """The tasks that together encode all blocks of an archive; arguments as in `EncodeTask`.
+
+    Where networks are trained for single blocks, a task holds a batch for every device.
+    """
+    size = batch_blocks * (len(jax.local_devices()) if block_networks else 1)
+    for indices in batches(archive.blocks(), size):
+        yield EncodeTask(source, archive, indices, batch_blocks, verify, block_networks)
+
+
+def _shorter(before: _Encoded, changed: bytes, difference: bytes | None) -> _Encoded:
+    saved = len(before.payload) - len(changed)
+    if difference is None or saved <= 0:
+        return before
+    return _Encoded(changed, len(difference), saved)

@@ -1,0 +1,1 @@
+"""What runs tasks: one file for each executor, all with the interface of `jobs.task.Executor`."""
