@@ -30,7 +30,7 @@ from common import OURS, PAPER, PLAIN, Row
 
 import jaxslice
 from jaxslice.core.progress import Stopwatch
-from jaxslice.jobs import pipeline
+from jaxslice.jobs import compress
 from jaxslice.jobs.parallelism import batch_and_workers
 
 COLUMNS = ("volume", "workers", "thread", "part", "start_seconds", "end_seconds")
@@ -73,7 +73,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
         return made[-1]
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(
-        pipeline, "Stopwatch", recorder
+        compress, "Stopwatch", recorder
     ):  # fmt: skip
         jaxslice.compress(path, f"{folder}/archive.zarr", options)
     _, workers = batch_and_workers(None, arguments.workers)

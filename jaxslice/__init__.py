@@ -26,8 +26,10 @@ if TYPE_CHECKING:
         UsageError,
         VersionError,
     )
+    from jaxslice.jobs.compress import compress
+    from jaxslice.jobs.decompress import decompress
     from jaxslice.jobs.options import CompressOptions
-    from jaxslice.jobs.pipeline import compress, decompress, verify
+    from jaxslice.jobs.verify import verify
 
 _HOME = {
     "Box": "core.box",
@@ -41,13 +43,13 @@ _HOME = {
     "SourceDataError": "core.errors",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
-    "compress": "jobs.pipeline",
+    "compress": "jobs.compress",
     "decode_block": "codec.block",
-    "decompress": "jobs.pipeline",
+    "decompress": "jobs.decompress",
     "encode_block": "codec.block",
     "info": "archive.report",
     "open": "archive.lazy_volume",
-    "verify": "jobs.pipeline",
+    "verify": "jobs.verify",
 }
 _NAME_AT_HOME = {"open": "open_volume"}
 

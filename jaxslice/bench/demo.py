@@ -16,8 +16,9 @@ from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress
+from jaxslice.jobs.compress import compress
 from jaxslice.jobs.options import CompressOptions
-from jaxslice.jobs.pipeline import compress, verify
+from jaxslice.jobs.verify import verify
 from jaxslice.volumes.destination import create_destination
 from jaxslice.volumes.source import Source, open_source
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,16 @@ from jaxslice.codec.engines import xla
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import Model
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.progress import Progress, Stopwatch
-from jaxslice.core.types import Volume
+from jaxslice.core.progress import Progress, Stopwatch, no_progress
+from jaxslice.core.types import Device, Volume
 from jaxslice.jobs import memory
-from jaxslice.jobs.blocks import decode_all, encode_all
+from jaxslice.jobs.compress import compress
+from jaxslice.jobs.decoding import decode_all
+from jaxslice.jobs.encoding import encode_tasks
+from jaxslice.jobs.executors.threads import ThreadExecutor
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.parallelism import batch_and_workers
-from jaxslice.jobs.pipeline import compress
+from jaxslice.jobs.task import Worker
 from jaxslice.volumes.source import Source
 
 Row = dict[str, Any]
@@ -95,8 +99,7 @@ def _measure(
 
     wanted = BATCHES_PER_WORKER * batch * workers
     many, times = repeated(volume, voxels, shape, opened.num_blocks, wanted)
-    train_own = stored_networks(opened) if own_networks else None
-    quiet = lambda part, done, total: None
+    networks = StoredNetworks.of(opened) if own_networks else None
     where = str(scratch / "again.zarr")
     encode_seconds = decode_seconds = math.inf
     for _ in range(PASSES):
@@ -105,21 +108,20 @@ def _measure(
             overwrite=True,
         ) as made:  # fmt: skip
             start = time.perf_counter()
-            encode_all(
-                many, made, model, CompressOptions(verify="none", seed=0), batch, workers,
-                Stopwatch(), quiet, train_own,
-            )  # fmt: skip
+            tasks = encode_tasks(many, made, batch, "none", networks)
+            ThreadExecutor(workers).run(tasks, Stopwatch(), lambda stats: None)
             encode_seconds = min(encode_seconds, time.perf_counter() - start)
     again, wrong = open_archive(where), []
 
-    def compare(index: Triple, decoded: np.ndarray) -> None:
+    def compare(index: Triple, decoded: Volume, worker: Worker) -> None:
         box = again.box_of(index)
         if not np.array_equal(decoded[Box.of_shape(box.shape).slices], many.read(box)):
             wrong.append(index)
 
     for _ in range(PASSES):
         start = time.perf_counter()
-        decode_all(again, model, None, compare, batch, workers, Stopwatch(), quiet)
+        executor = ThreadExecutor(workers)
+        decode_all(again, None, compare, executor, batch, Stopwatch(), no_progress)
         decode_seconds = min(decode_seconds, time.perf_counter() - start)
 
     first = many.read(again.box_of((0, 0, 0)))
@@ -166,13 +168,32 @@ def repeated(
     return Source(volume.description, box, placement, fetch), times
 
 
-def stored_networks(opened: Archive) -> Callable[..., list[bytes | None]]:
-    """In place of training: the networks that an archive has, for the block of each seed."""
-    stored: list[bytes | None] = []
-    for index in opened.blocks():
-        item = payload.unpack(opened.read_payload(index), opened.block_shape)
-        stored.append(payload.split_coded_body(item)[0] if item.own_network else None)
-    return lambda voxels, seeds, devices, stop: [stored[seed % len(stored)] for seed in seeds]
+@dataclasses.dataclass(frozen=True)
+class StoredNetworks:
+    """In place of training: the networks that the blocks of an archive have, in their order."""
+
+    stored: tuple[bytes | None, ...]
+
+    @classmethod
+    def of(cls, opened: Archive) -> StoredNetworks:
+        """Those of an archive."""
+        stored: list[bytes | None] = []
+        for index in opened.blocks():
+            item = payload.unpack(opened.read_payload(index), opened.block_shape)
+            stored.append(payload.split_coded_body(item)[0] if item.own_network else None)
+        return cls(tuple(stored))
+
+    def differences(
+        self,
+        archive: Archive,
+        indices: Sequence[Triple],
+        voxels: Sequence[Volume],
+        devices: Sequence[Device],
+        stop: threading.Event,
+    ) -> list[bytes | None]:
+        """See `encoding.BlockNetworks`; an archive of repeated voxels repeats the networks."""
+        numbers = [int(np.ravel_multi_index(i, archive.grid_shape)) for i in indices]
+        return [self.stored[number % len(self.stored)] for number in numbers]
 
 
 def product_rate(threads: int, repeats: int = 4) -> float:

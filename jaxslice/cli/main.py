@@ -186,7 +186,7 @@ def _compress(source: str, archive: str) -> dict[str, Any]:
     options = _options()
     _prepare_jax()
     from jaxslice.cli.terminal import progress_display
-    from jaxslice.jobs.pipeline import compress
+    from jaxslice.jobs.compress import compress
 
     with progress_display() as progress:
         return compress(source, archive, options, progress).to_json()
@@ -196,7 +196,7 @@ def _decompress(archive: str, dest: str) -> dict[str, Any]:
     bbox = _bbox()
     _prepare_jax()
     from jaxslice.cli.terminal import progress_display
-    from jaxslice.jobs.pipeline import decompress
+    from jaxslice.jobs.decompress import decompress
 
     with progress_display() as progress:
         return decompress(
@@ -213,7 +213,7 @@ def _decompress(archive: str, dest: str) -> dict[str, Any]:
 def _verify(archive: str) -> dict[str, Any]:
     _prepare_jax()
     from jaxslice.cli.terminal import progress_display
-    from jaxslice.jobs.pipeline import verify
+    from jaxslice.jobs.verify import verify
 
     with progress_display() as progress:
         return verify(

@@ -16,6 +16,8 @@ from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Count, Progress, Stopwatch
 from jaxslice.core.types import Volume
+from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.parallelism import what_fits
 from jaxslice.jobs.task import Executor, Worker, batches, filled, run_task
 
 Sink: TypeAlias = Callable[[Triple, Volume, Worker], None]
@@ -116,3 +118,28 @@ def decode_all(
     total = math.prod(map(len, archive.block_ranges(box)))
     count = Count("decode", total, progress)
     executor.run(decode_tasks(archive, box, sink, batch_blocks), watch, count.add)
+
+
+def prepare_decoder(
+    archive: Archive, batch_blocks: int | None, workers: int | None, watch: Stopwatch
+) -> tuple[int, ThreadExecutor]:
+    """Compiles the decoder of an archive.
+
+    Args:
+      archive: to decode.
+      batch_blocks: blocks that run together on a device, if requested.
+      workers: threads that compute, if requested.
+      watch: measures "compile".
+
+    Returns:
+      The batch size and the executor, as memory allows.
+    """
+    configuration, shape = archive.configuration, archive.block_shape
+    with watch.measure("compile"):
+        architecture = model_of(configuration).architecture
+        own_networks = configuration.own_networks
+        batch, threads = what_fits(
+            batch_blocks, workers, shape, architecture, own_networks=own_networks
+        )
+        blocks.compile_for(shape, architecture, batch, encoder=False, own_networks=own_networks)
+    return batch, ThreadExecutor(threads)

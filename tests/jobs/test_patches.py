@@ -1,48 +1,48 @@
-"""Pieces: parts of blocks, each once, with the context that coding them will have."""
+"""Patches: parts of blocks, each once, with the context that coding them will have."""
 
 import numpy as np
 import pytest
 
 from jaxslice.core.box import Box
 from jaxslice.jobs import patches
-from jaxslice.jobs.patches import sample_pieces
+from jaxslice.jobs.patches import sample_patches
 from jaxslice.volumes.source import open_source
 
 
 @pytest.fixture
 def volume(tmp_path):
-    """Noise, so that every piece can be found again in it."""
+    """Noise, so that every patch can be found again in it."""
     noise = np.random.default_rng(0).integers(0, 256, (45, 12, 14), np.uint8)
     np.save(tmp_path / "v.npy", noise)
     return open_source(str(tmp_path / "v.npy"))
 
 
-def _found(volume, piece) -> Box:
-    """Where a piece was taken from."""
+def _found(volume, patch) -> Box:
+    """Where a patch was taken from."""
     whole = volume.read(volume.box)
-    shape = piece.voxels.shape
+    shape = patch.voxels.shape
     windows = np.lib.stride_tricks.sliding_window_view(whole, shape)
-    hits = np.argwhere((windows == piece.voxels).all(axis=(3, 4, 5)))
+    hits = np.argwhere((windows == patch.voxels).all(axis=(3, 4, 5)))
     assert len(hits) == 1
     return Box.of_shape(shape, tuple(map(int, hits[0])))
 
 
-def test_all_pieces_together_are_the_volume(volume):
-    drawn = sample_pieces(volume, (20, 8, 8), 1000, 2, seed=0)
+def test_all_patches_together_are_the_volume(volume):
+    drawn = sample_patches(volume, (20, 8, 8), 1000, 2, seed=0)
     seen = np.zeros(volume.shape, int)
-    for piece in drawn:
-        box = _found(volume, piece)
-        own = Box((box.start[0] + piece.lead, *box.start[1:]), box.stop)
+    for patch in drawn:
+        box = _found(volume, patch)
+        own = Box((box.start[0] + patch.lead, *box.start[1:]), box.stop)
         seen[own.slices] += 1
-        # Blocks are 20 slices deep, so pieces are half of that.
+        # Blocks are 20 slices deep, so patches are half of that.
         assert own.start[0] % 10 == 0
-        assert piece.lead == (2 if own.start[0] % 20 else 0)
+        assert patch.lead == (2 if own.start[0] % 20 else 0)
         assert own.start[1] % 8 == own.start[2] % 8 == 0
     assert (seen == 1).all()
 
 
 def test_the_draw_is_seeded_and_bounded(volume):
-    first, again, other = (sample_pieces(volume, (20, 8, 8), 3, 2, seed) for seed in (1, 1, 2))
+    first, again, other = (sample_patches(volume, (20, 8, 8), 3, 2, seed) for seed in (1, 1, 2))
     assert len(first) == len(other) == 3
     same = lambda a, b: all(np.array_equal(p.voxels, q.voxels) for p, q in zip(a, b, strict=True))
     assert same(first, again)
@@ -51,8 +51,8 @@ def test_the_draw_is_seeded_and_bounded(volume):
 
 def test_large_blocks_are_cut_along_y_and_x(volume, monkeypatch):
     monkeypatch.setattr(patches, "LARGEST_SIDE", 5)
-    drawn = sample_pieces(volume, (45, 12, 14), 1000, 2, seed=0)
-    assert {piece.voxels.shape[1:] for piece in drawn} == {(4, 5), (4, 4)}
-    assert sum((piece.voxels.shape[0] - piece.lead) * piece.voxels[0].size for piece in drawn) == (
+    drawn = sample_patches(volume, (45, 12, 14), 1000, 2, seed=0)
+    assert {patch.voxels.shape[1:] for patch in drawn} == {(4, 5), (4, 4)}
+    assert sum((patch.voxels.shape[0] - patch.lead) * patch.voxels[0].size for patch in drawn) == (
         45 * 12 * 14
     )

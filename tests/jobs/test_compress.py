@@ -1,4 +1,4 @@
-"""Whole volumes: in, out, checked, and nothing half-written."""
+"""Compress, decompress, verify: in, out, checked, and nothing half-written."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ from jaxslice.core.errors import (
     UsageError,
     VersionError,
 )
-from jaxslice.jobs import pipeline
+from jaxslice.jobs import encoding
 from jaxslice.volumes.source import open_source
 
 
@@ -192,14 +192,14 @@ def test_a_source_that_fails_leaves_nothing(small_volume, tmp_path):
 
 
 def test_a_block_that_does_not_verify_is_never_kept(small_volume, tmp_path, monkeypatch):
-    real = pipeline.blocks.decode_blocks
+    real = encoding.blocks.decode_blocks
 
     def faulty(*args, **kwargs):
         decoded = real(*args, **kwargs)
         decoded[0][0, 0, 0] ^= 1
         return decoded
 
-    monkeypatch.setattr(pipeline.blocks, "decode_blocks", faulty)
+    monkeypatch.setattr(encoding.blocks, "decode_blocks", faulty)
     with pytest.raises(FormatError, match="did not decode"):
         jaxslice.compress(small_volume.path, str(tmp_path / "a.zarr"), OPTIONS)
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,146 @@
+"""Compressing a volume: plan, fit the base network, encode all blocks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from jaxslice.archive.report import Report, report_of
+from jaxslice.archive.store import (
+    BLOCKS_BYTES,
+    Archive,
+    check_creatable,
+    create_archive,
+    open_archive,
+)
+from jaxslice.codec import block as blocks
+from jaxslice.codec import probe
+from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
+from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
+from jaxslice.jobs.encoding import BlockTraining, EncodeStats, encode_tasks
+from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.options import CompressOptions
+from jaxslice.jobs.parallelism import what_fits
+from jaxslice.jobs.plan import Plan, plan
+from jaxslice.volumes.source import Source, open_source
+
+REPORTED = (
+    "effort", "model", "adaptation_gain_bits_per_voxel", "tuning_gain_bits_per_voxel",
+    "own_networks", "own_networks_bytes", "own_networks_saved_bytes",
+)  # fmt: skip
+"""Fields of an archive's provenance that the report repeats."""
+
+
+def compress(
+    source: str,
+    archive: str,
+    options: CompressOptions = CompressOptions(),  # noqa: B008 - frozen
+    progress: Progress | None = None,
+) -> Report:
+    """Compresses a volume into a new archive.
+
+    Args:
+      source: a precomputed volume or a `.npy` file of uint8 [z, y, x]; see `open_source`.
+      archive: a folder, or a gs:// or s3:// URL.
+      options: how to compress.
+      progress: called now and then with (part of the work, done, total), from any thread.
+
+    Returns:
+      The sizes in bytes, the seconds of each part, and how the network was fitted.
+
+    Raises:
+      UsageError: a source, place or option that cannot be used.
+      SourceDataError: voxels that cannot be read.
+      FormatError: a block did not decode to the voxels that were encoded; nothing is kept.
+
+    >>> import jaxslice
+    >>> options = jaxslice.CompressOptions(effort=0)
+    >>> report = jaxslice.compress("volume.npy", "copy.zarr", options)
+    >>> report.raw_bytes, report.num_blocks
+    (6144, 1)
+    """
+    watch, progress = Stopwatch(), progress or no_progress
+    opened = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
+    check_creatable(archive, options.overwrite)
+    planned = plan(opened, options)
+    batch, workers = what_fits(
+        options.batch_blocks, options.workers, planned.block_shape, planned.architecture,
+        own_networks=planned.block_networks,
+    )  # fmt: skip
+    with watch.measure("compile"):
+        probe.check_device()
+
+    # The compiler keeps one core busy; reading and fitting the other.
+    with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
+        compiled = pool.submit(_compile, planned, batch, watch)
+        base = fit_base_network(opened, planned, watch, progress)
+        compiled.result()
+    provenance = {
+        "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
+        "source": opened.description,
+        "effort": options.effort,
+        "context": options.context,
+        "seed": options.seed,
+        **base.provenance,
+        BLOCKS_BYTES: 0,
+    }
+    with create_archive(
+        archive, planned.box, planned.block_shape, base.configuration, planned.placement,
+        provenance, overwrite=options.overwrite,
+    ) as made:  # fmt: skip
+        stats = _encode_all(opened, planned, made, batch, workers, watch, progress)
+        provenance[BLOCKS_BYTES] = stats.payload_bytes
+        provenance["own_networks"] = stats.block_networks
+        provenance["own_networks_bytes"] = stats.block_networks_bytes
+        provenance["own_networks_saved_bytes"] = stats.block_networks_saved_bytes
+    return _report(archive, planned, base, watch)
+
+
+def _compile(planned: Plan, batch: int, watch: Stopwatch) -> None:
+    with watch.measure("compile"):
+        blocks.compile_for(
+            planned.block_shape, planned.architecture, batch,
+            decoder=planned.options.verify != "none", own_networks=planned.block_networks,
+        )  # fmt: skip
+
+
+def _encode_all(
+    source: Source,
+    planned: Plan,
+    made: Archive,
+    batch: int,
+    workers: int,
+    watch: Stopwatch,
+    progress: Progress,
+) -> EncodeStats:
+    options, networks = planned.options, None
+    if planned.block_networks:
+        config = block_training_config(
+            planned.architecture, planned.effort, math.prod(planned.block_shape),
+            planned.num_blocks, options.training_steps,
+        )  # fmt: skip
+        networks = BlockTraining(config, options.seed)
+        # A task keeps all devices busy; more than two would only hold blocks in memory.
+        workers = min(workers, 2)
+    total: list[EncodeStats] = []
+    count = Count("compress", planned.num_blocks, progress)
+
+    def add(stats: EncodeStats) -> None:
+        total.append(stats)
+        count.add(stats.blocks)
+
+    tasks = encode_tasks(source, made, batch, options.verify, networks)
+    ThreadExecutor(workers).run(tasks, watch, add)
+    return sum(total, EncodeStats())
+
+
+def _report(archive: str, planned: Plan, base: BaseNetwork, watch: Stopwatch) -> Report:
+    parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
+    if planned.block_networks:
+        parts.insert(4, "train_blocks")
+    opened = open_archive(archive)
+    details: dict[str, Any] = {"network_bytes": len(base.configuration.packed_network)}
+    details |= {key: opened.provenance[key] for key in REPORTED}
+    return report_of(opened, watch.seconds(*parts), details)

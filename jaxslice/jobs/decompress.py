@@ -1,0 +1,91 @@
+"""Decompressing an archive into a new volume."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from jaxslice.archive.report import Report, report_of
+from jaxslice.archive.store import Archive, open_archive
+from jaxslice.core.box import Box, Triple
+from jaxslice.core.errors import UsageError
+from jaxslice.core.progress import Progress, Stopwatch, no_progress
+from jaxslice.core.types import Volume
+from jaxslice.jobs.decoding import decode_all, prepare_decoder
+from jaxslice.jobs.task import Worker
+from jaxslice.volumes.destination import Destination, create_destination
+
+
+@dataclasses.dataclass(frozen=True)
+class WriteTo:
+    """A sink of decoded blocks that writes those voxels that lie in a box; see `decoding.Sink`."""
+
+    archive: Archive
+    box: Box
+    destination: Destination
+
+    def __call__(self, index: Triple, voxels: Volume, worker: Worker) -> None:
+        """Writes the part of a block that lies in the box."""
+        whole = self.archive.box_of(index)
+        part = whole.intersect(self.box)
+        local = part.relative_to(whole.start)
+        with worker.watch.measure("write"):
+            self.destination.write(part, np.ascontiguousarray(voxels[local.slices]))
+
+
+def decompress(
+    archive: str,
+    dest: str,
+    *,
+    bbox: Box | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    batch_blocks: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Writes an archive's voxels as a new precomputed volume or a `.npy` file.
+
+    Args:
+      archive: to read.
+      dest: a new folder, `.npy` file, or gs:// or s3:// URL.
+      bbox: the voxels to write, in global coordinates; all if None.
+      overwrite: whether a volume that is there may be replaced.
+      workers: as in `CompressOptions`.
+      batch_blocks: as in `CompressOptions`.
+      progress: called now and then with (part of the work, done, total), from any thread.
+
+    Returns:
+      The sizes in bytes, and the seconds of each part.
+
+    Raises:
+      UsageError: no archive, a box outside it, or a destination that cannot be written.
+      FormatError: a block is missing or damaged; nothing is kept.
+
+    >>> import jaxslice, numpy
+    >>> box = jaxslice.Box.parse("0:2,4:8,0:6")
+    >>> report = jaxslice.decompress("volume.zarr", "part.npy", bbox=box)
+    >>> numpy.load("part.npy").shape
+    (2, 4, 6)
+    """
+    watch, opened = Stopwatch(), open_archive(archive)
+    box = bbox or opened.box
+    if not opened.box.contains(box):
+        raise UsageError(f"Got the bbox {box}, expected one inside the volume, {opened.box}.")
+    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch)
+    with create_destination(
+        dest, box, opened.placement.voxel_size_nm,
+        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite,
+    ) as destination:  # fmt: skip
+        sink = WriteTo(opened, box, destination)
+        decode_all(opened, box, sink, executor, batch, watch, progress or no_progress)
+    details = {"destination": dest, "box": str(box)}
+    return report_of(opened, watch.seconds("compile", "read", "decode", "write"), details)
+
+
+def _chunk_shape(block_shape: Triple) -> Triple:
+    """Chunks of at most 64 along each axis that divide the block, so that writes align."""
+    z, y, x = (
+        next(n for n in range(min(64, size), 0, -1) if size % n == 0) for size in block_shape
+    )
+    return (z, y, x) if min(z, y, x) >= 8 else block_shape

@@ -1,0 +1,98 @@
+"""The plan of a compression: everything that is decided before anything is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from jaxslice.codec.architecture import Architecture
+from jaxslice.core.box import Box, Triple
+from jaxslice.core.placement import Placement
+from jaxslice.jobs.block_shape import default_block_shape, fitted_block_shape
+from jaxslice.jobs.effort import EFFORTS, Effort, model_for
+from jaxslice.jobs.options import CompressOptions
+from jaxslice.models import model_file
+from jaxslice.models.presets import CONTEXTS
+from jaxslice.volumes.source import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a volume will be compressed. A frozen value that pickles and prints as JSON.
+
+    Attributes:
+      source: the volume, to be printed.
+      box: its voxels that are compressed, in global coordinates.
+      placement: of the volume.
+      options: as requested.
+      block_shape: of every block.
+      model: name or path of the model that fitting starts from; None to train from scratch.
+      architecture: of the base network, and of the networks of single blocks.
+    """
+
+    source: str
+    box: Box
+    placement: Placement
+    options: CompressOptions
+    block_shape: Triple
+    model: str | None
+    architecture: Architecture
+
+    @property
+    def effort(self) -> Effort:
+        """What the requested effort does."""
+        return EFFORTS[self.options.effort]
+
+    @property
+    def block_networks(self) -> bool:
+        """Whether blocks may get networks of their own."""
+        return self.effort.own > 0
+
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the archive."""
+        pairs = zip(self.box.shape, self.block_shape, strict=True)
+        return math.prod(-(-size // block) for size, block in pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as one JSON object."""
+        options = dataclasses.asdict(self.options)
+        return {
+            "source": self.source,
+            "box": str(self.box),
+            **dataclasses.asdict(self.placement),
+            "block_shape": self.block_shape,
+            "num_blocks": self.num_blocks,
+            "model": self.model,
+            "architecture": self.architecture.to_json(),
+            "multiply_adds_per_voxel": self.architecture.multiply_adds_per_voxel,
+            "block_networks": self.block_networks,
+            "options": options | {"bbox": str(self.options.bbox) if self.options.bbox else None},
+        }
+
+
+def plan(source: Source, options: CompressOptions) -> Plan:
+    """Decides how to compress a volume. Reads no voxel.
+
+    Args:
+      source: the volume, or the selected part of it.
+      options: as requested.
+
+    Raises:
+      UsageError: there is no model of that name.
+      FormatError: the model file is damaged.
+    """
+    effort, shape = EFFORTS[options.effort], source.shape
+    if options.block_shape:
+        block_shape = fitted_block_shape(options.block_shape, shape)
+    else:
+        block_shape = default_block_shape(shape, effort.block_depth)
+    if options.context != "full":
+        model, architecture = None, CONTEXTS[options.context]
+    else:
+        model = options.model or model_for(effort, math.prod(shape))
+        architecture = model_file.load(model).architecture
+    return Plan(
+        source.description, source.box, source.placement, options, block_shape, model, architecture
+    )
