@@ -27,7 +27,8 @@ import jaxslice
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.cli.terminal import progress_display
 from jaxslice.jobs.effort import EFFORTS, model_for
-from jaxslice.jobs.train_model import ARCHITECTURES, make_model, recipe_of
+from jaxslice.jobs.recipe import recipe_of
+from jaxslice.jobs.train_model import ARCHITECTURES, make_model
 from jaxslice.volumes.source import open_source
 
 COLUMNS = (

@@ -26,7 +26,8 @@ import numpy as np
 
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.cli.terminal import progress_display
-from jaxslice.jobs.train_model import ARCHITECTURES, make_model, recipe_of
+from jaxslice.jobs.recipe import recipe_of
+from jaxslice.jobs.train_model import ARCHITECTURES, make_model
 
 
 def data_set_of(volume: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxslice.archive.lazy_volume import open_volume as open
     from jaxslice.archive.report import Report, info
-    from jaxslice.codec.block import decode_block, encode_block
+    from jaxslice.codec.block import decode_blocks, encode_blocks
     from jaxslice.codec.network import Model
     from jaxslice.core.box import Box
     from jaxslice.core.errors import (
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from jaxslice.jobs.compress import compress
     from jaxslice.jobs.decompress import decompress
     from jaxslice.jobs.options import CompressOptions
+    from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
+    from jaxslice.models.model_file import load as load_model
 
-_HOME = {
+_MODULE = {
     "Box": "core.box",
     "ChecksumError": "core.errors",
     "CompressOptions": "jobs.options",
@@ -44,14 +46,16 @@ _HOME = {
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
-    "decode_block": "codec.block",
+    "decode_blocks": "codec.block",
     "decompress": "jobs.decompress",
-    "encode_block": "codec.block",
+    "encode_blocks": "codec.block",
     "info": "archive.report",
+    "load_model": "models.model_file",
     "open": "archive.lazy_volume",
+    "train": "jobs.train_model",
     "verify": "jobs.verify",
 }
-_NAME_AT_HOME = {"open": "open_volume"}
+_NAME_THERE = {"load_model": "load", "open": "open_volume"}
 
 __all__ = [
     "Box",
@@ -66,20 +70,22 @@ __all__ = [
     "UsageError",
     "VersionError",
     "compress",
-    "decode_block",
+    "decode_blocks",
     "decompress",
-    "encode_block",
+    "encode_blocks",
     "info",
+    "load_model",
     "open",
+    "train",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE:
         raise AttributeError(f"module 'jaxslice' has no attribute {name!r}")
-    module = importlib.import_module(f"jaxslice.{_HOME[name]}")
-    return getattr(module, _NAME_AT_HOME.get(name, name))
+    module = importlib.import_module(f"jaxslice.{_MODULE[name]}")
+    return getattr(module, _NAME_THERE.get(name, name))
 
 
 def __dir__() -> list[str]:

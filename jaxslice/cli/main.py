@@ -238,7 +238,8 @@ def _train(*sources: str) -> dict[str, Any]:
         raise UsageError("Got train without --output, expected the file to write the model to.")
     _prepare_jax()
     from jaxslice.cli.terminal import progress_display
-    from jaxslice.jobs.train_model import ARCHITECTURES, make_model, recipe_of
+    from jaxslice.jobs.recipe import recipe_of
+    from jaxslice.jobs.train_model import ARCHITECTURES, make_model
 
     with progress_display() as progress:
         made = make_model(

@@ -1,4 +1,4 @@
-"""Models made from volumes: what `train` does, and how the shipped ones came about."""
+"""Training a model on volumes: what `train` does, and how the shipped models came about."""
 
 from __future__ import annotations
 
@@ -10,71 +10,31 @@ import re
 from collections.abc import Sequence
 
 import jax
-import numpy as np
 
 from jaxslice.codec.architecture import Architecture
-from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
-from jaxslice.core.progress import Progress
-from jaxslice.core.types import Volume
+from jaxslice.core.progress import Progress, no_progress
+from jaxslice.jobs.recipe import Recipe, draw_styles, recipe_of
 from jaxslice.models import model_file
+from jaxslice.models.adaptation import Adaptation
 from jaxslice.models.model_file import ModelFile
 from jaxslice.models.presets import FULL, LARGE, MEDIUM, SLICES
-from jaxslice.training.adaptive import AdaptiveParams, Styles, prepare_styles, train_some, typical
-from jaxslice.training.augment import NOTHING, Augmentation, augment, largest_crop
+from jaxslice.training.adaptive import AdaptiveParams, Styles, train_some, typical
 from jaxslice.training.checkpoint import Checkpoints
 from jaxslice.training.closed_form import no_adaptation
-from jaxslice.training.config import TrainingConfig
-from jaxslice.training.parameters import to_integers, to_params
+from jaxslice.training.parameters import Params, to_integers, to_params
 from jaxslice.training.precondition import basis_of, into, out_of
-from jaxslice.training.train import initial_state, random_params, run_steps
+from jaxslice.training.train import TrainingState, initial_state, random_params, run_steps
 from jaxslice.volumes.source import Source, open_source
 
 ARCHITECTURES = {"default": FULL, "medium": MEDIUM, "large": LARGE, "slices": SLICES}
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How a model is made from volumes.
-
-    Attributes:
-      training: of the network.
-      piece_shape: z, y, x of the pieces that volumes are cut into.
-      styles_per_group: drawn from each group of volumes at a time, whatever their size.
-      pieces_per_style: pieces of one volume that are changed alike; see `styles`.
-      mixed: share of the styles whose pieces are not changed alike, as not all volumes are even.
-      steps_per_draw: optimiser steps before pieces are drawn anew, and a checkpoint is written.
-      augmentation: how pieces are changed.
-    """
-
-    training: TrainingConfig = dataclasses.field(default_factory=lambda: TrainingConfig(steps=8000))
-    piece_shape: Triple = (12, 160, 160)
-    styles_per_group: int = 12
-    pieces_per_style: int = 3
-    mixed: float = 0.5
-    steps_per_draw: int = 1000
-    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-
-    def __post_init__(self):
-        """Refuses what cannot be done (UsageError)."""
-        per_call = self.training.steps_per_call
-        for name in ("styles_per_group", "pieces_per_style", "steps_per_draw"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"Got {name} {getattr(self, name)}, expected at least 1.")
-        if not 0 <= self.mixed <= 1:
-            raise UsageError(f"Got the share {self.mixed} of mixed styles, expected 0 to 1.")
-        if self.training.steps < 1 or self.steps_per_draw % per_call:
-            raise UsageError(
-                f"Got {self.training.steps} steps in draws of {self.steps_per_draw}, expected at "
-                f"least 1 in draws of a multiple of {per_call}."
-            )
 
 
 def make_model(
     groups: Sequence[Sequence[str]],
     output: str,
     architecture: Architecture = FULL,
-    recipe: Recipe = Recipe(),
+    recipe: Recipe = Recipe(),  # noqa: B008 - frozen
     seed: int = 0,
     *,
     start: str | None = None,
@@ -84,7 +44,7 @@ def make_model(
     """Trains a network on volumes and writes it as a model that `compress` takes.
 
     Args:
-      groups: volumes, as `source.open_source` reads them; those of one group are of one data set.
+      groups: volumes, as `open_source` reads them; those of one group are of one data set.
       output: the model's file.
       architecture: of the network.
       recipe: how to train it.
@@ -100,15 +60,13 @@ def make_model(
     Raises:
       UsageError: a volume, model or folder that cannot be used.
       SourceDataError: voxels that cannot be read.
-      MissingExtraError: checkpoints are asked for and Orbax is not installed.
+      MissingExtraError: checkpoints are requested and Orbax is not installed.
     """
-    tell = progress or (lambda part, done, total: None)
     if not groups or not all(groups):
         raise UsageError("Got no volumes to train on, expected at least one.")
     volumes = [[open_source(name) for name in group] for group in groups]
     init_key, draw_key = jax.random.split(jax.random.key(seed))
-    params = _start(start, architecture) if start else _blank(init_key, architecture)
-    config = recipe.training
+    params = _start(start, architecture) if start else _random(init_key, architecture)
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}, jax {jax.__version__}",
         "sources": [
@@ -119,11 +77,7 @@ def make_model(
         "start": start,
         "seed": seed,
     }
-    # What the first draw says of the volumes is kept throughout, also over interruptions.
-    drawn, styles = 0, _draw_styles(volumes, recipe, seed, 0, architecture)
-    sums = styles.sums
-    basis = basis_of(sums)
-    state = initial_state(params._replace(network=into(params.network, basis)), config)
+    training = _Training(volumes, architecture, recipe, seed, draw_key)
     with contextlib.ExitStack() as stack:
         checkpoints = None
         if checkpoint_dir:
@@ -131,43 +85,126 @@ def make_model(
             identity = {**provenance, "sources": places, "architecture": architecture.to_json()}
             checkpoints = Checkpoints(checkpoint_dir, identity)
             stack.callback(checkpoints.close)
-            state = checkpoints.restore(state)
-        going = True
-        while going and int(state.step) < config.steps:
-            draw = int(state.step) // recipe.steps_per_draw
-            if draw != drawn:
-                drawn, styles = draw, _draw_styles(volumes, recipe, seed, draw, architecture)
-            advance = functools.partial(
-                train_some, key=draw_key, styles=styles, basis=basis,
-                architecture=architecture, config=config,
-            )  # fmt: skip
-            state, going = run_steps(
-                state, advance, min((draw + 1) * recipe.steps_per_draw, config.steps),
-                lambda step, bits: tell(f"train ({bits:.3f} bits per voxel)", step, config.steps),
-            )  # fmt: skip
-            if checkpoints and going:
-                checkpoints.save(state)
-    provenance["diverged_after_steps"] = None if going else int(state.step)
-    network = out_of(state.params.network, basis)
-    trained, adaptation = typical(state.params._replace(network=network), sums, architecture)
-    made = ModelFile(
-        output, architecture, to_integers(trained, architecture), provenance,
+        state, diverged = training.run(params, checkpoints, progress or no_progress)
+    provenance["diverged_after_steps"] = int(state.step) if diverged else None
+    network, adaptation = training.result(state)
+    model = ModelFile(
+        output, architecture, to_integers(network, architecture), provenance,
         adaptation if adaptation.maps else None,
     )  # fmt: skip
-    model_file.save(output, made)
-    return made
+    model_file.save(output, model)
+    return model
 
 
-def recipe_of(steps: int | None, augmented: bool) -> Recipe:
-    """The recipe of `train`, with another number of steps or without augmentation."""
-    recipe = Recipe()
-    if steps is not None:
-        training = dataclasses.replace(recipe.training, steps=steps)
-        recipe = dataclasses.replace(recipe, training=training)
-    return recipe if augmented else dataclasses.replace(recipe, augmentation=NOTHING)
+def train(
+    sources: Sequence[str],
+    output: str,
+    *,
+    architecture: str = "default",
+    steps: int | None = None,
+    augment: bool = True,
+    seed: int = 0,
+    init: str | None = None,
+    checkpoint_dir: str | None = None,
+    progress: Progress | None = None,
+) -> ModelFile:
+    """Trains a model on volumes, for `CompressOptions.model`.
+
+    Args:
+      sources: volumes of uint8 [z, y, x], as `compress` reads them; each counts as much as any
+        other, whatever its size.
+      output: the file to write the model to.
+      architecture: "default", "medium", "large" or "slices".
+      steps: optimiser steps; the recipe's own number if None.
+      augment: whether patches are changed as other microscopes would have changed them.
+      seed: of weights and draws.
+      init: name or path of a model of the same architecture to begin with.
+      checkpoint_dir: folder for states, from which an interrupted training goes on.
+      progress: called now and then with (part of the work, done, total).
+
+    Returns:
+      The model that was written.
+
+    Raises:
+      UsageError: a volume, model, architecture or folder that cannot be used.
+      SourceDataError: voxels that cannot be read.
+      MissingExtraError: checkpoints are requested and Orbax is not installed.
+
+    >>> import jaxslice
+    >>> model = jaxslice.train(["volume.npy"], "model.json", architecture="slices", steps=50)
+    >>> jaxslice.load_model("model.json").fingerprint == model.fingerprint
+    True
+    """
+    if architecture not in ARCHITECTURES:
+        raise UsageError(
+            f"Got the architecture {architecture!r}, expected one of {', '.join(ARCHITECTURES)}."
+        )
+    return make_model(
+        [[source] for source in sources], output, ARCHITECTURES[architecture],
+        recipe_of(steps, augment), seed,
+        start=init, checkpoint_dir=checkpoint_dir, progress=progress,
+    )  # fmt: skip
 
 
-def _blank(key: jax.Array, architecture: Architecture) -> AdaptiveParams:
+class _Training:
+    """The course of one training.
+
+    What the first draw says of the volumes is kept throughout, also over interruptions.
+    """
+
+    def __init__(
+        self,
+        volumes: Sequence[Sequence[Source]],
+        architecture: Architecture,
+        recipe: Recipe,
+        seed: int,
+        draw_key: jax.Array,
+    ) -> None:
+        self._volumes, self._architecture, self._recipe = volumes, architecture, recipe
+        self._seed, self._draw_key = seed, draw_key
+        self._drawn, self._styles = 0, self._draw(0)
+        self._sums = self._styles.sums
+        self._basis = basis_of(self._sums)
+
+    def _draw(self, number: int) -> Styles:
+        return draw_styles(self._volumes, self._recipe, self._seed, number, self._architecture)
+
+    def run(
+        self, params: AdaptiveParams, checkpoints: Checkpoints | None, progress: Progress
+    ) -> tuple[TrainingState, bool]:
+        """Trains from `params` or the last checkpoint: the state, and whether it diverged."""
+        config, per_draw = self._recipe.training, self._recipe.steps_per_draw
+        coordinates = params._replace(network=into(params.network, self._basis))
+        state = initial_state(coordinates, config)
+        if checkpoints:
+            state = checkpoints.restore(state)
+
+        def report(step: int, bits: float) -> None:
+            done = min(step, config.steps)
+            progress(f"train ({bits:.3f} bits per voxel)", done, config.steps)
+
+        finite = True
+        while finite and int(state.step) < config.steps:
+            number = int(state.step) // per_draw
+            if number != self._drawn:
+                self._drawn, self._styles = number, self._draw(number)
+            advance = functools.partial(
+                train_some, key=self._draw_key, styles=self._styles, basis=self._basis,
+                architecture=self._architecture, config=config,
+            )  # fmt: skip
+            until = min((number + 1) * per_draw, config.steps)
+            state, finite = run_steps(state, advance, until, report)
+            if checkpoints and finite:
+                checkpoints.save(state)
+        return state, not finite
+
+    def result(self, state: TrainingState) -> tuple[Params, Adaptation]:
+        """The network of a state for typical volumes, and how it follows others."""
+        network = out_of(state.params.network, self._basis)
+        return typical(state.params._replace(network=network), self._sums, self._architecture)
+
+
+def _random(key: jax.Array, architecture: Architecture) -> AdaptiveParams:
     return AdaptiveParams.of(random_params(key, architecture), no_adaptation(architecture))
 
 
@@ -180,42 +217,3 @@ def _start(name: str, architecture: Architecture) -> AdaptiveParams:
         )
     adaptation = model.adaptation or no_adaptation(architecture)
     return AdaptiveParams.of(to_params(model.network), adaptation)
-
-
-def _draw_styles(
-    volumes: Sequence[Sequence[Source]],
-    recipe: Recipe,
-    seed: int,
-    draw: int,
-    architecture: Architecture,
-) -> Styles:
-    """As many styles from each group, in turn from its volumes."""
-    styles = [
-        _draw_style(
-            group[index % len(group)], recipe, np.random.default_rng([seed, draw, g, index])
-        )
-        for g, group in enumerate(volumes)
-        for index in range(recipe.styles_per_group)
-    ]
-    return prepare_styles(styles, architecture, recipe.piece_shape, seed)
-
-
-def _draw_style(volume: Source, recipe: Recipe, generator: np.random.Generator) -> list[Volume]:
-    """Pieces of a volume, changed alike unless the style is mixed."""
-    mixed = generator.random() < recipe.mixed
-    seed = int(generator.integers(1 << 32))
-    pieces = []
-    for index in range(recipe.pieces_per_style):
-        crop = volume.read(_random_box(volume.box, largest_crop(recipe.piece_shape), generator))
-        alike = np.random.default_rng([seed, index if mixed else 0])
-        pieces.append(augment(crop, recipe.piece_shape, recipe.augmentation, alike))
-    return pieces
-
-
-def _random_box(within: Box, shape: Triple, generator: np.random.Generator) -> Box:
-    fitting = [min(n, size) for n, size in zip(shape, within.shape, strict=True)]
-    z, y, x = (
-        start + int(generator.integers(0, size - n + 1))
-        for start, size, n in zip(within.start, within.shape, fitting, strict=True)
-    )
-    return Box.of_shape((fitting[0], fitting[1], fitting[2]), (z, y, x))

@@ -18,7 +18,8 @@ from jaxslice.archive.store import open_archive
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import network_bytes, network_difference
 from jaxslice.core.errors import UsageError
-from jaxslice.jobs.train_model import Recipe, make_model
+from jaxslice.jobs.recipe import Recipe
+from jaxslice.jobs.train_model import make_model
 from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
 from jaxslice.training import block_networks, closed_form, fisher
@@ -41,7 +42,7 @@ def adaptive_model(halves, tmp_path) -> str:
     """A model that follows traits, trained for a moment."""
     recipe = Recipe(
         training=TrainingConfig(steps=60, batch_voxels=512, steps_per_call=20),
-        piece_shape=(4, 16, 16),
+        patch_shape=(4, 16, 16),
         styles_per_group=6,
         steps_per_draw=60,
     )

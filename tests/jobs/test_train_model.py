@@ -11,19 +11,22 @@ from models_for_tests import TINY, random_network
 
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.core.errors import MissingExtraError, UsageError
-from jaxslice.jobs import train_model
-from jaxslice.jobs.train_model import Recipe, make_model
+from jaxslice.jobs import recipe as recipe_module
+from jaxslice.jobs.recipe import Recipe
+from jaxslice.jobs.train_model import make_model
 from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
+from jaxslice.models.presets import FULL
 from jaxslice.training.augment import NOTHING, Augmentation
 from jaxslice.training.closed_form import LINEAR_UNITS
 from jaxslice.training.config import TrainingConfig
+from jaxslice.volumes.source import open_source
 
 SHORT = Recipe(
     training=TrainingConfig(steps=60, batch_voxels=256, steps_per_call=10),
-    piece_shape=(4, 16, 16),
+    patch_shape=(4, 16, 16),
     styles_per_group=2,
-    pieces_per_style=2,
+    patches_per_style=2,
     steps_per_draw=20,
 )
 
@@ -122,7 +125,7 @@ def test_training_starts_from_a_model(sources, tmp_path):
     _make(sources, again, recipe=dataclasses.replace(SHORT, training=still), start=str(made))
     assert model_file.load(str(again)).fingerprint == model_file.load(str(made)).fingerprint
     with pytest.raises(UsageError, match="architecture is another"):
-        _make(sources, made, architecture=train_model.FULL, start=str(tmp_path / "start.json"))
+        _make(sources, made, architecture=FULL, start=str(tmp_path / "start.json"))
 
 
 def test_a_training_that_diverges_says_so(sources, tmp_path):
@@ -132,11 +135,9 @@ def test_a_training_that_diverges_says_so(sources, tmp_path):
 
 
 def test_groups_count_the_same_however_large(sources):
-    volumes = [
-        [train_model.open_source(path) for path in group] for group in (sources[:2], sources[2:])
-    ]
+    volumes = [[open_source(path) for path in group] for group in (sources[:2], sources[2:])]
     styles, again, other = (
-        train_model._draw_styles(volumes, SHORT, 0, draw, TINY) for draw in (0, 0, 1)
+        recipe_module.draw_styles(volumes, SHORT, 0, draw, TINY) for draw in (0, 0, 1)
     )
     assert styles.data.extents.shape == (8, 3)
     assert styles.fits.bias.shape == (4,)
@@ -146,15 +147,15 @@ def test_groups_count_the_same_however_large(sources):
 
 
 @pytest.mark.parametrize(("mixed", "alike"), [(0.0, True), (1.0, False)])
-def test_pieces_of_a_style_are_changed_alike(sources, mixed, alike):
+def test_patchs_of_a_style_are_changed_alike(sources, mixed, alike):
     wanted = dataclasses.replace(
-        SHORT, mixed=mixed, pieces_per_style=20,
+        SHORT, mixed=mixed, patches_per_style=20,
         augmentation=dataclasses.replace(NOTHING, contrast=0.5),
     )  # fmt: skip
     np.save(sources[0], np.full((12, 40, 40), 100, np.uint8) + np.eye(40, dtype=np.uint8))
-    volume = train_model.open_source(sources[0])
+    volume = open_source(sources[0])
     contrasts = [
-        {int(piece.max()) for piece in train_model._draw_style(volume, wanted, generator)}
+        {int(patch.max()) for patch in recipe_module._draw_style(volume, wanted, generator)}
         for generator in map(np.random.default_rng, range(5))
     ]
     assert all((len(levels) <= 2) == alike for levels in contrasts)
@@ -167,8 +168,8 @@ def test_nothing_to_train_on(tmp_path):
 
 
 def test_recipes_of_the_command_line():
-    assert train_model.recipe_of(None, True) == Recipe()
-    changed = train_model.recipe_of(70, False)
+    assert recipe_module.recipe_of(None, True) == Recipe()
+    changed = recipe_module.recipe_of(70, False)
     assert changed.training.steps == 70
     assert changed.augmentation == NOTHING != Augmentation()
 
