@@ -150,14 +150,14 @@ def block_training_config(
 
     Args:
       architecture: of the network.
-      effort: of which `own` is used.
+      effort: of which `block_network` is used.
       block_voxels: voxels of a block.
       num_blocks: of the volume.
       steps: optimiser steps in place of the effort's.
     """
     return TrainingConfig(
-        steps=steps or efforts.own_steps(effort, architecture, block_voxels, num_blocks),
+        steps=steps or efforts.block_network_steps(effort, architecture, block_voxels, num_blocks),
         batch_voxels=efforts.BATCH_VOXELS,
-        learning_rate=efforts.OWN_LEARNING_RATE,
-        penalty=efforts.OWN_PENALTY_BITS / block_voxels,
+        learning_rate=efforts.BLOCK_NETWORK_LEARNING_RATE,
+        penalty=efforts.BLOCK_NETWORK_PENALTY_BITS / block_voxels,
     )

@@ -11,22 +11,19 @@ BATCH_VOXELS = 8192
 """Voxels of an optimiser step."""
 
 MOST_PASSES = 50
-"""A network is never trained longer than this many times over the voxels it can be trained on."""
+"""Training ends after this many passes over the voxels that it draws from."""
 
-OWN_LEARNING_RATE = 3e-3
-"""Of blocks' own networks."""
+BLOCK_NETWORK_LEARNING_RATE = 3e-3
 
-OWN_PENALTY_BITS = 1200.0
-"""Of blocks' own networks: bits that a parameter has to save in a block for each 1.0 it moves by,
-which is 64 units of what `difference` codes."""
+BLOCK_NETWORK_PENALTY_BITS = 1200.0
+"""Bits that a parameter of a block's network has to save in the block for each 1.0 that it moves
+away from the base network. 1.0 is 64 units of what `codec.network_difference` codes."""
 
 LEAST_VOXELS = {"default": 0, "medium": 1 << 22, "large": 3 << 22}
-"""Of a volume for which each model is used, from the smallest model to the largest. The medium one
-is 5 KB more of network, 0.01 bits of each of 4 million voxels, and saves as much; the large one is
-6 KB more again and saves less (hotknife, 8.8 million voxels: it lost 0.2 %)."""
+"""Voxels of a volume from which on each model pays for its size, from the smallest model up."""
 
 _STEP_OVERHEAD = 2000
-"""Multiply-adds that a step takes as long as beside those of the network, for each voxel."""
+"""Multiply-adds per voxel that stand for the cost of a step beside its network."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +31,17 @@ class Effort:
     """How much to compute for how few bytes.
 
     Attributes:
-      model: the shipped model to start from, unless another is asked for; see `model_for`.
-      tuning: multiply-adds to spend on tuning the archive's network; 0 for no tuning.
-      own: multiply-adds to spend on a block's own network, for each voxel of the block; 0 for none.
-      block_depth: most slices of a block. Deeper ones cost less and take longer to read a voxel of.
+      model: the shipped model to start from if no other is requested; see `model_for`.
+      tuning: multiply-adds to spend on tuning the base network; 0 for no tuning.
+      block_network: multiply-adds to spend on the network of a block, for each of its voxels; 0 for
+        no such networks.
+      block_depth: most slices of a block. Deeper blocks take fewer bytes, but reading one voxel
+        decodes a whole block.
     """
 
     model: str
     tuning: float
-    own: float
+    block_network: float
     block_depth: int
 
 
@@ -67,17 +66,25 @@ def model_for(effort: Effort, voxels: int) -> str:
 
 
 def tuning_steps(effort: Effort, architecture: Architecture, voxels: int) -> int:
-    """Optimiser steps for the archive's network, given the voxels that can be trained on."""
+    """Optimiser steps for the base network, given the voxels that it can be trained on."""
     return _steps(effort.tuning, architecture, voxels)
 
 
-def own_steps(effort: Effort, architecture: Architecture, voxels: int, num_blocks: int = 2) -> int:
-    """Optimiser steps for the network of a block of so many voxels.
+def block_network_steps(
+    effort: Effort, architecture: Architecture, block_voxels: int, num_blocks: int = 2
+) -> int:
+    """Optimiser steps for the network of a block.
 
-    A block that is alone in its volume keeps one core busy and not two, so that it gets half of
-    them: effort 2 must make 0.3 MB/s on two cores.
+    A volume of a single block gets half of them, because no second block can be trained beside it.
+
+    Args:
+      effort: the effort.
+      architecture: of the network.
+      block_voxels: voxels of the block.
+      num_blocks: of the volume.
     """
-    return _steps(effort.own * voxels * min(num_blocks, 2) / 2, architecture, voxels)
+    work = effort.block_network * block_voxels * min(num_blocks, 2) / 2
+    return _steps(work, architecture, block_voxels)
 
 
 def _steps(work: float, architecture: Architecture, voxels: int) -> int:

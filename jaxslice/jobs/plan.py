@@ -47,7 +47,7 @@ class Plan:
     @property
     def block_networks(self) -> bool:
         """Whether blocks may get networks of their own."""
-        return self.effort.own > 0
+        return self.effort.block_network > 0
 
     @property
     def num_blocks(self) -> int:
