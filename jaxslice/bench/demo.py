@@ -55,7 +55,7 @@ def demo(
     if source is None:
         source = str(folder / "volume.precomputed")
         tell("make a volume", 0, 1)
-        _write_synthetic(source, seed)
+        write_synthetic(source, seed)
         tell("make a volume", 1, 1)
     volume = open_source(source)
     shape = tuple(min(n, most) for n, most in zip(volume.shape, SHOWN_SHAPE, strict=True))
@@ -81,9 +81,10 @@ def demo(
     }
 
 
-def _write_synthetic(path: str, seed: int) -> None:
-    voxels = synthetic_volume(SYNTHETIC_SHAPE, seed)
-    box = Box.of_shape(SYNTHETIC_SHAPE)
+def write_synthetic(path: str, seed: int, shape: Triple = SYNTHETIC_SHAPE) -> None:
+    """Writes a synthetic volume as a precomputed one, over one that is there."""
+    voxels = synthetic_volume(shape, seed)
+    box = Box.of_shape(shape)
     with create_destination(path, box, SYNTHETIC_VOXEL_NM, overwrite=True) as written:
         written.write(box, voxels)
 
