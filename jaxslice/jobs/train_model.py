@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
-import re
 from collections.abc import Sequence
 
 import jax
@@ -20,6 +19,7 @@ from jaxslice.core.types import Volume
 from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
 from jaxslice.models.presets import FULL, LARGE, MEDIUM, SLICES
+from jaxslice.storage.location import public_name
 from jaxslice.training.adaptive import AdaptiveParams, Styles, prepare_styles, train_some, typical
 from jaxslice.training.augment import NOTHING, Augmentation, augment, largest_crop
 from jaxslice.training.checkpoint import Checkpoints
@@ -110,12 +110,10 @@ def make_model(
     config = recipe.training
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}, jax {jax.__version__}",
-        "sources": [
-            [re.split(r"[\\/]", name.rstrip("/"))[-1] for name in group] for group in groups
-        ],
+        "sources": [[public_name(name).rpartition("/")[2] for name in group] for group in groups],
         "shapes": [[list(volume.shape) for volume in group] for group in volumes],
         "recipe": dataclasses.asdict(recipe),
-        "start": start,
+        "start": public_name(start) if start else start,
         "seed": seed,
     }
     # What the first draw says of the volumes is kept throughout, also over interruptions.
