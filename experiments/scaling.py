@@ -76,6 +76,7 @@ def child(direction: str, folder: str, block_shape: str) -> None:
     """Runs in a process of its own, and prints what it did and took as JSON."""
     import jaxslice
     from jaxslice.archive.store import open_archive
+    from jaxslice.core.machine import peak_so_far_bytes
     from jaxslice.jobs import memory
     from jaxslice.jobs.parallelism import batch_and_workers
 
@@ -99,7 +100,7 @@ def child(direction: str, folder: str, block_shape: str) -> None:
         "seconds": seconds["total"],
         "mb_per_s": report.raw_bytes / 1e6 / max(coding, 1e-3),
         "bits_per_voxel": report.bits_per_voxel,
-        "peak_mb": memory.peak_so_far_bytes() / 1e6,
+        "peak_mb": peak_so_far_bytes() / 1e6,
         "formula_mb": formula / 1e6,
     }
     print(json.dumps(row))

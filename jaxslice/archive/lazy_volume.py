@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from ndindex import ndindex
 
+from jaxslice.archive.decoder import decode_payloads, shared_pool
 from jaxslice.archive.store import Archive, open_archive
-from jaxslice.core.box import Box, Triple
+from jaxslice.core.box import Triple
+from jaxslice.storage.pickling import PicklesFields
 
 CACHE_BYTES = 512 * 2**20
 
 
-class LazyVolume:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class LazyVolume(PicklesFields):
     """A volume z, y, x of uint8 that reads, indexed as NumPy arrays are, decode block by block.
 
-    Blocks that were decoded are kept in a cache of bounded size.
+    Blocks that were decoded are kept in a cache of bounded size. It pickles, without the cache, so
+    that it can be handed to other processes; start those by spawning, since a process that forks
+    after JAX has started may hang.
 
     Attributes:
       archive: that it reads from.
-      tensorstore: the same as a TensorStore, for everything that TensorStore can do with one.
+      cache_bytes: most memory for decoded blocks.
     """
 
-    dtype = np.dtype(np.uint8)
-    ndim = 3
+    archive: Archive
+    cache_bytes: int = CACHE_BYTES
 
-    def __init__(self, archive: Archive, cache_bytes: int = CACHE_BYTES) -> None:
-        self.archive = archive
-        self.tensorstore = _view_of(archive, cache_bytes)
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        """Always uint8."""
+        return np.dtype(np.uint8)
+
+    @property
+    def ndim(self) -> int:
+        """Always 3."""
+        return 3
 
     @property
     def shape(self) -> Triple:
@@ -41,6 +54,11 @@ class LazyVolume:
         """Shape of the blocks: what one access decodes at least."""
         return self.archive.block_shape
 
+    @functools.cached_property
+    def tensorstore(self) -> Any:
+        """The same as a TensorStore, for everything that TensorStore can do with one."""
+        return _view_of(self.archive, self.cache_bytes)
+
     def __getitem__(self, index: Any) -> np.ndarray:
         """Voxels, by NumPy's basic indexing: integers, slices and one ellipsis.
 
@@ -48,40 +66,38 @@ class LazyVolume:
           IndexError: an index that is out of range or of another kind.
           FormatError: a block is missing or damaged.
         """
-        keys = _expanded(index)
-        starts, stops, steps, dropped = [], [], [], []
-        for axis, (key, size) in enumerate(zip(keys, self.shape, strict=True)):
-            if isinstance(key, slice):
-                picked = range(*key.indices(size))
-            else:
-                place = key + size if key < 0 else key
-                if not 0 <= place < size:
-                    raise IndexError(f"Got index {key}, expected -{size} to {size - 1}.")
-                picked = range(place, place + 1)
-                dropped.append(axis)
-            ordered = picked if picked.step > 0 else picked[::-1]
-            starts.append(ordered[0] if ordered else 0)
-            stops.append(ordered[-1] + 1 if ordered else 0)
-            steps.append(picked.step)
-        if any(a == b for a, b in zip(starts, stops, strict=True)):
-            shape = [len(range(a, b, abs(s))) for a, b, s in zip(starts, stops, steps, strict=True)]
-            return np.zeros([n for axis, n in enumerate(shape) if axis not in dropped], np.uint8)
-        voxels = self._read(Box(tuple(starts), tuple(stops)))  # type: ignore[arg-type]
-        # A negative step counts from the far end of what was read.
-        voxels = voxels[tuple(slice(None, None, step) for step in steps)]
-        return voxels[tuple(0 if axis in dropped else slice(None) for axis in range(3))]
+        keys = _expanded(index, self.shape)
+        picked = [
+            range(key, key + 1) if isinstance(key, int) else range(*key.indices(size))
+            for key, size in zip(keys, self.shape, strict=True)
+        ]
+        if all(picked):
+            starts = [min(places[0], places[-1]) for places in picked]
+            stops = [max(places[0], places[-1]) + 1 for places in picked]
+            parts = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
+            voxels = self.tensorstore[parts].read(order="C").result()
+            # A negative step counts from the far end of what was read.
+            voxels = voxels[tuple(slice(None, None, places.step) for places in picked)]
+        else:
+            voxels = np.zeros([len(places) for places in picked], np.uint8)
+        return voxels[tuple(0 if isinstance(key, int) else slice(None) for key in keys)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self[...] if dtype is None else self[...].astype(dtype)
+        """All voxels, decoded.
+
+        Raises:
+          ValueError: `copy` is False, as decoding always makes a new array.
+        """
+        if copy is False:
+            raise ValueError("Got copy=False, expected None or True: decoding makes a new array.")
+        voxels = self[...]
+        return voxels if dtype is None else voxels.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
         return f"<jaxslice volume {self.archive.location!r} {self.shape} uint8>"
 
-    def _read(self, box: Box) -> np.ndarray:
-        return self.tensorstore[box.slices].read(order="C").result()
 
-
-def open_volume(location: str, *, cache_bytes: int = CACHE_BYTES) -> LazyVolume:
+def open_volume(location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BYTES) -> LazyVolume:
     """Opens an archive as an array that is decoded where it is looked at.
 
     Args:
@@ -98,21 +114,11 @@ def open_volume(location: str, *, cache_bytes: int = CACHE_BYTES) -> LazyVolume:
 def _view_of(archive: Archive, cache_bytes: int) -> Any:
     import tensorstore as ts
 
-    # TensorStore's own threads must not wait here: they are what brings the payloads.
-    pool = ThreadPoolExecutor(os.cpu_count(), "jaxslice-decode")
-
     def decode(domain: Any, block: np.ndarray, promise: Any) -> None:
-        from jaxslice.archive.model import model_of
-        from jaxslice.codec.block import decode_block
-
         try:
             z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
             payload = archive.read_payload((z, y, x))
-            configuration = archive.configuration
-            decoded = decode_block(
-                payload, archive.block_shape, model_of(configuration),
-                own_networks=configuration.own_networks,
-            )  # fmt: skip
+            (decoded,) = decode_payloads([payload], archive.block_shape, archive.configuration)
             block[...] = decoded[tuple(slice(n) for n in block.shape)]
             promise.set_result(None)
         except Exception as error:
@@ -120,7 +126,8 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
 
     def read(domain: Any, block: np.ndarray, _parameters: Any) -> Any:
         promise, future = ts.Promise.new()
-        pool.submit(decode, domain, block, promise)
+        # TensorStore's own threads must not wait here: they are what brings the payloads.
+        shared_pool().submit(decode, domain, block, promise)
         return future
 
     return ts.virtual_chunked(
@@ -132,20 +139,9 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
     )
 
 
-def _expanded(index: Any) -> tuple[int | slice, ...]:
-    keys = index if isinstance(index, tuple) else (index,)
-    dots = sum(key is Ellipsis for key in keys)
-    if dots > 1 or len(keys) - dots > 3:
-        raise IndexError(f"Got the index {index!r}, expected at most 3 axes and one ellipsis.")
-    keys = keys if dots else (*keys, Ellipsis)
-    expanded: list[int | slice] = []
-    for key in keys:
-        if key is Ellipsis:
-            expanded += [slice(None)] * (4 - len(keys))
-        elif isinstance(key, slice):
-            expanded.append(key)
-        elif isinstance(key, int | np.integer) and not isinstance(key, bool):
-            expanded.append(int(key))
-        else:
-            raise IndexError(f"Got the index {key!r}, expected integers, slices or an ellipsis.")
-    return tuple(expanded)
+def _expanded(index: Any, shape: Triple) -> tuple[int | slice, ...]:
+    """One key for each axis: an integer in range, or a slice."""
+    keys = ndindex(index).expand(shape).raw
+    if len(keys) != 3 or not all(isinstance(key, int | slice) for key in keys):
+        raise IndexError(f"Got the index {index!r}, expected integers, slices or an ellipsis.")
+    return keys

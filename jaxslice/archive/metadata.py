@@ -17,10 +17,31 @@ from jaxslice.codec.versions import (
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError, VersionError
 from jaxslice.core.placement import Placement
+from jaxslice.core.shorten import short_repr, shortened
 
 CODEC_NAME = "jaxslice"
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
+
+MAX_AXIS = 2**31 - 1
+"""Voxels of a volume along one axis."""
+
+MAX_VOXELS = 2**62
+"""Voxels of a volume."""
+
+MAX_BLOCK_AXIS = 2**16
+"""Voxels of a block along one axis. Long rows march for minutes whatever their content."""
+
+MAX_BLOCK_VOXELS = 2**31 - 1
+"""Voxels of a block."""
+
+MAX_OFFSET = 2**53
+"""Voxels from the origin, along one axis: what a JSON number says exactly."""
+
+MAX_VOXEL_SIZE_NM = 1e18
+
+MAX_DEPTH = 64
+"""Nesting of JSON."""
 
 _SINCE_VERSION_3 = ("shear", "activity_offset")
 """Fields of an architecture that earlier versions do not read."""
@@ -88,16 +109,18 @@ class CodecConfiguration:
           FormatError: it is damaged.
         """
         if not isinstance(value, dict):
-            raise FormatError(f"Got a codec configuration {value!r}, expected an object.")
+            raise FormatError(f"Got a codec configuration {short_repr(value)}, expected an object.")
         version = value.get("format_version")
         if type(version) is not int or not OLDEST_ARCHIVE_VERSION <= version <= ARCHIVE_VERSION:
             raise VersionError(
-                f"Got format version {version!r}, expected {OLDEST_ARCHIVE_VERSION} to "
+                f"Got format version {short_repr(version)}, expected {OLDEST_ARCHIVE_VERSION} to "
                 f"{ARCHIVE_VERSION}: this archive needs another release of jaxslice."
             )
         architecture, own = value.get("architecture"), version == BLOCK_NETWORKS_ARCHIVE_VERSION
         if not isinstance(architecture, dict):
-            raise FormatError(f"Got the architecture {architecture!r}, expected an object.")
+            raise FormatError(
+                f"Got the architecture {short_repr(architecture)}, expected an object."
+            )
         if version < ARCHIVE_VERSION:
             architecture = {k: v for k, v in architecture.items() if k not in _SINCE_VERSION_3}
         else:
@@ -110,7 +133,9 @@ class CodecConfiguration:
         try:
             network = base64.b64decode(value["network"], validate=True)
         except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(f"Got a codec configuration without a network: {error!r}.") from None
+            raise FormatError(
+                f"Got a codec configuration without a network: {short_repr(error)}."
+            ) from None
         return cls(Architecture.from_json(architecture), network, own, version)
 
 
@@ -177,36 +202,114 @@ def parse(group: bytes, array: bytes) -> Metadata:
       FormatError: they are damaged, or describe something else; VersionError if of a later version.
     """
     try:
-        attributes, described = json.loads(group)["attributes"], json.loads(array)
-        (codec,) = described["codecs"]
-        if codec["name"] != CODEC_NAME:
-            raise FormatError(f"got the codec {codec['name']!r}, expected {CODEC_NAME!r}")
-        dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
-        z_nm, y_nm, x_nm = map(float, dataset["coordinateTransformations"][0]["scale"])
-        provenance = attributes[CODEC_NAME]
-        block_shape = _shape(described["chunk_grid"]["configuration"]["chunk_shape"])
-        if math.prod(block_shape) >= 1 << 31:
-            raise FormatError(f"got blocks of {block_shape}, expected less than 2**31 voxels")
-        return Metadata(
-            shape=_shape(described["shape"]),
-            block_shape=block_shape,
-            configuration=CodecConfiguration.from_json(codec.get("configuration")),
-            placement=Placement((z_nm, y_nm, x_nm), _triple(provenance["offset_voxels"])),
-            provenance=provenance,
+        return _parsed(_json(group), _json(array))
+    except FormatError as error:
+        raise type(error)(shortened(str(error))) from None
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise FormatError(
+            f"Got {short_repr(error)}, expected the zarr.json files of an archive."
+        ) from None
+
+
+def check_shapes(shape: Triple, block_shape: Triple) -> None:
+    """Refuses volumes and blocks that no reader could hold.
+
+    Raises:
+      FormatError: an axis has no voxels or too many, or a block has.
+    """
+    if not all(1 <= n <= MAX_AXIS for n in shape) or math.prod(shape) > MAX_VOXELS:
+        raise FormatError(
+            f"Got the shape {short_repr(shape)}, expected 1 to {MAX_AXIS} voxels along each axis "
+            f"and at most {MAX_VOXELS} in all."
         )
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise FormatError(f"got {error!r}, expected the zarr.json files of an archive.") from None
+    voxels = math.prod(block_shape)
+    if not all(1 <= n <= MAX_BLOCK_AXIS for n in block_shape) or voxels > MAX_BLOCK_VOXELS:
+        raise FormatError(
+            f"Got blocks of {short_repr(block_shape)}, expected 1 to {MAX_BLOCK_AXIS} voxels along "
+            f"each axis and at most {MAX_BLOCK_VOXELS} in all."
+        )
 
 
-def _shape(values: Any) -> Triple:
-    shape = _triple(values)
-    if min(shape) < 1:
-        raise ValueError(f"the shape {values}")
-    return shape
+def _json(data: bytes) -> Any:
+    try:
+        document = json.loads(data)
+    except RecursionError:
+        raise FormatError("Got JSON that is nested too deeply, expected zarr.json.") from None
+    _check_depth(document)
+    return document
 
 
-def _triple(values: Any) -> Triple:
+def _check_depth(document: Any) -> None:
+    """Refuses deep nesting, which whatever prints or writes the document could not take."""
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        values = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for group in values for v in group if isinstance(v, dict | list)]
+        if not level:
+            return
+    raise FormatError(f"Got JSON nested more than {MAX_DEPTH} deep, expected less.")
+
+
+def _parsed(group: Any, array: Any) -> Metadata:
+    _expect(group, "group", zarr_format=3, node_type="group")
+    _expect(array, "array", zarr_format=3, node_type="array", data_type="uint8", fill_value=0)
+    grid, keys = array["chunk_grid"], array["chunk_key_encoding"]
+    _expect(grid, "chunk grid", name="regular")
+    _expect(keys, "chunk key encoding", name="default")
+    _expect({"separator": "/"} | keys.get("configuration", {}), "chunk key encoding", separator="/")
+    if array.get("storage_transformers"):
+        raise FormatError("Got an array with storage_transformers, expected none.")
+    codecs = array["codecs"]
+    if not isinstance(codecs, list) or len(codecs) != 1:
+        raise FormatError(f"Got the codecs {short_repr(codecs)}, expected {CODEC_NAME!r} alone.")
+    _expect(codecs[0], "codec", name=CODEC_NAME)
+    shape = _integers(array["shape"], "shape")
+    block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
+    check_shapes(shape, block_shape)
+    attributes = group["attributes"]
+    dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
+    provenance = attributes[CODEC_NAME]
+    return Metadata(
+        shape=shape,
+        block_shape=block_shape,
+        configuration=CodecConfiguration.from_json(codecs[0].get("configuration")),
+        placement=Placement(
+            _voxel_size(dataset["coordinateTransformations"][0]["scale"]),
+            _offset(provenance["offset_voxels"]),
+        ),
+        provenance=provenance,
+    )
+
+
+def _expect(document: Any, what: str, **fields: Any) -> None:
+    for name, expected in fields.items():
+        got = document.get(name)
+        if type(got) is not type(expected) or got != expected:
+            raise FormatError(
+                f"Got {short_repr(got)} for {name} of the {what}, expected {expected!r}."
+            )
+
+
+def _integers(values: Any, what: str) -> Triple:
+    if not (isinstance(values, list) and len(values) == 3 and all(type(v) is int for v in values)):
+        raise FormatError(f"Got the {what} {short_repr(values)}, expected three integers.")
     z, y, x = values
-    if not all(type(value) is int for value in values):
-        raise TypeError(f"{values!r} are no integers")
+    return (z, y, x)
+
+
+def _offset(values: Any) -> Triple:
+    offset = _integers(values, "offset")
+    if any(abs(value) > MAX_OFFSET for value in offset):
+        raise FormatError(
+            f"Got the offset {short_repr(offset)}, expected at most {MAX_OFFSET} voxels."
+        )
+    return offset
+
+
+def _voxel_size(values: Any) -> tuple[float, float, float]:
+    z, y, x = (float(value) for value in values)
+    if not all(0 <= size <= MAX_VOXEL_SIZE_NM for size in (z, y, x)):
+        raise FormatError(
+            f"Got the voxel size {short_repr(values)} nm, expected 0 to {MAX_VOXEL_SIZE_NM:g}."
+        )
     return (z, y, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING
 
 from jaxslice.archive.metadata import CodecConfiguration
@@ -11,14 +12,25 @@ if TYPE_CHECKING:
     from jaxslice.codec.network import Model
 
 
-@functools.lru_cache(maxsize=8)
 def model_of(configuration: CodecConfiguration) -> Model:
     """The network of a codec's configuration, unpacked, proven, and run once on known input.
+
+    Threads that come while one is at it wait for its result.
 
     Raises:
       FormatError: the network is damaged or could overflow.
       DeviceError: the device does not compute as it must.
     """
+    with _LOCK:
+        return _model_of(configuration)
+
+
+_LOCK = threading.Lock()
+"""`lru_cache` alone would let threads that come at the same time each do the work."""
+
+
+@functools.lru_cache(maxsize=8)
+def _model_of(configuration: CodecConfiguration) -> Model:
     from jaxslice.codec import network_bytes, probe
     from jaxslice.codec.network import Model
 

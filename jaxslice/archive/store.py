@@ -10,27 +10,44 @@ import dataclasses
 import itertools
 import json
 import math
+import os
+import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from jaxslice.archive.metadata import CODEC_NAME, SCALE_PATH, CodecConfiguration, Metadata, parse
+from jaxslice.archive.metadata import (
+    CODEC_NAME,
+    SCALE_PATH,
+    CodecConfiguration,
+    Metadata,
+    check_shapes,
+    parse,
+)
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.placement import Placement
-from jaxslice.storage.folder import Folder, open_folder
-from jaxslice.storage.location import parse_location
-from jaxslice.storage.replace import Replaceable, renamed_at_the_end
+from jaxslice.core.shorten import short_repr
+from jaxslice.storage.folder import Folder, folder_at, open_folder
+from jaxslice.storage.kind import Kind, OwnKeys
+from jaxslice.storage.location import (
+    OPEN_TIMEOUT_SECONDS,
+    public_name,
+    unreachable_is_usage_error,
+)
+from jaxslice.storage.replace import check_new_place, new_place
 
 BLOCKS_BYTES = "blocks_bytes"
 """Field of the provenance: bytes of all blocks, for storage that cannot tell cheaply."""
 
 _METADATA = "zarr.json"
 
+_PLACES = ("source", "model")
+"""Fields of the provenance that are locations as the user wrote them."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Archive(Metadata):
-    """An archive that is open.
+    """An archive that is open. It pickles, so that processes can share the work.
 
     Attributes:
       location: as the user wrote it.
@@ -82,6 +99,7 @@ class Archive(Metadata):
 
         Raises:
           FormatError: the archive lacks that block.
+          OSError: the storage cannot be reached.
         """
         key = _block_key(index)
         data = self.folder.read(key)
@@ -97,38 +115,47 @@ class Archive(Metadata):
 
     def compressed_bytes(self) -> int:
         """Bytes of all objects of the archive: blocks and metadata, the network included."""
-        total = self.folder.total_bytes()
-        if total is None:
-            metadata = (self.folder.read(key) for key in (_METADATA, f"{SCALE_PATH}/{_METADATA}"))
-            total = self.provenance[BLOCKS_BYTES] + sum(len(data or b"") for data in metadata)
-        return total
+        total = self.folder.total_bytes(_is_own_key)
+        if total is not None:
+            return total
+        blocks_bytes = self.provenance.get(BLOCKS_BYTES)
+        if type(blocks_bytes) is not int:
+            raise FormatError(
+                f"Got {short_repr(blocks_bytes)} for {BLOCKS_BYTES} of {self.location!r}, expected "
+                "a number of bytes."
+            )
+        metadata = (self.folder.read(key) for key in (_METADATA, f"{SCALE_PATH}/{_METADATA}"))
+        return blocks_bytes + sum(len(data or b"") for data in metadata)
 
 
-def open_archive(location: str) -> Archive:
+def open_archive(location: str | os.PathLike[str]) -> Archive:
     """Opens an archive: a local folder or a file://, http(s)://, gs:// or s3:// URL.
 
     Raises:
-      UsageError: there is no archive.
+      UsageError: there is no archive, or its storage cannot be reached.
       FormatError: its metadata are damaged, or made by another codec.
       VersionError: it was written by a later format version.
     """
-    folder = open_folder(location)
-    group = folder.read(_METADATA)
+    place = os.fspath(location)
+    folder = open_folder(place)
+    with unreachable_is_usage_error(place):
+        group = folder.read(_METADATA, OPEN_TIMEOUT_SECONDS)
     if group is None:
-        raise UsageError(f"Got {location!r}, where there is no {_METADATA}, expected an archive.")
-    array = folder.read(f"{SCALE_PATH}/{_METADATA}")
+        raise UsageError(f"Got {place!r}, where there is no {_METADATA}, expected an archive.")
+    with unreachable_is_usage_error(place):
+        array = folder.read(f"{SCALE_PATH}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
     if array is None:
-        raise UsageError(f"Got {location!r}, expected an archive with an array {SCALE_PATH!r}.")
+        raise UsageError(f"Got {place!r}, expected an archive with an array {SCALE_PATH!r}.")
     try:
         described = parse(group, array)
     except FormatError as error:
-        raise type(error)(f"Cannot read the metadata of {location!r}: {error}") from None
-    return Archive(**vars(described), location=location, folder=folder)
+        raise type(error)(f"Cannot read the metadata of {place!r}: {error}") from None
+    return Archive(**vars(described), location=place, folder=folder)
 
 
 @contextlib.contextmanager
 def create_archive(
-    location: str,
+    location: str | os.PathLike[str],
     box: Box,
     block_shape: Triple,
     configuration: CodecConfiguration,
@@ -139,8 +166,10 @@ def create_archive(
 ) -> Iterator[Archive]:
     """Creates an archive, which is there when the `with` block ends without an exception.
 
-    Locally it is written beside its place and renamed at the end. In object storage its blocks are
-    written in place and its metadata last, so that a part of an archive never opens as a whole.
+    Locally it is written beside its place, synced and renamed at the end. In a bucket the blocks of
+    a new archive are written in place and its metadata last, so that a part of an archive never
+    opens as a whole; on an exception they are deleted. An archive that replaces another is written
+    to a folder inside it and copied at the end, which is not atomic: see `bucket.new_folder`.
 
     Args:
       location: a local folder or a gs:// or s3:// URL.
@@ -149,81 +178,65 @@ def create_archive(
       configuration: of the codec.
       placement: of the volume; its offset is that of `box`.
       provenance: JSON object to keep with the archive; read when the block ends, so that fields
-        can be added until then.
-      overwrite: whether to replace an archive that is there.
+        can be added until then. Of the locations in it only `public_name` is kept.
+      overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
+        such as the `labels` of an OME group, is kept.
 
     Raises:
       UsageError: something is there already, or the place cannot be written.
     """
-    made = Archive(
-        box.shape, block_shape, configuration, placement, provenance, location, open_folder("")
-    )
-    place = parse_location(location)
-    if isinstance(place, Path):
-        with renamed_at_the_end(location, place, _ARCHIVE, overwrite) as partial:
-            archive = dataclasses.replace(made, folder=open_folder(str(partial)))
-            yield archive
-            _write_metadata(archive)
-        return
-    _check_remote(location, place, overwrite)
-    folder = open_folder(location)
-    if folder.read(_METADATA) is not None:
-        open_archive(location)
-        folder.delete_all()
-    archive = dataclasses.replace(made, folder=folder)
-    yield archive
-    _write_metadata(archive)
+    place = os.fspath(location)
+    try:
+        check_shapes(box.shape, block_shape)
+    except FormatError as error:
+        raise UsageError(str(error)) from None
+    with new_place(place, KIND, overwrite) as where:
+        archive = Archive(
+            box.shape, block_shape, configuration, placement, provenance, place,
+            folder_at(place, where),
+        )  # fmt: skip
+        yield archive
+        _write_metadata(archive)
 
 
-def check_creatable(location: str, overwrite: bool) -> None:
+def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
     """Raises what `create_archive` would at its start, before any work is spent.
 
     Raises:
-      UsageError: something is there already, or is no archive that could be overwritten.
+      UsageError: something is there already, or is no archive that could be overwritten, or the
+        place cannot be written.
     """
-    place = parse_location(location)
-    if isinstance(place, Path):
-        with (
-            contextlib.suppress(_Checked),
-            renamed_at_the_end(location, place, _ARCHIVE, overwrite),
-        ):
-            raise _Checked
-    else:
-        _check_remote(location, place, overwrite)
-
-
-def _check_remote(location: str, place: dict[str, Any], overwrite: bool) -> None:
-    if place["driver"] not in ("gcs", "s3"):
-        raise UsageError(f"Got {location!r}, which is read only, expected a path, gs:// or s3://.")
-    if not overwrite and open_folder(location).read(_METADATA) is not None:
-        raise UsageError(f"Got {location!r}, which exists, expected a new name or --overwrite.")
-
-
-class _Checked(Exception):
-    """Leaves `renamed_at_the_end` after its checks."""
+    check_new_place(os.fspath(location), KIND, overwrite)
 
 
 def _write_metadata(archive: Archive) -> None:
-    name = Path(archive.location.rstrip("/")).name or "volume"
-    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", archive.array_json())
-    archive.folder.write(_METADATA, archive.group_json(name))
+    name = public_name(archive.location).rpartition("/")[2] or "volume"
+    places = {key: archive.provenance.get(key) for key in _PLACES}
+    public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
+    recorded = dataclasses.replace(archive, provenance={**archive.provenance, **public})
+    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", recorded.array_json())
+    archive.folder.write(_METADATA, recorded.group_json(name))
 
 
 def _block_key(index: Triple) -> str:
     return f"{SCALE_PATH}/c/" + "/".join(str(i) for i in index)
 
 
-def _is_archive(path: Path) -> bool:
-    """Whether a folder is an archive, or empty: what may be replaced without loss."""
-    if not path.is_dir():
-        return False
-    if not any(path.iterdir()):
-        return True
+_OWN_KEY = re.compile(rf"zarr\.json|{SCALE_PATH}/zarr\.json|{SCALE_PATH}/c/\d+/\d+/\d+")
+
+
+def _is_own_key(key: str) -> bool:
+    return _OWN_KEY.fullmatch(key) is not None
+
+
+def _own_keys(group: bytes | None) -> OwnKeys | None:
+    """The objects of an archive in the folder with this group; None if it is another group."""
     try:
-        attributes = json.loads((path / _METADATA).read_bytes())["attributes"]
-        return CODEC_NAME in attributes
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
+        is_archive = group is None or CODEC_NAME in json.loads(group)["attributes"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return _is_own_key if is_archive else None
 
 
-_ARCHIVE = Replaceable("a jaxslice archive", _is_archive)
+KIND = Kind("a jaxslice archive", _METADATA, _own_keys)
+"""What `--overwrite` may replace."""

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Self, TypeVar
 
 import numpy as np
+from zarr.abc.buffer import Buffer, NDBuffer
 from zarr.abc.codec import ArrayBytesCodec
-from zarr.core.array_spec import ArraySpec
-from zarr.core.buffer import Buffer, NDBuffer
 from zarr.dtype import UInt8
 
-from jaxslice.archive.metadata import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_pool
+from jaxslice.archive.metadata import CODEC_NAME, CodecConfiguration, check_shapes
 from jaxslice.archive.model import model_of
 from jaxslice.core.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,39 +50,69 @@ class JaxsliceCodec(ArrayBytesCodec):
         return {"name": CODEC_NAME, "configuration": self.configuration.to_json()}
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Refuses arrays other than uint8 with three axes (UsageError)."""
+        """Refuses arrays other than uint8 with three axes.
+
+        Raises:
+          UsageError: another data type or number of axes.
+          FormatError: shapes that no reader could hold.
+        """
         if not isinstance(dtype, UInt8) or len(shape) != 3:
             raise UsageError(
                 f"Got an array of {dtype} and shape {shape}, expected uint8 [z, y, x]: other data "
                 "are not supported by the codec 'jaxslice'."
             )
+        chunk_shape = getattr(chunk_grid, "chunk_shape", None)
+        if chunk_shape is not None and 0 not in shape:
+            check_shapes(shape, chunk_shape)
 
-    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        block = await asyncio.to_thread(self._decode, chunk_data.to_bytes(), chunk_spec.shape)
-        return chunk_spec.prototype.nd_buffer.from_numpy_array(block)
+    async def decode(
+        self, chunks_and_specs: Iterable[tuple[Buffer | None, Any]]
+    ) -> list[NDBuffer | None]:
+        """Decodes the chunks of one batch; None stays None.
 
-    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
-        block = np.ascontiguousarray(chunk_data.as_numpy_array())
-        payload = await asyncio.to_thread(self._encode, block)
-        return chunk_spec.prototype.buffer.from_bytes(payload)
+        How many chunks zarr puts into a batch is its option `codec_pipeline.batch_size`.
+        """
+        batch = list(chunks_and_specs)
+        present = [i for i, (chunk, _) in enumerate(batch) if chunk is not None]
+        step = blocks_together() if present else 1
+        groups = [present[start : start + step] for start in range(0, len(present), step)]
 
-    def _decode(self, payload: bytes, shape: tuple[int, ...]) -> np.ndarray:
-        from jaxslice.codec.block import decode_block
+        def decode_group(group: list[int]) -> list[np.ndarray]:
+            payloads = [chunk.to_bytes() for i in group if (chunk := batch[i][0]) is not None]
+            depth, height, width = batch[group[0]][1].shape
+            return decode_payloads(payloads, (depth, height, width), self.configuration)
 
-        depth, height, width = shape
-        configuration = self.configuration
-        return decode_block(
-            payload,
-            (depth, height, width),
-            model_of(configuration),
-            own_networks=configuration.own_networks,
-        )
+        results: list[NDBuffer | None] = [None] * len(batch)
+        for group, blocks in zip(groups, await _in_pool(decode_group, groups), strict=True):
+            for i, block in zip(group, blocks, strict=True):
+                results[i] = batch[i][1].prototype.nd_buffer.from_numpy_array(block)
+        return results
+
+    async def encode(
+        self, chunks_and_specs: Iterable[tuple[NDBuffer | None, Any]]
+    ) -> list[Buffer | None]:
+        """Encodes the chunks of one batch; None stays None."""
+        batch = list(chunks_and_specs)
+        present = [i for i, (chunk, _) in enumerate(batch) if chunk is not None]
+        arrays = [chunk.as_numpy_array() for chunk, _ in batch if chunk is not None]
+        results: list[Buffer | None] = [None] * len(batch)
+        payloads = await _in_pool(self._encode, arrays)
+        for i, payload in zip(present, payloads, strict=True):
+            results[i] = batch[i][1].prototype.buffer.from_bytes(payload)
+        return results
 
     def _encode(self, block: np.ndarray) -> bytes:
         from jaxslice.codec.block import encode_block
 
-        return encode_block(block, model_of(self.configuration))
+        return encode_block(np.ascontiguousarray(block), model_of(self.configuration))
 
-    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
         """Not known before encoding."""
         raise NotImplementedError("The size of a jaxslice block is known only once it is encoded.")
+
+
+async def _in_pool(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    """Calls the function with each item, on the threads that decode."""
+    loop = asyncio.get_running_loop()
+    pool = shared_pool()
+    return await asyncio.gather(*(loop.run_in_executor(pool, function, item) for item in items))

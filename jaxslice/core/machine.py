@@ -1,10 +1,114 @@
-"""The process that jaxslice runs in: its cores, and how the C library hands it memory."""
+"""What this process may use of its machine: cores and memory.
 
+Batch systems and containers limit a process by control groups, which are nested: a limit may stand
+at any level above the process's own group. psutil knows the machine and not the groups, and loky
+only looks at the outermost one, so that the groups are read here.
+"""
+
+from __future__ import annotations
+
+import math
 import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 
-def num_cores() -> int:
-    """Cores that this process may use."""
+def num_cores(root: str = "/") -> int:
+    """Cores that this process may use: its affinity, or less where a control group limits it.
+
+    Args:
+      root: of the file system, for tests.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quotas = [_cpu_quota(group) for group in _groups(root, "cpu")]
+    allowed = [math.ceil(quota) for quota in quotas if quota is not None]
+    return max(1, min([cores, *allowed]))
+
+
+def available_host_bytes(root: str = "/") -> int:
+    """Memory that this process can still take: of the machine, or less in a control group.
+
+    Args:
+      root: of the file system, for tests.
+    """
+    import psutil
+
+    left = [_bytes_left(group) for group in _groups(root, "memory")]
+    return min([psutil.virtual_memory().available, *(n for n in left if n is not None)])
+
+
+def peak_so_far_bytes() -> int:
+    """Most memory that this process has had resident; on Linux and macOS."""
+    # On Linux `getrusage` would report that of the process which started this one, if larger.
+    for line in _text(Path("/proc/self/status")).splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def _groups(root: str, controller: str) -> Iterator[Path]:
+    """Folders of the control groups that limit this process, its own first.
+
+    Control groups of version 2 are one tree, version 1 has a tree for each controller. Inside a
+    container the path of /proc/self/cgroup may be one outside of it: what is not there is skipped.
+    """
+    mount = Path(root, "sys/fs/cgroup")
+    for line in _text(Path(root, "proc/self/cgroup")).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if controllers == "":
+            tops = dict.fromkeys([mount, mount / "unified"])
+        elif controller in controllers.split(","):
+            tops = dict.fromkeys([mount / controllers, mount / controller])
+        else:
+            continue
+        group = Path(path.lstrip("/"))
+        for top in tops:
+            for part in (group, *group.parents):
+                if ".." not in part.parts and (top / part).is_dir():
+                    yield top / part
+
+
+def _cpu_quota(group: Path) -> float | None:
+    """Cores' worth of time that a group gets; None without a limit."""
+    words = _text(group / "cpu.max").split()
+    if not words:
+        words = [_text(group / f"cpu.cfs_{name}_us").strip() for name in ("quota", "period")]
+    if len(words) != 2 or not all(word.isdigit() for word in words) or words[1] == "0":
+        return None
+    return int(words[0]) / int(words[1])
+
+
+def _bytes_left(group: Path) -> int | None:
+    """Memory that a group can still take; None without a limit."""
+    for limit_name, used_name in (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        limit, used = (_text(group / name).strip() for name in (limit_name, used_name))
+        if limit.isdigit() and used.isdigit():
+            return max(int(limit) - int(used) + _reclaimable_bytes(group), 0)
+    return None
+
+
+def _reclaimable_bytes(group: Path) -> int:
+    """Cached pages of files that the kernel gives up first; they count as used."""
+    counts = dict(
+        line.split(" ", 1) for line in _text(group / "memory.stat").splitlines() if " " in line
+    )
+    count = counts.get("total_inactive_file", counts.get("inactive_file", "0"))
+    return int(count) if count.isdigit() else 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -32,8 +32,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
-from pathlib import Path
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.geometry import Geometry
@@ -194,34 +192,6 @@ def blocks_at_once(
     return batch, workers
 
 
-def peak_so_far_bytes() -> int:
-    """Most memory that this process has had resident, as measured; on Linux and macOS."""
-    # On Linux `getrusage` would tell that of the process which started this one, if larger.
-    for line in _text("/", "proc/self/status").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
-
-
-def available_host_bytes(root: str = "/") -> int | None:
-    """Memory that this process can still take, as Linux and its control group say; None elsewhere.
-
-    Args:
-      root: of the file system, for tests.
-    """
-    found = []
-    for line in _text(root, "proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) * 1024)
-    limit, used = (_text(root, f"sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit.strip().isdigit() and used.strip().isdigit():
-        found.append(max(int(limit) - int(used), 0))
-    return min(found) if found else None
-
-
 def available_device_bytes(device: Device) -> int | None:
     """Memory of an accelerator that JAX can still take; None on a CPU or where JAX cannot say."""
     stats = None if device.platform == "cpu" else device.memory_stats()
@@ -252,10 +222,3 @@ def _numbers(architecture: Architecture) -> int:
 
 def _stored_bytes(architecture: Architecture, count: int) -> int:
     return count * sum(outputs * (inputs + 4) for outputs, inputs in architecture.layer_shapes)
-
-
-def _text(root: str, path: str) -> str:
-    try:
-        return (Path(root) / path).read_text()
-    except OSError:
-        return ""

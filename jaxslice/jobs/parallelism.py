@@ -6,7 +6,7 @@ import jax
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.core.box import Triple
-from jaxslice.core.machine import num_cores
+from jaxslice.core.machine import available_host_bytes, num_cores
 from jaxslice.jobs import memory
 
 
@@ -39,7 +39,7 @@ def what_fits(
     if batch is not None or workers is not None:
         return wanted
     return memory.blocks_at_once(
-        memory.available_host_bytes(),
+        available_host_bytes(),
         block_shape,
         architecture,
         *wanted,

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
-import re
 from collections.abc import Sequence
 
 import jax
@@ -19,6 +18,7 @@ from jaxslice.models import model_file
 from jaxslice.models.adaptation import Adaptation
 from jaxslice.models.model_file import ModelFile
 from jaxslice.models.presets import FULL, LARGE, MEDIUM, SLICES
+from jaxslice.storage.location import public_name
 from jaxslice.training.adaptive import AdaptiveParams, Styles, train_some, typical
 from jaxslice.training.checkpoint import Checkpoints
 from jaxslice.training.closed_form import no_adaptation
@@ -69,12 +69,10 @@ def make_model(
     params = _start(start, architecture) if start else _random(init_key, architecture)
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}, jax {jax.__version__}",
-        "sources": [
-            [re.split(r"[\\/]", name.rstrip("/"))[-1] for name in group] for group in groups
-        ],
+        "sources": [[public_name(name).rpartition("/")[2] for name in group] for group in groups],
         "shapes": [[list(volume.shape) for volume in group] for group in volumes],
         "recipe": dataclasses.asdict(recipe),
-        "start": start,
+        "start": public_name(start) if start else start,
         "seed": seed,
     }
     training = _Training(volumes, architecture, recipe, seed, draw_key)

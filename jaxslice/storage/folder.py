@@ -2,89 +2,164 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jaxslice.storage import location as locations
 from jaxslice.storage.location import (
-    OPEN_TIMEOUT_SECONDS,
+    Location,
     kvstore_spec,
     one_line,
     parse_location,
     storage_context,
-    unreachable_is_usage_error,
 )
-from jaxslice.storage.replace import remove
+from jaxslice.storage.pickling import PicklesFields
 
 
 @dataclasses.dataclass(frozen=True)
-class Folder:
-    """A folder of objects with keys such as `0/c/1/2/3`, local or remote.
+class Folder(PicklesFields, abc.ABC):
+    """A folder of objects with keys such as `0/c/1/2/3`; a value that pickles.
 
-    Local files are written under another name and renamed, so that no reader sees half of one.
-    `total_bytes` is None where asking would mean to read every object.
+    Objects are written whole or not at all, and are durable when `write` returns. The folder's
+    TensorStore is opened when it is first needed, in each process anew.
+
+    Attributes:
+      place: for messages.
     """
 
-    read: Callable[[str], bytes | None]
-    write: Callable[[str, bytes], None]
-    total_bytes: Callable[[], int | None]
-    delete_all: Callable[[], None]
+    place: str
 
+    @abc.abstractmethod
+    def kvstore(self) -> dict[str, Any]:
+        """TensorStore's description of the folder."""
 
-def open_folder(place: str) -> Folder:
-    """The folder at a location as users write it; it need not exist yet.
+    @abc.abstractmethod
+    def read(self, key: str, timeout_seconds: float | None = None) -> bytes | None:
+        """The bytes of an object, or None if there is none.
 
-    Raises:
-      UsageError: the location is malformed, or the storage cannot be reached.
-    """
-    location = parse_location(place) if place else Path()
-    return (
-        _local_folder(location) if isinstance(location, Path) else _remote_folder(place, location)
-    )
+        Args:
+          key: of the object.
+          timeout_seconds: of remote storage; READ_TIMEOUT_SECONDS if None.
 
+        Raises:
+          OSError: the storage cannot be reached or refuses.
+        """
 
-def _local_folder(root: Path) -> Folder:
-    def read(key: str) -> bytes | None:
+    @abc.abstractmethod
+    def total_bytes(self, is_counted: Callable[[str], bool]) -> int | None:
+        """Bytes of the objects with such keys; None where that means to read all of them."""
+
+    def write(self, key: str, data: bytes) -> None:
+        """Stores an object.
+
+        Raises:
+          OSError: the storage cannot be reached or refuses.
+        """
         try:
-            return (root / key).read_bytes()
+            self._store.write(key, data).result()
+        except ValueError as error:
+            raise OSError(f"Cannot write {key!r} of {self.place!r}: {one_line(error)}.") from error
+
+    def delete(self, key: str) -> None:
+        """Deletes an object, if it is there."""
+        try:
+            self._store.write(key, None).result()
+        except ValueError as error:
+            raise OSError(f"Cannot delete {key!r} of {self.place!r}: {one_line(error)}.") from error
+
+    def list_keys(self) -> list[str]:
+        """The keys of all objects, in no order. Not on HTTP, which has no listings."""
+        try:
+            return [key.decode() for key in self._store.list().result()]
+        except ValueError as error:
+            raise OSError(f"Cannot list {self.place!r}: {one_line(error)}.") from error
+
+    @functools.cached_property
+    def _store(self) -> Any:
+        import tensorstore as ts
+
+        spec = ts.KvStore.Spec(self.kvstore())
+        return ts.KvStore.open(spec, context=storage_context()).result()
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalFolder(Folder):
+    """A folder of the file system.
+
+    Files are read plainly: they are replaced only as a whole, and `info` starts several times
+    faster if it does not load TensorStore. They are written by TensorStore, which locks, syncs and
+    renames.
+    """
+
+    root: Path
+
+    def kvstore(self) -> dict[str, Any]:
+        return kvstore_spec(self.root)
+
+    def read(self, key: str, timeout_seconds: float | None = None) -> bytes | None:
+        try:
+            return (self.root / key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def write(key: str, data: bytes) -> None:
-        path = root / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(data)
-        os.replace(partial, path)
-
-    def total_bytes() -> int:
-        return sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
-
-    return Folder(read, write, total_bytes, lambda: remove(root))
+    def total_bytes(self, is_counted: Callable[[str], bool]) -> int:
+        files = (path for path in self.root.rglob("*") if path.is_file())
+        keyed = ((path.relative_to(self.root).as_posix(), path) for path in files)
+        return sum(path.stat().st_size for key, path in keyed if is_counted(key))
 
 
-def _remote_folder(place: str, location: dict[str, Any]) -> Folder:
-    import tensorstore as ts
+@dataclasses.dataclass(frozen=True)
+class RemoteFolder(Folder):
+    """A folder of a bucket or of an HTTP server.
 
-    with unreachable_is_usage_error(place):
-        store = ts.KvStore.open(
-            ts.KvStore.Spec(kvstore_spec(location)), context=storage_context()
-        ).result(OPEN_TIMEOUT_SECONDS)
+    Attributes:
+      spec: TensorStore's description.
+    """
 
-    def read(key: str) -> bytes | None:
-        with unreachable_is_usage_error(place):
-            found = store.read(key).result()
+    spec: dict[str, Any]
+
+    def kvstore(self) -> dict[str, Any]:
+        return self.spec
+
+    def read(self, key: str, timeout_seconds: float | None = None) -> bytes | None:
+        seconds = timeout_seconds or locations.READ_TIMEOUT_SECONDS
+        try:
+            found = self._store.read(key).result(seconds)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"Cannot read {key!r} of {self.place!r}: no answer within {seconds:g} seconds."
+            ) from error
+        except ValueError as error:
+            raise OSError(f"Cannot read {key!r} of {self.place!r}: {one_line(error)}.") from error
         return found.value if found.state == "value" else None
 
-    def write(key: str, data: bytes) -> None:
-        try:
-            store.write(key, data).result()
-        except ValueError as error:
-            raise OSError(f"Cannot write {key!r} of {place!r}: {one_line(error)}.") from error
+    def total_bytes(self, is_counted: Callable[[str], bool]) -> None:
+        return None
 
-    def delete_all() -> None:
-        store.delete_range(ts.KvStore.KeyRange()).result()
+    def below(self, name: str) -> RemoteFolder:
+        """The folder `name` in this one."""
+        return RemoteFolder(
+            self.place, {**self.spec, "path": f"{self.spec.get('path', '')}{name}/"}
+        )
 
-    return Folder(read, write, lambda: None, delete_all)
+
+def open_folder(place: str | os.PathLike[str]) -> Folder:
+    """The folder at a location as users write it; it need not exist yet.
+
+    Raises:
+      UsageError: the location is malformed.
+    """
+    place = os.fspath(place)
+    return folder_at(place, parse_location(place))
+
+
+def folder_at(place: str, location: Location) -> Folder:
+    """The folder at a location; `place` names it in messages."""
+    if isinstance(location, Path):
+        return LocalFolder(place, location)
+    return RemoteFolder(place, location)

@@ -1,4 +1,4 @@
-"""Where files are: locations as users write them, TensorStore's view of them, safe replacement."""
+"""Where files are: locations as users write them, and TensorStore's view of them."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jaxslice.core.errors import UsageError
 
+Location: TypeAlias = Path | dict[str, Any]
+"""The absolute path of a local file or folder, or TensorStore's description of a remote folder."""
+
 SCHEMES = ("file", "http", "https", "gs", "s3")
-SUPPORTED = (
-    "a [z,y,x] uint8 .npy file, or a neuroglancer precomputed image volume with one uint8 channel"
-    f" (a folder, or a URL with one of {'://, '.join(SCHEMES)}://)"
-)
 OPEN_TIMEOUT_SECONDS = 60.0
+READ_TIMEOUT_SECONDS = 600.0
+"""For one object, however large."""
+
 CACHE_LIMIT_BYTES = 256 * 2**20
 # TensorStore's own default is 32 tries, up to half a minute apart: many minutes for a typing error.
 RETRIES = {"max_retries": 4, "initial_delay": "200ms", "max_delay": "3s"}
 
 
-def parse_location(place: str) -> Path | dict[str, Any]:
-    """Reads where a volume is, as users write it.
+def parse_location(place: str | os.PathLike[str]) -> Location:
+    """Reads where a volume or an archive is, as users write it.
 
-    Returns:
-      The absolute path of a local volume, or TensorStore's description of a remote folder.
+    Args:
+      place: a path or a URL. A `precomputed://` in front and a `|neuroglancer-precomputed:` at the
+        end are ignored.
 
     Raises:
       UsageError: the URL is malformed or of a kind that is not supported.
     """
-    url = re.sub(r"\|(neuroglancer-)?precomputed:?$", "", place.removeprefix("precomputed://"))
+    place = os.fspath(place)
+    url = _bare(place)
+    expected = f"a path or a URL with one of {'://, '.join(SCHEMES)}://"
     scheme = re.match(r"([\w.+-]+)://", url)
     if scheme is None:
         if not url:
-            raise UsageError(f"Got {place!r}, expected {SUPPORTED}.")
+            raise UsageError(f"Got {place!r}, expected {expected}.")
         return Path(os.path.abspath(url))
     if scheme[1] not in SCHEMES:
-        raise UsageError(f"Got {place!r} with the scheme {scheme[1]}://, expected {SUPPORTED}.")
+        raise UsageError(f"Got {place!r} with the scheme {scheme[1]}://, expected {expected}.")
     import tensorstore as ts
 
     try:
@@ -58,44 +63,56 @@ def parse_location(place: str) -> Path | dict[str, Any]:
     return spec
 
 
-def kvstore_spec(location: Path | dict[str, Any]) -> dict[str, Any]:
+def public_name(place: str | os.PathLike[str]) -> str:
+    """What may be recorded of a location: nothing secret, nothing of the machine.
+
+    A URL keeps its scheme, host and path, and loses user, password, query and fragment, where
+    signatures and tokens stand. Of a local path the last component remains.
+    """
+    url = _bare(os.fspath(place))
+    remote = re.match(r"(?!file://)([\w.+-]+://)(?:[^/?#]*@)?([^?#]*)", url)
+    if remote:
+        return remote[1] + remote[2]
+    return re.split(r"[\\/]", url.rstrip("\\/"))[-1]
+
+
+def last_name(location: Location) -> str:
+    """The last component of a location's path; empty for the root of a bucket or server."""
+    path = location.get("path", "") if isinstance(location, dict) else str(location)
+    return path.rstrip("/").rpartition("/")[2]
+
+
+def kvstore_spec(location: Location) -> dict[str, Any]:
     """TensorStore's description of the folder at a location of `parse_location`."""
     if isinstance(location, dict):
         return location
     return {"driver": "file", "path": f"{str(location).rstrip('/')}/"}
 
 
-def storage_context() -> Any:
-    """A TensorStore context with a bounded cache and few retries."""
-    import tensorstore as ts
+def storage_context(*, sync: bool = True) -> Any:
+    """A TensorStore context with a bounded cache and few retries.
 
-    retries = {f"{kind}_request_retries": RETRIES for kind in ("http", "gcs", "s3")}
-    return ts.Context({"cache_pool": {"total_bytes_limit": CACHE_LIMIT_BYTES}, **retries})
-
-
-def read_info(place: str, kvstore: dict[str, Any], context: Any) -> bytes | None:
-    """The bytes of the `info` file of a precomputed volume, or None if it has none.
-
-    Raises:
-      UsageError: the storage cannot be reached or refuses.
+    Args:
+      sync: whether a local write waits until the file and its folder are on disk.
     """
     import tensorstore as ts
 
-    with unreachable_is_usage_error(place):
-        folder = ts.KvStore.open(ts.KvStore.Spec(kvstore), context=context).result()
-        found = folder.read("info").result(OPEN_TIMEOUT_SECONDS)
-    return found.value if found.state == "value" else None
+    retries = {f"{kind}_request_retries": RETRIES for kind in ("http", "gcs", "s3")}
+    cache = {"total_bytes_limit": CACHE_LIMIT_BYTES}
+    return ts.Context({"cache_pool": cache, "file_io_sync": sync, **retries})
 
 
 @contextlib.contextmanager
 def unreachable_is_usage_error(place: str) -> Iterator[None]:
-    """Turns TensorStore's errors while `place` is being opened into a `UsageError`."""
+    """Turns the errors of storage while `place` is being opened into a `UsageError`."""
     try:
         yield
     except TimeoutError as error:
         raise UsageError(
             f"Cannot open {place!r}: no answer within {OPEN_TIMEOUT_SECONDS:g} seconds."
         ) from error
+    except OSError as error:
+        raise UsageError(f"Cannot open {place!r}: {error.strerror or error}.") from error
     except ValueError as error:
         raise UsageError(f"Cannot open {place!r}: {one_line(error)}.") from error
 
@@ -105,3 +122,7 @@ def one_line(error: Exception) -> str:
     text = re.sub(r"^[A-Z_]+: ", "", str(error))
     text = re.sub(r"\s*\[\w[\w-]*='.*\]", "", text, flags=re.DOTALL)
     return " ".join(text.split()).rstrip(".")
+
+
+def _bare(place: str) -> str:
+    return re.sub(r"\|(neuroglancer-)?precomputed:?$", "", place.removeprefix("precomputed://"))

@@ -1,89 +1,179 @@
-"""Files and folders that are replaced only by whole new ones."""
+"""New files and folders that take their place only when they are complete.
+
+`new_place` is the one way in for local paths and for buckets. TensorStore replaces single objects
+atomically; the exchange of a whole folder is ours, since no library has it: files and folders are
+synced before the rename, so that what has its final name survives a power cut.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxslice.core.errors import UsageError
-
-
-@dataclasses.dataclass(frozen=True)
-class Replaceable:
-    """A kind of file or folder that `--overwrite` may replace.
-
-    Attributes:
-      name: with its article, for messages.
-      is_one: whether what stands at a path is of that kind.
-    """
-
-    name: str
-    is_one: Callable[[Path], bool]
+from jaxslice.storage import bucket
+from jaxslice.storage.kind import Kind, OwnKeys
+from jaxslice.storage.location import Location, parse_location
 
 
 @contextlib.contextmanager
-def renamed_at_the_end(
-    dest: str, location: Path, kind: Replaceable, overwrite: bool
-) -> Iterator[Path]:
-    """A name to write under; becomes `location` at the end, or is removed on an exception.
+def new_place(place: str, kind: Kind, overwrite: bool) -> Iterator[Location]:
+    """A location to write to, whose content stands at `place` when the `with` block ends.
+
+    Locally it is a new name beside `place`, renamed at the end and removed on an exception. What
+    the replaced folder holds beside its own objects is kept. For buckets see `bucket.new_folder`.
 
     Args:
-      dest: the location as the user wrote it, for messages.
-      location: where the file or folder is to stand.
-      kind: what may be replaced there.
+      place: as the user wrote it.
+      kind: what is written, and the only thing that may be replaced.
       overwrite: whether to replace it.
 
     Raises:
-      UsageError: something stands there that may not be replaced, or the place cannot be written.
+      UsageError: something is there that may not be replaced, or nothing can be written there.
+      OSError: the storage fails at the end.
     """
+    location = parse_location(place)
+    if isinstance(location, Path):
+        with _renamed_at_the_end(place, location, kind, overwrite) as partial:
+            yield partial
+    else:
+        with bucket.new_folder(place, location, kind, overwrite) as spec:
+            yield spec
+
+
+def check_new_place(place: str, kind: Kind, overwrite: bool) -> None:
+    """Raises what `new_place` would at its start, before any work is spent.
+
+    Raises:
+      UsageError: something is there that may not be replaced, or nothing can be written there.
+    """
+    location = parse_location(place)
+    if isinstance(location, Path):
+        _check_local(place, Path(os.path.realpath(location)), kind, overwrite)
+    else:
+        bucket.check(place, location, kind, overwrite)
+
+
+@contextlib.contextmanager
+def _renamed_at_the_end(place: str, location: Path, kind: Kind, overwrite: bool) -> Iterator[Path]:
     # What a link points to is replaced, not the link.
     final = Path(os.path.realpath(location))
-    _check_replaceable(dest, final, kind, overwrite)
-    if not final.parent.is_dir():
-        raise UsageError(f"Cannot create {dest!r}: there is no folder {str(final.parent)!r}.")
+    _check_local(place, final, kind, overwrite)
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
     partial = final.with_name(f".{final.name}.partial-{unique}")
+    aside = final.with_name(f".{final.name}.replaced-{unique}")
     try:
         yield partial
-        # Asked again, because someone may have written there in the meantime.
-        _check_replaceable(dest, final, kind, overwrite)
+        # Checked again, because someone may have written there in the meantime.
+        _check_replaceable(place, final, kind, overwrite)
         try:
-            _replace(partial, final, final.with_name(f".{final.name}.replaced-{unique}"))
+            if final.is_dir():
+                _carry_over(final, partial, kind)
+            _sync(partial)
+            _exchange(partial, final, aside)
+            _sync_folder(final.parent)
         except OSError as error:
-            raise UsageError(f"Cannot create {dest!r}: {error.strerror}.") from error
+            raise UsageError(f"Cannot create {place!r}: {error.strerror}.") from error
     finally:
-        remove(partial)
+        _remove(partial)
+        _remove(aside)
 
 
-def _check_replaceable(dest: str, final: Path, kind: Replaceable, overwrite: bool) -> None:
+def _check_local(place: str, final: Path, kind: Kind, overwrite: bool) -> None:
+    _check_replaceable(place, final, kind, overwrite)
+    if not final.parent.is_dir():
+        raise UsageError(f"Cannot create {place!r}: there is no folder {str(final.parent)!r}.")
+    attempt = final.with_name(f".{final.name}.partial-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        attempt.mkdir()
+        attempt.rmdir()
+    except OSError as error:
+        raise UsageError(f"Cannot create {place!r}: {error.strerror}.") from error
+
+
+def _check_replaceable(place: str, final: Path, kind: Kind, overwrite: bool) -> None:
     if not os.path.lexists(final):
         return
     if not overwrite:
-        raise UsageError(f"Got {dest!r}, which exists, expected a new name or --overwrite.")
-    if not kind.is_one(final):
-        raise UsageError(f"Got {dest!r}, which is not {kind.name}, so it is not overwritten.")
+        raise UsageError(f"Got {place!r}, which exists, expected a new name or --overwrite.")
+    if kind.entry is None:
+        replaceable = final.is_file()
+    else:
+        replaceable = final.is_dir() and (not any(final.iterdir()) or _own_keys(final, kind))
+    if not replaceable:
+        raise UsageError(f"Got {place!r}, which is not {kind.name}, so it is not overwritten.")
 
 
-def _replace(partial: Path, final: Path, aside: Path) -> None:
+def _own_keys(folder: Path, kind: Kind) -> OwnKeys | None:
+    try:
+        entry = (folder / kind.entry).read_bytes() if kind.entry else None
+    except OSError:
+        return None
+    return None if entry is None else kind.own_keys(entry)
+
+
+def _carry_over(old: Path, new: Path, kind: Kind) -> None:
+    """Gives the new folder what the old one holds beside its own objects, by hard links."""
+    is_own = _own_keys(old, kind)
+    for folder, folders, files in os.walk(old):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        for source in (Path(folder, name) for name in files + links):
+            target = new / source.relative_to(old)
+            key = source.relative_to(old).as_posix()
+            if (is_own and is_own(key)) or os.path.lexists(target):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source, target, follow_symlinks=False)
+            except OSError:
+                shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _exchange(partial: Path, final: Path, aside: Path) -> None:
     if not final.is_dir():
         os.replace(partial, final)
         return
-    os.rename(final, aside)
     try:
+        os.rename(final, aside)
         os.rename(partial, final)
-    except OSError:
-        os.rename(aside, final)
+    except BaseException:
+        if not os.path.lexists(final) and os.path.lexists(aside):
+            os.rename(aside, final)
         raise
-    remove(aside)
 
 
-def remove(path: Path) -> None:
-    if path.is_dir():
+def _sync(path: Path) -> None:
+    """Waits until a file, or a folder with all that is in it, is on disk."""
+    if not path.is_dir():
+        _sync_one(path)
+        return
+    for folder, _, files in os.walk(path):
+        for file in (Path(folder, name) for name in files):
+            if not file.is_symlink():
+                _sync_one(file)
+        _sync_folder(Path(folder))
+
+
+def _sync_one(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    # Some network file systems and Windows cannot sync a folder; they keep its entries otherwise.
+    with contextlib.suppress(OSError):
+        _sync_one(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -43,9 +43,9 @@ def test_is_an_array(small_volume, small_archive):
 
 def test_a_voxel_costs_one_block_and_is_remembered(small_archive, monkeypatch):
     calls = []
-    real = block.decode_block
+    real = block.decode_blocks
     monkeypatch.setattr(
-        block, "decode_block", lambda *args, **kw: calls.append(1) or real(*args, **kw)
+        block, "decode_blocks", lambda *args, **kw: calls.append(1) or real(*args, **kw)
     )
     opened = jaxslice.open(small_archive)
     opened[5, 20, 20]

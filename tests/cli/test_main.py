@@ -82,7 +82,7 @@ def test_train_then_compress_with_the_model(jaxslice, small_volume, tmp_path):
         "--block_shape=4,16,32",
     )  # fmt: skip
     assert code == 0, err
-    assert json.loads(out)["model"] == str(model)
+    assert json.loads(out)["model"] == model.name
     code, out, _ = jaxslice("info", archive, "--json")
     provenance = json.loads(out)["provenance"]
     assert provenance["model_fingerprint"] == report["fingerprint"]

@@ -101,30 +101,23 @@ def test_blocks_at_once_knows_the_device():
     ) == (1, 1)
 
 
-def test_available_bytes(tmp_path):
-    assert memory.available_host_bytes(str(tmp_path)) is None
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   8 kB\n")
-    assert memory.available_host_bytes(str(tmp_path)) == 8192
-    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
-    (tmp_path / "sys/fs/cgroup/memory.current").write_text("100\n")
-    assert memory.available_host_bytes(str(tmp_path)) == 8192
-    (tmp_path / "sys/fs/cgroup/memory.max").write_text("1100\n")
-    assert memory.available_host_bytes(str(tmp_path)) == 1000
+def test_a_cpu_has_no_memory_of_its_own():
     assert memory.available_device_bytes(jax.devices("cpu")[0]) is None
 
 
 @pytest.mark.slow
 def test_a_process_that_codes_stays_within_the_formula():
     program = (
-        "from jaxslice import block, memory, shipped\n"
+        "from jaxslice.codec import block\n"
+        "from jaxslice.core import machine\n"
+        "from jaxslice.jobs import memory\n"
+        "from jaxslice.models import model_file as shipped\n"
         "from jaxslice.bench.synthetic import synthetic_volume\n"
         "shape = (32, 128, 256)\n"
         "model = shipped.load('default').model\n"
         "data = block.encode_block(synthetic_volume(shape), model)\n"
         "block.decode_block(data, shape, model)\n"
-        "peak = memory.peak_so_far_bytes()\n"
+        "peak = machine.peak_so_far_bytes()\n"
         "assert peak <= memory.peak_bytes(shape, 1, 1, model.architecture), peak\n"
     )
     if not sys.platform.startswith("linux"):
@@ -138,5 +131,5 @@ def test_a_process_that_codes_stays_within_the_formula():
 
 @pytest.mark.parametrize(("asked", "expected"), [((None, None), (1, 1)), ((3, 2), (3, 2))])
 def test_what_is_not_asked_for_is_chosen_from_memory(monkeypatch, asked, expected):
-    monkeypatch.setattr(memory, "available_host_bytes", lambda: 1)
+    monkeypatch.setattr(parallelism, "available_host_bytes", lambda: 1)
     assert parallelism.what_fits(*asked, SHAPE, FULL) == expected

@@ -15,8 +15,10 @@ from servers import s3_bucket
 
 from jaxslice.core.box import Box
 from jaxslice.core.errors import FormatError, UsageError
-from jaxslice.volumes import destination as destination_module
-from jaxslice.volumes.destination import create_destination
+from jaxslice.storage import replace
+from jaxslice.storage.folder import open_folder
+from jaxslice.volumes import npy
+from jaxslice.volumes.destination import check_destination, create_destination
 from jaxslice.volumes.source import open_source
 
 BOX = Box((3, -5, 7), (23, 25, 47))
@@ -169,7 +171,7 @@ def test_a_file_is_no_folder_and_a_folder_no_file(tmp_path: Path):
     (tmp_path / "v.npy").mkdir()
     with pytest.raises(UsageError, match="not a precomputed volume"):
         write_all(tmp_path / "v", random_voxels(), overwrite=True)
-    with pytest.raises(UsageError, match="not a file"):
+    with pytest.raises(UsageError, match=r"not a \.npy file"):
         write_all(tmp_path / "v.npy", random_voxels(), overwrite=True)
 
 
@@ -192,7 +194,7 @@ def test_failed_exchange_keeps_the_old_volume(tmp_path: Path, monkeypatch: pytes
             raise OSError(28, "No space left on device")
         rename(old, new)
 
-    monkeypatch.setattr(destination_module.os, "rename", fails_for_the_new_one)
+    monkeypatch.setattr(replace.os, "rename", fails_for_the_new_one)
     with pytest.raises(UsageError, match="No space left on device"):
         write_all(tmp_path / "v", random_voxels(2), overwrite=True)
     assert content(tmp_path) == before
@@ -209,7 +211,7 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(destination_module.os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(npy.os, "posix_fallocate", full, raising=False)
     with pytest.raises(UsageError, match=r"Cannot create .*: No space left on device"):
         write_all(tmp_path / "v.npy", random_voxels())
     assert os.listdir(tmp_path) == []
@@ -265,19 +267,88 @@ def test_s3(monkeypatch: pytest.MonkeyPatch):
         np.testing.assert_array_equal(open_source(dest).read(BOX), random_voxels(2))
         neighbour = open_source("s3://volumes/a/volume")
         np.testing.assert_array_equal(neighbour.read(BOX), random_voxels(3))
-        with (
-            pytest.raises(FormatError, match=r"^damaged\. s3://volumes/b is incomplete\.$"),
-            create_destination("s3://volumes/b", BOX, SIZE_NM),
-        ):
-            raise FormatError("damaged.")
-        with (
-            pytest.raises(KeyboardInterrupt) as caught,
-            create_destination("s3://volumes/c", BOX, SIZE_NM),
-        ):
-            raise KeyboardInterrupt
-        assert caught.value.__notes__ == ["s3://volumes/c is incomplete."]
         # Only the chunks of the new, smaller volume remain after it replaced the larger one.
         small = Box.of_shape((4, 4, 4), BOX.start)
         with create_destination(dest, small, SIZE_NM, overwrite=True) as destination:
             destination.write(small, np.ones(small.shape, np.uint8))
         assert open_source(dest).box == small
+
+
+def _objects(folder: str) -> dict[str, bytes | None]:
+    opened = open_folder(folder)
+    return {key: opened.read(key) for key in opened.list_keys()}
+
+
+@pytest.mark.parametrize("error", [FormatError, KeyboardInterrupt])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_failure_in_s3_leaves_what_was_there(monkeypatch, error, overwrite: bool):
+    dest = "s3://volumes/a"
+    with s3_bucket(monkeypatch):
+        if overwrite:
+            write_all(dest, random_voxels())
+        open_folder(dest).write("mesh/1", b"a mesh")
+        before = _objects(dest)
+
+        def fails_late() -> None:
+            with create_destination(dest, BOX, SIZE_NM, overwrite=overwrite) as destination:
+                destination.write(BOX, random_voxels(2))
+                raise error("damaged.")
+
+        with pytest.raises(error, match=r"^damaged\.$"):
+            fails_late()
+        assert _objects(dest) == before
+
+
+FOREIGN = {
+    "mesh/1:0": b"a mesh",
+    "provenance": b"{}",
+    "4_4.5_30/notes.txt": b"by hand",
+    "archive.zarr/zarr.json": b"{}",
+}
+
+
+def test_what_is_not_the_volumes_own_is_kept(tmp_path: Path):
+    write_all(tmp_path / "v", random_voxels(1), tile_shape=BOX.shape)
+    for key, data in FOREIGN.items():
+        path = tmp_path / "v" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    (tmp_path / "v" / "link").symlink_to("mesh")
+    small = Box.of_shape((4, 4, 4), BOX.start)
+    dest = tmp_path / "v"
+    with create_destination(dest, small, SIZE_NM, overwrite=True) as destination:
+        destination.write(small, np.ones(small.shape, np.uint8))
+        np.testing.assert_array_equal(open_source(dest).read(BOX), random_voxels(1))
+    assert open_source(dest).box == small
+    found = content(dest)
+    assert {key: found[key] for key in FOREIGN} == FOREIGN
+    assert (dest / "link").readlink() == Path("mesh")
+    chunk = "4_4.5_30/7-11_-5--1_3-7"
+    assert set(found) == {"info", chunk, *FOREIGN, "link"} - {"link"}
+
+
+def test_what_is_not_the_volumes_own_is_kept_in_s3(monkeypatch: pytest.MonkeyPatch):
+    dest = "s3://volumes/v"
+    with s3_bucket(monkeypatch):
+        write_all(dest, random_voxels(1))
+        for key, data in FOREIGN.items():
+            open_folder(dest).write(key, data)
+        small = Box.of_shape((4, 4, 4), BOX.start)
+        with create_destination(dest, small, SIZE_NM, overwrite=True) as destination:
+            destination.write(small, np.ones(small.shape, np.uint8))
+            np.testing.assert_array_equal(open_source(dest).read(BOX), random_voxels(1))
+        assert open_source(dest).box == small
+        found = _objects(dest)
+        assert {key: found[key] for key in FOREIGN} == FOREIGN
+        assert set(found) == {"info", "4_4.5_30/7-11_-5--1_3-7", *FOREIGN}
+
+
+@pytest.mark.parametrize("name", ["v", "v.npy"])
+def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path, monkeypatch, name: str):
+    def refuse(*_, **__) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(UsageError, match=r"Cannot create .*: Permission denied"):
+        check_destination(tmp_path / name, overwrite=False)
+    assert os.listdir(tmp_path) == []
