@@ -104,7 +104,7 @@ class LocalFolder(Folder):
     def read(self, key: str, timeout_seconds: float | None = None) -> bytes | None:
         try:
             return (self.root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> int:

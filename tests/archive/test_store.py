@@ -1,22 +1,15 @@
-"""Archives in object storage, and metadata that must be refused."""
+"""Archives in folders and buckets: created, replaced, and what is recorded in them."""
 
-import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import OPTIONS
-from models_for_tests import TINY
-from servers import s3_bucket
+from servers import s3_bucket, serve_folder
 
 import jaxslice
-from jaxslice.archive import metadata
-from jaxslice.archive.metadata import CodecConfiguration
-from jaxslice.archive.store import create_archive, open_archive
-from jaxslice.core.errors import FormatError, UsageError, VersionError
-
-V1 = Path(__file__).parents[1] / "golden" / "v1" / "comb.zarr"
+from jaxslice.archive.store import check_creatable, create_archive, open_archive
+from jaxslice.core.errors import FormatError, UsageError
 
 
 @pytest.fixture
@@ -63,96 +56,108 @@ def test_http_is_read_only(small_volume):
         jaxslice.compress(small_volume.path, "http://127.0.0.1:9/archive", OPTIONS)
 
 
-@pytest.fixture
-def documents(small_archive):
-    folder = open_archive(small_archive).folder
-    return json.loads(folder.read("zarr.json")), json.loads(folder.read("0/zarr.json"))
+def _create(place, like, provenance=None, **options):
+    """An archive with one short block, of the shape of another."""
+    opened = open_archive(like)
+    with create_archive(
+        place, opened.box, opened.block_shape, opened.configuration, opened.placement,
+        {} if provenance is None else provenance, **options,
+    ) as archive:  # fmt: skip
+        archive.write_payload((0, 0, 0), b"block")
 
 
-def _parse(documents):
-    return metadata.parse(*(json.dumps(document).encode() for document in documents))
+FOREIGN = {"labels/0/zarr.json": b"{}", "0/notes": b"mine", "README.md": b"mine"}
 
 
-def test_metadata_round_trip(small_archive, documents):
-    described = _parse(documents)
-    assert described.shape == (10, 40, 50)
-    again = metadata.parse(described.group_json("x"), described.array_json())
-    assert again == described
+def test_replacing_keeps_what_is_not_the_archives_own(archive_copy, small_archive):
+    before = open_archive(archive_copy).compressed_bytes()
+    for key, data in FOREIGN.items():
+        (archive_copy / key).parent.mkdir(parents=True, exist_ok=True)
+        (archive_copy / key).write_bytes(data)
+    assert open_archive(archive_copy).compressed_bytes() == before
+    _create(archive_copy, small_archive, overwrite=True)
+    files = {
+        str(path.relative_to(archive_copy)): path.read_bytes()
+        for path in archive_copy.rglob("*")
+        if path.is_file()
+    }
+    assert {key: files[key] for key in FOREIGN} == FOREIGN
+    assert set(files) == {"zarr.json", "0/zarr.json", "0/c/0/0/0", *FOREIGN}
 
 
-HOSTILE = {
-    "no codecs": lambda group, array: array.update(codecs=[]),
-    "two codecs": lambda group, array: array.update(codecs=array["codecs"] * 2),
-    "another codec": lambda group, array: array["codecs"][0].update(name="bytes"),
-    "no configuration": lambda group, array: array["codecs"][0].pop("configuration"),
-    "no architecture": lambda group, array: array["codecs"][0]["configuration"].pop("architecture"),
-    "negative shape": lambda group, array: array.update(shape=[-1, 4, 4]),
-    "float shape": lambda group, array: array.update(shape=[1.5, 4, 4]),
-    "flat shape": lambda group, array: array.update(shape=[4, 4]),
-    "vast blocks": lambda group, array: array["chunk_grid"].update(
-        configuration={"chunk_shape": [2048, 2048, 512]}
-    ),
-    "no blocks": lambda group, array: array["chunk_grid"]["configuration"].clear(),
-    "no ome": lambda group, array: group["attributes"].pop("ome"),
-    "no provenance": lambda group, array: group["attributes"].pop("jaxslice"),
-    "words": lambda group, array: group["attributes"].update(ome="words"),
-}
+@pytest.mark.usefixtures("bucket")
+def test_replacing_in_s3(small_volume, small_archive):
+    place = "s3://volumes/archive"
+    jaxslice.compress(small_volume.path, place, OPTIONS)
+    folder = open_archive(place).folder
+    for key, data in FOREIGN.items():
+        folder.write(key, data)
+    opened = open_archive(small_archive)
+    with create_archive(
+        place, opened.box, opened.block_shape, opened.configuration, opened.placement, {},
+        overwrite=True,
+    ) as archive:  # fmt: skip
+        archive.write_payload((0, 0, 0), b"block")
+        jaxslice.verify(place, source=small_volume.path)
+    assert {key: folder.read(key) for key in FOREIGN} == FOREIGN
+    assert set(folder.list_keys()) == {"zarr.json", "0/zarr.json", "0/c/0/0/0", *FOREIGN}
 
 
-@pytest.mark.parametrize("change", HOSTILE)
-def test_hostile_metadata_are_refused(documents, change):
-    HOSTILE[change](*documents)
-    with pytest.raises(FormatError):
-        _parse(documents)
+@pytest.mark.parametrize("group", [b"", b"{}", b'{"attributes": {"ome": {}}}', b"[" * 100_000])
+def test_what_is_no_archive_is_not_replaced(tmp_path, group):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "zarr.json").write_bytes(group)
+    with pytest.raises(UsageError, match="not a jaxslice archive"):
+        check_creatable(tmp_path / "a", overwrite=True)
+    assert (tmp_path / "a" / "zarr.json").read_bytes() == group
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff"])
-def test_what_is_no_json_is_refused(data, documents):
-    good = json.dumps(documents[0]).encode()
-    for pair in ((data, data), (good, data)):
-        with pytest.raises(FormatError):
-            metadata.parse(*pair)
+@pytest.mark.parametrize(
+    ("field", "place", "recorded"),
+    [
+        ("source", "https://me:pw@host/a/v?X-Amz-Signature=SECRET", "https://host/a/v"),
+        ("source", "/home/me/SECRET/v.npy", "v.npy"),
+        ("model", "/home/me/SECRET/m.json", "m.json"),
+        ("model", "default", "default"),
+    ],
+)
+def test_places_lose_their_secrets(small_archive, tmp_path, field, place, recorded):
+    _create(tmp_path / "a", small_archive, {field: place})
+    assert open_archive(tmp_path / "a").provenance[field] == recorded
 
 
-def test_versions_are_told_apart(documents):
-    configuration = documents[1]["codecs"][0]["configuration"]
-    assert (configuration["format_version"], configuration["own_networks"]) == (3, False)
-    configuration["own_networks"] = True
-    described = _parse(documents).configuration
-    assert described.own_networks
-    assert described.to_json() == configuration
-    for version in (0, 4, True, 3.0, "3", None):
-        configuration["format_version"] = version
-        with pytest.raises(VersionError, match=f"format version {version!r}, expected 1 to 3"):
-            _parse(documents)
+def test_a_signed_url_is_not_recorded(small_volume, tmp_path):
+    folder = Path(small_volume.path).parent
+    with serve_folder(folder) as url:
+        signed = f"{url}/{Path(small_volume.path).name}?X-Amz-Signature=SECRET"
+        jaxslice.compress(signed, str(tmp_path / "a"), OPTIONS)
+    recorded = (tmp_path / "a" / "zarr.json").read_bytes()
+    assert b"SECRET" not in recorded
+    assert url.encode() in recorded
 
 
-def test_before_version_3_fields_are_not_read_that_came_with_it():
-    configuration = json.loads((V1 / "0" / "zarr.json").read_bytes())["codecs"][0]["configuration"]
-    for version, own in ((1, False), (2, True)):
-        old = {**configuration, "format_version": version}
-        described = CodecConfiguration.from_json(old)
-        assert described.to_json() == old
-        assert (described.own_networks, described.architecture.shear) == (own, 2)
-        newer = {**old["architecture"], "shear": 3, "activity_offset": 64}
-        ignored = CodecConfiguration.from_json(
-            {**old, "own_networks": not own, "architecture": newer}
-        )
-        assert ignored == described
+def test_paths_are_locations(small_archive, small_volume):
+    path = Path(small_archive)
+    assert open_archive(path) == open_archive(small_archive)
+    assert jaxslice.info(path) == jaxslice.info(small_archive)
+    np.testing.assert_array_equal(jaxslice.open(path)[3], small_volume.voxels[3])
+    with pytest.raises(UsageError, match="exists"):
+        check_creatable(path, overwrite=False)
 
 
-@pytest.mark.parametrize("own", [None, 1, "true", [], "absent"])
-def test_version_3_says_whether_blocks_have_networks(own, documents):
-    configuration = documents[1]["codecs"][0]["configuration"]
-    configuration["own_networks"] = own
-    if own == "absent":
-        del configuration["own_networks"]
-    with pytest.raises(FormatError, match="without the fields own_networks or"):
-        _parse(documents)
+def test_blocks_that_no_reader_takes_are_not_written(small_archive, tmp_path):
+    opened = open_archive(small_archive)
+    with (
+        pytest.raises(UsageError, match="Got blocks of"),
+        create_archive(
+            tmp_path / "a", opened.box, (1, 1, 2**20), opened.configuration, opened.placement, {}
+        ),
+    ):
+        pass
 
 
-def test_versions_cannot_say_what_came_later():
-    sheared = dataclasses.replace(TINY, shear=3)
-    for arguments in ((TINY, b"", True, 1), (TINY, b"", False, 2), (sheared, b"", False, 1)):
-        with pytest.raises(FormatError, match="expected 2, 16 and"):
-            CodecConfiguration(*arguments)
+@pytest.mark.usefixtures("bucket")
+def test_sizes_that_an_archive_in_s3_does_not_say(small_archive):
+    _create("s3://volumes/a", small_archive)
+    with pytest.raises(FormatError, match="Got None for blocks_bytes"):
+        open_archive("s3://volumes/a").compressed_bytes()

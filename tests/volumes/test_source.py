@@ -414,25 +414,6 @@ def test_s3(monkeypatch: pytest.MonkeyPatch):
         refusal(UsageError, "no info file", source="s3://volumes/a/w")
 
 
-def test_s3_endpoint_variables(monkeypatch: pytest.MonkeyPatch):
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    plain = {"driver": "s3", "bucket": "volumes", "path": "v/"}
-    assert parse_location("s3://volumes/v") == plain
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://any:1/")
-    assert parse_location("s3://volumes/v") == plain | {"endpoint": "http://any:1"}
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://own:2")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-1")
-    own = {"endpoint": "http://own:2", "aws_region": "eu-1"}
-    assert parse_location("s3://volumes/v") == plain | own
-    assert parse_location("gs://volumes/v") == {"driver": "gcs", "bucket": "volumes", "path": "v/"}
-
-
-def test_query_of_a_url_is_kept():
-    spec = parse_location("https://host/v?token=a")
-    assert spec == {"driver": "http", "base_url": "https://host?token=a", "path": "/v/"}
-
-
 def test_import_is_light():
     program = (
         "import sys, jaxslice.volumes.source, jaxslice.volumes.destination\n"

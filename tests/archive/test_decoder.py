@@ -1,0 +1,103 @@
+"""Decoding on demand: compiled once, in batches, by threads that all volumes share."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import jaxslice
+from jaxslice.archive import decoder, model
+from jaxslice.archive.store import open_archive
+from jaxslice.codec import block, network_bytes
+from jaxslice.core.machine import num_cores
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No program has run yet."""
+    monkeypatch.setattr(decoder, "_FIRST_RUNS", decoder._FirstRuns())
+
+
+@pytest.fixture
+def payloads(small_archive):
+    archive = open_archive(small_archive)
+    return [archive.read_payload(index) for index in archive.blocks()]
+
+
+class _Counted:
+    """Counts how many calls run at the same time, and how many have been made."""
+
+    def __init__(self, function):
+        self.function, self.lock = function, threading.Lock()
+        self.calls, self.running, self.beside_the_first = 0, 0, 0
+
+    def __call__(self, *args, **kwargs):
+        with self.lock:
+            self.calls += 1
+            self.running += 1
+            first = self.calls == 1
+        if first:
+            # Time for the others to come, if nothing holds them back.
+            time.sleep(0.1)
+            self.beside_the_first = self.running - 1
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            with self.lock:
+                self.running -= 1
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_first_block_is_decoded_alone(small_archive, payloads, monkeypatch):
+    counted = _Counted(block.decode_blocks)
+    monkeypatch.setattr(block, "decode_blocks", counted)
+    archive = open_archive(small_archive)
+    shape, configuration = archive.block_shape, archive.configuration
+    with ThreadPoolExecutor(8) as pool:
+        decode = lambda data: decoder.decode_payloads([data], shape, configuration)[0]
+        found = list(pool.map(decode, payloads[:8]))
+    assert (counted.calls, counted.beside_the_first) == (8, 0)
+    for data, voxels in zip(payloads, found, strict=False):
+        expected = block.decode_block(data, shape, model.model_of(configuration))
+        np.testing.assert_array_equal(voxels, expected)
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_first_block_that_is_damaged_lets_the_next_try(small_archive, payloads):
+    archive = open_archive(small_archive)
+    shape, configuration = archive.block_shape, archive.configuration
+    with pytest.raises(jaxslice.FormatError):
+        decoder.decode_payloads([payloads[0][:-1]], shape, configuration)
+    assert decoder.decode_payloads([payloads[0]], shape, configuration)[0].shape == shape
+
+
+def test_a_network_is_unpacked_once(small_archive, monkeypatch):
+    counted = _Counted(network_bytes.unpack_coded)
+    monkeypatch.setattr(network_bytes, "unpack_coded", counted)
+    model._model_of.cache_clear()
+    configuration = open_archive(small_archive).configuration
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(model.model_of, [configuration] * 4))
+    assert counted.calls == 1
+    assert all(other is models[0] for other in models)
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_blocks_of_a_batch_keep_their_order(small_archive, payloads, count):
+    archive = open_archive(small_archive)
+    shape, configuration = archive.block_shape, archive.configuration
+    together = decoder.decode_payloads(payloads[:count], shape, configuration)
+    assert len(together) == count
+    for data, voxels in zip(payloads, together, strict=False):
+        alone = block.decode_block(data, shape, model.model_of(configuration))
+        np.testing.assert_array_equal(voxels, alone)
+
+
+def test_many_volumes_share_the_threads(small_archive, small_volume):
+    volumes = [jaxslice.open(small_archive) for _ in range(5)]
+    for volume in volumes:
+        np.testing.assert_array_equal(volume[...], small_volume.voxels)
+    names = [thread.name for thread in threading.enumerate()]
+    assert sum("jaxslice-decode" in name for name in names) <= num_cores()

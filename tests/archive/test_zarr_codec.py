@@ -1,0 +1,95 @@
+"""Archives through zarr, with nothing of zarr but what it makes public."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from jaxslice.archive import decoder, zarr_codec
+from jaxslice.archive.zarr_codec import JaxsliceCodec
+from jaxslice.core.errors import FormatError
+
+
+def test_zarr_reads_it_without_importing_jaxslice(small_volume, small_archive):
+    program = (
+        "import sys, zarr, numpy as np\n"
+        "assert 'jaxslice' not in sys.modules\n"
+        "array = zarr.open(sys.argv[1], mode='r')\n"
+        "np.save(sys.argv[2], array[...])\n"
+    )
+    out = f"{small_archive}-out.npy"
+    subprocess.run([sys.executable, "-c", program, f"{small_archive}/0", out], check=True)
+    np.testing.assert_array_equal(np.load(out), small_volume.voxels)
+
+
+def test_zarr_writes_what_zarr_reads(small_volume, small_archive, tmp_path):
+    source = zarr.open_array(f"{small_archive}/0", mode="r")
+    (codec,) = source.metadata.codecs
+    assert isinstance(codec, JaxsliceCodec)
+    target = zarr.create_array(
+        tmp_path / "new.zarr",
+        shape=(6, 20, 40),
+        chunks=(4, 16, 32),
+        dtype="uint8",
+        serializer=codec,
+        compressors=None,
+    )
+    target[...] = small_volume.voxels[:6, :20, :40]
+    np.testing.assert_array_equal(target[...], small_volume.voxels[:6, :20, :40])
+
+
+def test_zarr_refuses_other_data(small_archive, tmp_path):
+    (codec,) = zarr.open_array(f"{small_archive}/0", mode="r").metadata.codecs
+    with pytest.raises(ValueError, match="expected uint8"):
+        zarr.create_array(
+            tmp_path / "n.zarr", shape=(4, 4, 4), chunks=(4, 4, 4), dtype="uint16",
+            serializer=codec, compressors=None,
+        )  # fmt: skip
+
+
+def test_chunks_of_a_batch_are_decoded_together(small_volume, small_archive, monkeypatch):
+    sizes = []
+    decode = decoder.decode_payloads
+
+    def counted(payloads, *args):
+        sizes.append(len(payloads))
+        return decode(payloads, *args)
+
+    monkeypatch.setattr(zarr_codec, "decode_payloads", counted)
+    monkeypatch.setattr(zarr_codec, "blocks_together", lambda: 4)
+    with zarr.config.set({"codec_pipeline.batch_size": 9}):
+        array = zarr.open_array(f"{small_archive}/0", mode="r")
+        np.testing.assert_array_equal(array[...], small_volume.voxels)
+    assert sorted(sizes) == [1, 1, 4, 4, 4, 4]
+
+
+def test_chunks_that_are_not_there_are_left_out(small_archive, tmp_path):
+    (codec,) = zarr.open_array(f"{small_archive}/0", mode="r").metadata.codecs
+    with zarr.config.set({"codec_pipeline.batch_size": 4}):
+        array = zarr.create_array(
+            tmp_path / "n.zarr", shape=(4, 16, 96), chunks=(4, 16, 32), dtype="uint8",
+            serializer=codec, compressors=None,
+        )  # fmt: skip
+        array[:, :, 32:64] = 7
+        assert len(list((tmp_path / "n.zarr" / "c").rglob("[0-9]/[0-9]/[0-9]"))) == 1
+        np.testing.assert_array_equal(np.unique(array[:, :, 32:64]), [7])
+        assert not array[:, :, :32].any()
+
+
+def test_absurd_chunks_are_refused(small_archive, tmp_path):
+    (codec,) = zarr.open_array(f"{small_archive}/0", mode="r").metadata.codecs
+    with pytest.raises(FormatError, match="Got blocks of"):
+        zarr.create_array(
+            tmp_path / "n.zarr", shape=(4, 4, 2**20), chunks=(1, 1, 2**20), dtype="uint8",
+            serializer=codec, compressors=None,
+        )  # fmt: skip
+
+
+def test_only_public_names_of_zarr_are_used():
+    source = Path(zarr_codec.__file__).read_text()
+    assert "zarr." in source
+    assert "zarr.core" not in source
+    assert "_single" not in source
