@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import provenance
 
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import levels
@@ -102,8 +103,11 @@ def read_rows(path: Path) -> list[Row]:
 def replace_volume(
     path: Path, columns: Sequence[str], rows: list[Row], key: Sequence[str] = ("volume",)
 ) -> None:
-    """Writes rows into a CSV, in the place of those that it held with the same values of `key`."""
-    written = list(map(as_text, rows))
+    """Writes measured rows into a CSV, in place of those with the same values of `key`.
+
+    Every row gets the columns of `provenance.COLUMNS`.
+    """
+    written = [as_text(row) for row in provenance.stamped(rows)]
     measured = {tuple(row[k] for k in key) for row in written}
     kept = [row for row in read_rows(path) if tuple(row[k] for k in key) not in measured]
     write_rows(path, columns, [*kept, *written])
@@ -115,11 +119,19 @@ def as_text(row: Row) -> Row:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
-    """Writes a CSV; an older one is replaced only by a whole new one."""
+    """Writes a CSV of `columns` and those of `provenance.COLUMNS`; an older file is replaced whole.
+
+    Args:
+      path: of the CSV.
+      columns: without those of the provenance.
+      rows: stamped by `provenance.stamped`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(
+            file, (*columns, *provenance.COLUMNS), restval="", lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(rows)
     partial.replace(path)
