@@ -63,7 +63,7 @@ def run(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
     measure: Callable[[str, argparse.Namespace], Iterable[Row]],
-    draw: Callable[[list[Row], Path], None],
+    draw: Callable[[list[Row], Path], None] | None,
     columns: Sequence[str],
     key: Sequence[str] = ("volume",),
 ) -> None:
@@ -73,13 +73,16 @@ def run(
       parser: from `parser_of`.
       arguments: of the command line; the process's own if None.
       measure: yields the rows of the volume at a path, each with the name of the volume.
-      draw: draws the rows of the CSV, as strings, into pictures beside the CSV's path.
+      draw: draws the rows of the CSV, as strings, into pictures beside the CSV's path; None if
+        there is no picture of the CSV alone.
       columns: of the CSV.
       key: columns; rows of the CSV that share them with measured ones are replaced by these.
     """
     given = parser.parse_args(arguments)
     if bool(given.volumes) + given.smoke + given.plot_only != 1:
         parser.error("expected either volumes, or --smoke, or --plot-only")
+    if given.plot_only and draw is None:
+        parser.error("got --plot-only, expected volumes or --smoke: no picture comes from this CSV")
     if given.smoke and not given.output:
         parser.error("got no --output, expected one with --smoke: its numbers are no results")
     output = given.output or RESULTS / f"{given.name}.csv"
@@ -89,7 +92,8 @@ def run(
             np.save(given.volumes[0], synthetic_volume(SMOKE_SHAPE))
         for path in given.volumes:
             replace_volume(output, columns, list(measure(path, given)), key)
-    draw(read_rows(output), output)
+    if draw is not None:
+        draw(read_rows(output), output)
 
 
 def read_rows(path: Path) -> list[Row]:
