@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import provenance
 
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import levels
@@ -63,7 +64,7 @@ def run(
     parser: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
     measure: Callable[[str, argparse.Namespace], Iterable[Row]],
-    draw: Callable[[list[Row], Path], None],
+    draw: Callable[[list[Row], Path], None] | None,
     columns: Sequence[str],
     key: Sequence[str] = ("volume",),
 ) -> None:
@@ -73,13 +74,16 @@ def run(
       parser: from `parser_of`.
       arguments: of the command line; the process's own if None.
       measure: yields the rows of the volume at a path, each with the name of the volume.
-      draw: draws the rows of the CSV, as strings, into pictures beside the CSV's path.
+      draw: draws the rows of the CSV, as strings, into pictures beside the CSV's path; None if
+        there is no picture of the CSV alone.
       columns: of the CSV.
       key: columns; rows of the CSV that share them with measured ones are replaced by these.
     """
     given = parser.parse_args(arguments)
     if bool(given.volumes) + given.smoke + given.plot_only != 1:
         parser.error("expected either volumes, or --smoke, or --plot-only")
+    if given.plot_only and draw is None:
+        parser.error("got --plot-only, expected volumes or --smoke: no picture comes from this CSV")
     if given.smoke and not given.output:
         parser.error("got no --output, expected one with --smoke: its numbers are no results")
     output = given.output or RESULTS / f"{given.name}.csv"
@@ -89,7 +93,8 @@ def run(
             np.save(given.volumes[0], synthetic_volume(SMOKE_SHAPE))
         for path in given.volumes:
             replace_volume(output, columns, list(measure(path, given)), key)
-    draw(read_rows(output), output)
+    if draw is not None:
+        draw(read_rows(output), output)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -103,8 +108,11 @@ def read_rows(path: Path) -> list[Row]:
 def replace_volume(
     path: Path, columns: Sequence[str], rows: list[Row], key: Sequence[str] = ("volume",)
 ) -> None:
-    """Writes rows into a CSV, in the place of those that it held with the same values of `key`."""
-    written = list(map(as_text, rows))
+    """Writes measured rows into a CSV, in place of those with the same values of `key`.
+
+    Every row gets the columns of `provenance.COLUMNS`.
+    """
+    written = [as_text(row) for row in provenance.stamped(rows)]
     measured = {tuple(row[k] for k in key) for row in written}
     kept = [row for row in read_rows(path) if tuple(row[k] for k in key) not in measured]
     write_rows(path, columns, [*kept, *written])
@@ -116,11 +124,19 @@ def as_text(row: Row) -> Row:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
-    """Writes a CSV; an older one is replaced only by a whole new one."""
+    """Writes a CSV of `columns` and those of `provenance.COLUMNS`; an older file is replaced whole.
+
+    Args:
+      path: of the CSV.
+      columns: without those of the provenance.
+      rows: stamped by `provenance.stamped`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(
+            file, (*columns, *provenance.COLUMNS), restval="", lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(rows)
     partial.replace(path)

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import common
 import numpy as np
+import provenance
 from common import Row, as_text, read_rows, write_rows
 from peers_plot import OURS, draw
 
@@ -122,7 +123,8 @@ def rows_of_peer(peer: peers.Peer, voxels: np.ndarray, all_cores: bool) -> Itera
 
 def add_row(path: Path, row: Row) -> None:
     """Puts a row into a CSV, in the place of the one that it measures anew."""
-    written = as_text(row)
+    (stamped,) = provenance.stamped([row])
+    written = as_text(stamped)
     key = ("codec", "threads")
     kept = [
         old

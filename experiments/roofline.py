@@ -18,7 +18,6 @@ hundreds of blocks run together, encoding much earlier by arithmetic or memory.
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import functools
 import math
@@ -29,6 +28,7 @@ from pathlib import Path
 import common
 import jax
 import numpy as np
+import provenance
 from common import Row
 from hlo import Counts, count, parse
 
@@ -49,7 +49,7 @@ TRAINED = (1, 16, 128)
 """Blocks whose networks are trained side by side."""
 COLUMNS = (
     "volume", "direction", "blocks", "kernels_per_step", "bytes_per_voxel", "dot_flops_per_voxel",
-    "other_ops_per_voxel", "padding", "machine", "launch_us", "arithmetic_us", "memory_us",
+    "other_ops_per_voxel", "padding", "accelerator", "launch_us", "arithmetic_us", "memory_us",
     "step_us", "mb_per_s", "bound", "fused_mb_per_s", "fused_bound",
     "flops_per_step", "steps_per_s",
 )  # fmt: skip
@@ -193,7 +193,7 @@ def predicted(machine: Machine, direction: str, step: Counts, voxels: float, blo
     fused_bound = max(fused, key=lambda part: fused[part])
     is_fused = direction == "decode" and rounds > 0
     return {
-        "machine": machine.name,
+        "accelerator": machine.name,
         "launch_us": parts["launches"],
         "arithmetic_us": parts["arithmetic"],
         "memory_us": parts["memory"],
@@ -219,7 +219,7 @@ def document(rows: Sequence[Row], text: str) -> str:
     """ROOFLINE.md with its tables made anew."""
     first = MACHINES[0].name
     counts = table(
-        [row for row in rows if row["machine"] == first and row["direction"] != "train"],
+        [row for row in rows if row["accelerator"] == first and row["direction"] != "train"],
         (("direction", "direction", -1), ("blocks", "blocks", 0),
          ("kernels a step", "kernels_per_step", 1), ("bytes a voxel", "bytes_per_voxel", 0),
          ("dot FLOP a voxel", "dot_flops_per_voxel", 0),
@@ -227,14 +227,14 @@ def document(rows: Sequence[Row], text: str) -> str:
     )  # fmt: skip
     predictions = table(
         [row for row in rows if row["direction"] != "train"],
-        (("machine", "machine", -1), ("direction", "direction", -1), ("blocks", "blocks", 0),
+        (("machine", "accelerator", -1), ("direction", "direction", -1), ("blocks", "blocks", 0),
          ("launches µs", "launch_us", 1), ("arithmetic µs", "arithmetic_us", 2),
          ("memory µs", "memory_us", 2), ("MB/s", "mb_per_s", 1), ("bound by", "bound", -1),
          ("fused kernel MB/s", "fused_mb_per_s", 1), ("then bound by", "fused_bound", -1)),
     )  # fmt: skip
     training = table(
         [row for row in rows if row["direction"] == "train"],
-        (("machine", "machine", -1), ("networks at once", "blocks", 0),
+        (("machine", "accelerator", -1), ("networks at once", "blocks", 0),
          ("kernels a step", "kernels_per_step", 0), ("dot FLOP of each", "flops_per_step", 0),
          ("launches µs", "launch_us", 0), ("arithmetic µs", "arithmetic_us", 1),
          ("memory µs", "memory_us", 1), ("steps a second, of all", "steps_per_s", 0),
@@ -266,14 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.smoke and not given.output:
         parser.error("got no --output, expected one with --smoke: its numbers are no results")
     if not given.plot_only:
-        rows = list(measure("model", given))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with open(output, "w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-            writer.writeheader()
-            for row in rows:
-                written = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
-                writer.writerow(written)
+        measured = list(measure("model", given))
+        rows = [common.as_text(row) for row in provenance.stamped(measured)]
+        common.write_rows(output, COLUMNS, rows)
     draw(common.read_rows(output), output)
 
 

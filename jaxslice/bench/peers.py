@@ -1,10 +1,9 @@
-"""The lossless codecs that anyone can install today, measured on the same voxels.
+"""Other lossless codecs, measured on the same voxels.
 
-All of them run on one thread, so that seconds compare. Image codecs code every slice as an image
-of its own, which is how they are used. `peers` is the short list, all of it from the `imagecodecs`
-package (the extra `bench`); `all_peers` adds the slow ones, and those that come from elsewhere:
-the package `tomoz` and the program `ffmpeg`. Where these are not installed, they are left out and
-`missing_peers` says so.
+All run on one thread, so that their seconds compare. Image codecs code each slice as an image of
+its own, which is how they are used. `peers` is the short list, all of it from the `imagecodecs`
+package (the extra `bench`). `all_peers` adds slow codecs, and those from the package `tomoz` and
+the program `ffmpeg` where these are installed. `missing_peers` names those that are not.
 """
 
 from __future__ import annotations
@@ -14,13 +13,14 @@ import functools
 import lzma
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from jaxslice.bench import peer_programs
-from jaxslice.core.errors import MissingExtraError, UsageError
+from jaxslice.core.errors import MissingExtraError
 
 _TOMOZ = ("tomoz", "tomoz, slices")
 _WARM_UP_VOXELS = 64
@@ -72,12 +72,7 @@ def peers() -> list[Peer]:
     Raises:
       MissingExtraError: imagecodecs is not installed.
     """
-    try:
-        import imagecodecs
-    except ImportError:
-        raise MissingExtraError(
-            "Comparing with other codecs needs imagecodecs: pip install 'jaxslice[bench]'."
-        ) from None
+    imagecodecs = _load_imagecodecs()
 
     def encode_webp(image: np.ndarray) -> bytes | bytearray:
         # WebP knows only colour. Grey in the green channel alone costs the same as in all three,
@@ -104,7 +99,7 @@ def peers() -> list[Peer]:
             ),
             lambda data: imagecodecs.jpeg2k_decode(data, numthreads=1),
         ),
-        _jpeg_xl(7),
+        jpeg_xl(7),
         Peer(
             "zstd -19",
             lambda volume: imagecodecs.zstd_encode(
@@ -132,7 +127,7 @@ def all_peers() -> list[Peer]:
         whole_volume=True,
     )
     optional, _ = _optional_peers()
-    return [*peers(), _jpeg_xl(9), xz, *optional]
+    return [*peers(), jpeg_xl(9), xz, *optional]
 
 
 def missing_peers() -> dict[str, str]:
@@ -141,14 +136,29 @@ def missing_peers() -> dict[str, str]:
     return missing
 
 
-def _jpeg_xl(effort: int) -> Peer:
-    import imagecodecs
+def jpeg_xl(effort: int) -> Peer:
+    """JPEG-XL at an effort of 1 to 9.
+
+    Raises:
+      MissingExtraError: imagecodecs is not installed.
+    """
+    imagecodecs = _load_imagecodecs()
 
     return Peer(
         f"JPEG-XL e{effort}",
         lambda image: imagecodecs.jpegxl_encode(image, lossless=True, effort=effort, numthreads=1),
         lambda data: imagecodecs.jpegxl_decode(data, numthreads=1),
     )
+
+
+def _load_imagecodecs() -> Any:
+    try:
+        import imagecodecs
+    except ImportError:
+        raise MissingExtraError(
+            "Comparing with other codecs needs imagecodecs: pip install 'jaxslice[bench]'."
+        ) from None
+    return imagecodecs
 
 
 def _optional_peers() -> tuple[list[Peer], dict[str, str]]:
@@ -190,41 +200,6 @@ def _tomoz_peers() -> list[Peer]:
         Peer(volume, encode, lambda data: decode(data).ravel(), whole_volume=True),
         # Slice by slice is better where slices have little in common, or grey levels of their own.
         Peer(slices, encode, lambda data: decode(data)[0]),
-    ]
-
-
-def measure_peers(volume: np.ndarray, names: Sequence[str] | None = None) -> list[PeerResult]:
-    """Encodes a volume with peers, decodes it again and compares.
-
-    A peer that cannot code this volume (an image too large for its format, say) or is not installed
-    yields a result with a note; it never stops the others.
-
-    Args:
-      volume: uint8 [z,y,x], at least one voxel.
-      names: the peers to run, of `all_peers` and in this order; those of `peers` if None.
-
-    Returns:
-      One result for each peer.
-
-    Raises:
-      MissingExtraError: imagecodecs is not installed.
-      UsageError: the volume is of another kind, or a name is unknown.
-    """
-    if volume.ndim != 3 or volume.dtype != np.uint8 or volume.size == 0:
-        raise UsageError(
-            f"Got a volume of shape {volume.shape} and type {volume.dtype}, "
-            "expected uint8 voxels along z, y and x."
-        )
-    if names is None:
-        return [measure_peer(peer, volume) for peer in peers()]
-    known = {peer.name: peer for peer in all_peers()}
-    missing = missing_peers()
-    if unknown := [name for name in names if name not in known and name not in missing]:
-        every = [*known, *missing]
-        raise UsageError(f"Got the unknown codecs {unknown}, expected some of {every}.")
-    return [
-        measure_peer(known[name], volume) if name in known else _failed(name, missing[name])
-        for name in names
     ]
 
 
