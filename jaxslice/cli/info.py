@@ -8,12 +8,18 @@ from absl import flags
 
 from jaxslice.cli import shared_flags
 from jaxslice.cli.command import Command
+from jaxslice.core.errors import FormatError
 
 
 def _run(_values: flags.FlagValues, archive: str) -> dict[str, Any]:
     import jaxslice
 
-    return jaxslice.info(archive).to_json()
+    try:
+        return jaxslice.info(archive).to_json()
+    except RecursionError:
+        raise FormatError(
+            f"Cannot read the metadata of {archive!r}: they are nested too deeply."
+        ) from None
 
 
 COMMAND = Command(
