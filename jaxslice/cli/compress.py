@@ -58,7 +58,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     places.check_destination(archive, values.overwrite)
     backend.start_backend()
     with progress_display() as progress:
-        return jaxslice.compress(source, archive, options, progress).to_json()
+        return jaxslice.compress(source, archive, options=options, progress=progress).to_json()
 
 
 COMMAND = Command(

@@ -165,7 +165,7 @@ def test_errors_become_one_line(jaxslice, monkeypatch, error, code, message):
 
 
 def test_a_full_disk_names_the_place(jaxslice, monkeypatch, small_volume, tmp_path):
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("jaxslice.compress", fail, raising=False)
