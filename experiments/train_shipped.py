@@ -72,6 +72,7 @@ def main() -> None:
             recipe_of(50 if options.smoke else options.steps, augmented=True),
             options.seed,
             checkpoint_dir=options.checkpoint_dir,
+            overwrite=True,
             progress=progress,
         )
     print(f"{made.name}: {made.fingerprint}, {len(made.provenance['sources'])} data sets")

@@ -104,7 +104,7 @@ def print_bench(report: dict[str, Any]) -> None:
     """Prints a report of `bench.bench` as tables on stdout."""
     from rich.console import Console
 
-    console = Console()
+    console = Console(markup=False, highlight=False)
     rows = report["rows"]
     ours = [row for row in rows if row["codec"].startswith("jaxslice")]
     console.print(_speeds(rows))

@@ -1,4 +1,4 @@
-"""What a person sees: a progress bar on a terminal, a line now and then elsewhere, and tables."""
+"""What a person sees: progress on stderr, a bar on a terminal or lines in a log, and reports."""
 
 from __future__ import annotations
 
@@ -6,10 +6,47 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-SECONDS_BETWEEN_LINES = 10.0
+LINE_SECONDS = (10.0, 300.0)
+"""Least and largest time between two lines of progress in a log."""
+
+LINE_SHARE = 0.05
+"""Between those, the time since the last line as a share of the time since the start."""
+
+MESSAGE_LENGTH = 2000
+"""Largest length of a message, in characters."""
+
+_HIDDEN = ("architecture",)
+"""Entries of a report that only its JSON shows."""
+
+_LABELS = {
+    "bits_per_voxel": "bits per voxel, everything counted",
+    "multiply_adds_per_voxel": "multiply-adds per voxel",
+    "num_blocks": "blocks",
+    "num_params": "parameters of the network",
+    "voxel_size_nm": "voxel size in nm (z,y,x)",
+    "offset_voxels": "offset in voxels (z,y,x)",
+    "shape": "shape (z,y,x)",
+    "block_shape": "block shape (z,y,x)",
+}
+"""Entries that are not just printed as they are called in JSON."""
+
+
+def printable(text: str) -> str:
+    """Text with control and other unprintable characters escaped, for a terminal or a log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def message_line(text: str, length: int = MESSAGE_LENGTH) -> str:
+    """A message on one line, escaped as by `printable`, of at most `length` characters."""
+    # Whitespace is joined before control characters are escaped, and only where it can be shown.
+    line = printable(" ".join(text[: 2 * length].split()))
+    if len(line) <= length and len(text) <= 2 * length:
+        return line
+    mark = " ... (cut)"
+    return line[: length - len(mark)] + mark
 
 
 @contextlib.contextmanager
@@ -20,13 +57,14 @@ def progress_display() -> Iterator[Callable[[str, int, int], None]]:
       A function of (part of the work, done, total), to be called from any thread.
     """
     if not sys.stderr.isatty():
-        yield _line_by_line()
+        yield ProgressLines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(),
     )  # fmt: skip
     tasks: dict[str, Any] = {}
     lock = threading.Lock()
@@ -42,61 +80,97 @@ def progress_display() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _line_by_line() -> Callable[[str, int, int], None]:
-    lock = threading.Lock()
-    last = {"name": "", "time": 0.0}
+class ProgressLines:
+    """Progress as lines on stderr: often at first, less often as a long job goes on.
 
-    def show(part: str, done: int, total: int) -> None:
-        name, now = part.split(" ")[0], time.monotonic()
-        with lock:
-            due = now - last["time"] >= SECONDS_BETWEEN_LINES
-            if due or name != last["name"] or done >= total:
-                last.update(name=name, time=now)
-                print(f"{part}: {done} of {total}", file=sys.stderr, flush=True)
+    A line is printed when a part of the work begins and ends, and when enough time has passed.
+    """
 
-    return show
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Takes a clock in seconds."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._part = ""
+        self._part_start = self._start = self._printed = clock()
+        self._ended = False
+
+    def __call__(self, part: str, done: int, total: int) -> None:
+        """Takes the part of the work, how much of it is done, and how much there is."""
+        name = part.split(" ")[0]
+        with self._lock:
+            now = self._clock()
+            if name != self._part:
+                self._part, self._part_start, self._ended = name, now, False
+                due = True
+            else:
+                least, most = LINE_SECONDS
+                wait = min(max(least, LINE_SHARE * (now - self._start)), most)
+                due = now - self._printed >= wait or (done >= total and not self._ended)
+            if not due:
+                return
+            self._printed, self._ended = now, done >= total
+            line = self._line(part, done, total, now)
+            # A log that cannot be written is no reason to give up the work.
+            with contextlib.suppress(OSError):
+                print(line, file=sys.stderr, flush=True)
+
+    def _line(self, part: str, done: int, total: int, now: float) -> str:
+        line = f"{printable(part)}: {done} of {total}, {_duration(now - self._start)}"
+        elapsed = now - self._part_start
+        if 0 < done < total and elapsed >= LINE_SECONDS[0]:
+            line += f", about {_duration(elapsed * (total - done) / done)} left"
+        return line
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Prints a command's report as a table on stdout."""
-    from rich.console import Console
-    from rich.table import Table
+    """Prints a command's report as two columns on stdout; inner objects are indented."""
+    rows = list(_rows(report))
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, value in rows:
+        print(f"{label:<{width}}  {value}".rstrip())
 
-    console = Console()
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+
+def _rows(report: dict[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
     for key, value in report.items():
-        if key in ("architecture", "peers"):
+        label = indent + printable(_LABELS.get(key, key.replace("_", " ")))
+        if key in _HIDDEN or value == {}:
             continue
-        if isinstance(value, dict):
-            value = ", ".join(f"{name} {entry}" for name, entry in value.items())
-        elif isinstance(value, int) and not isinstance(value, bool):
-            value = f"{value:,}"
-        elif isinstance(value, float):
-            value = f"{value:.4f}"
-        elif isinstance(value, list):
-            value = ", ".join(str(entry) for entry in value)
-        table.add_row(key.replace("_", " "), str(value))
-    if report.get("peers"):
-        console.print(_peer_table(report["peers"]))
-    console.print(table)
+        if isinstance(value, dict) and len(indent) < 4:
+            yield label, ""
+            yield from _rows(value, indent + "  ")
+        else:
+            yield label, _value_text(value)
 
 
-def _peer_table(rows: list[dict[str, Any]]) -> Any:
-    from rich.table import Table
+def _value_text(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(_value_text(entry) for entry in value)
+    return printable(str(value))
 
-    table = Table(title="Bits per voxel, everything counted; speeds of one thread")
-    for heading in ("codec", "bits per voxel", "encode MB/s", "decode MB/s", "lossless"):
-        table.add_column(heading, justify="left" if heading == "codec" else "right")
-    for row in rows:
-        ours = row["name"].startswith("jaxslice")
-        table.add_row(
-            row["name"],
-            f"{row['bits_per_voxel']:.3f}",
-            f"{row['encode_mb_per_s']:.1f}",
-            f"{row['decode_mb_per_s']:.1f}",
-            "yes" if row["lossless"] else "NO",
-            style="bold" if ours else "",
-        )
-    return table
+
+def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table on stdout; the first column is aligned to the left, others to the right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    print(title)
+    for row in [headings, *rows]:
+        cells = [
+            f"{cell:<{width}}" if column == 0 else f"{cell:>{width}}"
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+    print()

@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
+import os
+import secrets
 from collections.abc import Sequence
 
 import jax
@@ -39,31 +41,36 @@ def make_model(
     *,
     start: str | None = None,
     checkpoint_dir: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ModelFile:
     """Trains a network on volumes and writes it as a model that `compress` takes.
 
     Args:
       groups: volumes, as `open_source` reads them; those of one group are of one data set.
-      output: the model's file.
+      output: the model's file. Should another file appear there during the training, the model is
+        written beside it; its name says where.
       architecture: of the network.
       recipe: how to train it.
       seed: of weights and draws. Same seed, volumes and recipe, same machine: same bytes.
       start: name or path of a model of the architecture to begin with.
       checkpoint_dir: folder to keep states in. If it holds some of this very training, that goes
         on from there, to the bytes that it would have come to without the interruption.
+      overwrite: whether a file at `output` may be replaced.
       progress: called now and then.
 
     Returns:
       The model that was written.
 
     Raises:
-      UsageError: a volume, model or folder that cannot be used.
+      UsageError: a volume, model or folder that cannot be used, or an output that exists or
+        cannot be written.
       SourceDataError: voxels that cannot be read.
       MissingExtraError: checkpoints are requested and Orbax is not installed.
     """
     if not groups or not all(groups):
         raise UsageError("Got no volumes to train on, expected at least one.")
+    model_file.check_savable(output, overwrite=overwrite)
     volumes = [[open_source(name) for name in group] for group in groups]
     init_key, draw_key = jax.random.split(jax.random.key(seed))
     params = _start(start, architecture) if start else _random(init_key, architecture)
@@ -86,11 +93,13 @@ def make_model(
         state, diverged = training.run(params, checkpoints, progress or no_progress)
     provenance["diverged_after_steps"] = int(state.step) if diverged else None
     network, adaptation = training.result(state)
+    if os.path.lexists(output) and not overwrite:
+        output = f"{output}.{secrets.token_hex(4)}"
     model = ModelFile(
         output, architecture, to_integers(network, architecture), provenance,
         adaptation if adaptation.maps else None,
     )  # fmt: skip
-    model_file.save(output, model)
+    model_file.save(output, model, overwrite=overwrite)
     return model
 
 
@@ -104,6 +113,7 @@ def train(
     seed: int = 0,
     init: str | None = None,
     checkpoint_dir: str | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ModelFile:
     """Trains a model on volumes, for `CompressOptions.model`.
@@ -118,13 +128,15 @@ def train(
       seed: of weights and draws.
       init: name or path of a model of the same architecture to begin with.
       checkpoint_dir: folder for states, from which an interrupted training goes on.
+      overwrite: whether a file at `output` may be replaced.
       progress: called now and then with (part of the work, done, total).
 
     Returns:
       The model that was written.
 
     Raises:
-      UsageError: a volume, model, architecture or folder that cannot be used.
+      UsageError: a volume, model, architecture or folder that cannot be used, or an output that
+        exists or cannot be written.
       SourceDataError: voxels that cannot be read.
       MissingExtraError: checkpoints are requested and Orbax is not installed.
 
@@ -140,7 +152,7 @@ def train(
     return make_model(
         [[source] for source in sources], output, ARCHITECTURES[architecture],
         recipe_of(steps, augment), seed,
-        start=init, checkpoint_dir=checkpoint_dir, progress=progress,
+        start=init, checkpoint_dir=checkpoint_dir, overwrite=overwrite, progress=progress,
     )  # fmt: skip
 
 

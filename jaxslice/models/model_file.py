@@ -7,8 +7,11 @@ it was trained on, by which command, and what it reaches.
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
+import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.codec.versions import MODEL_FILE_VERSION
 from jaxslice.core.errors import FormatError, UsageError, VersionError
+from jaxslice.core.writable import check_writable
 from jaxslice.models.adaptation import NUM_TRAITS, Adaptation
 
 FOLDER = Path(__file__).parent
@@ -82,12 +86,33 @@ def load(name: str) -> ModelFile:
     return _parse(name, data)
 
 
-def save(path: str | Path, model: ModelFile) -> None:
-    """Writes a model file; an older one is replaced only by a whole new one.
+def check_savable(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuses a file that `save` could not write, before a model is trained for it.
 
     Raises:
-      UsageError: the file cannot be written.
+      UsageError: the file exists and may not be replaced, or cannot be written.
     """
+    if os.path.isdir(path):
+        raise UsageError(f"Got the model's file {str(path)!r}, which is a folder.")
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(
+            f"Got the model's file {str(path)!r}, which exists, expected a new name or --overwrite."
+        )
+    check_writable(path)
+
+
+def save(path: str | Path, model: ModelFile, *, overwrite: bool = False) -> None:
+    """Writes a model file, whole or not at all.
+
+    Args:
+      path: of the file.
+      model: to write.
+      overwrite: whether a file that is there may be replaced.
+
+    Raises:
+      UsageError: the file exists and may not be replaced, or cannot be written.
+    """
+    check_savable(path, overwrite=overwrite)
     value = {
         "kind": _KIND,
         "version": MODEL_FILE_VERSION,
@@ -97,12 +122,13 @@ def save(path: str | Path, model: ModelFile) -> None:
         "provenance": model.provenance,
     }
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.partial-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         partial.write_text(json.dumps(value) + "\n")
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise UsageError(f"Got the model's place {str(path)!r}: {error.strerror}.") from None
 
 

@@ -5,11 +5,9 @@ import json
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
 
 from jaxslice.bench import bench, report, speed
 from jaxslice.bench.synthetic import synthetic_volume
-from jaxslice.cli import main
 from jaxslice.codec import block, probe
 from jaxslice.core.errors import DeviceError, MissingExtraError, UsageError
 from jaxslice.jobs.options import CompressOptions
@@ -151,26 +149,3 @@ def test_a_plot_needs_matplotlib(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"jaxslice\[bench\]"):
         bench.bench(output="b.csv", plot="b.png", with_peers="none")
-
-
-def test_from_the_command_line(monkeypatch, capsys):
-    seen = {}
-
-    def fake(source, **given):
-        seen.update(given, source=source)
-        return {"rows": []}
-
-    monkeypatch.setattr(bench, "bench", fake)
-    for words, source in ((["bench"], None), (["bench", "v.npy", "--batches=1,4"], "v.npy")):
-        with flagsaver.flagsaver():
-            assert main.run(["jaxslice", *words, "--json", "--peers=none"]) == 0
-        assert seen["source"] == source
-        assert json.loads(capsys.readouterr().out) == {"rows": []}
-    assert (seen["efforts"], seen["batches"], seen["with_peers"]) == (
-        ["0", "1"],
-        ["1", "4"],
-        "none",
-    )
-    with flagsaver.flagsaver():
-        assert main.run(["jaxslice", "bench", "a", "b"]) == 2
-    assert "expected [SOURCE]" in capsys.readouterr().err

@@ -1,34 +1,19 @@
-"""The command line as a user meets it: exit codes, one clear line, JSON on stdout."""
+"""The command line as a user meets it: whole commands, exit codes, one clear line."""
 
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from absl.testing import flagsaver
+from fresh_python import modules_after
 
 from jaxslice.cli import main
+from jaxslice.core.errors import DeviceError
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def jaxslice(capsys, monkeypatch, tmp_path):
-    """Runs a command in this process: (exit code, stdout, stderr)."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    # The compilation cache is a global setting, which must not leak into other tests.
-    monkeypatch.setattr(main, "_prepare_jax", lambda: None)
-
-    def run(*words):
-        with flagsaver.flagsaver():
-            code = main.run(["jaxslice", *map(str, words)])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
 
 FIELDS = (
     "raw_bytes", "compressed_bytes", "bits_per_voxel", "compression_ratio", "num_blocks",
@@ -67,16 +52,22 @@ def test_compress_verify_info_decompress(jaxslice, small_volume, tmp_path):
 
 def test_train_then_compress_with_the_model(jaxslice, small_volume, tmp_path):
     model, archive = tmp_path / "m.json", tmp_path / "a.zarr"
-    code, out, err = jaxslice(
-        "train", small_volume.path, small_volume.path, f"--output={model}", "--steps=50",
+    words = [
+        "train", small_volume.path, small_volume.path, f"--output={model}", "--steps=1",
         "--noaugment", "--seed=3", f"--checkpoint_dir={tmp_path / 'states'}", "--json",
-    )  # fmt: skip
+    ]  # fmt: skip
+    code, out, err = jaxslice(*words)
     assert code == 0, err
     report = json.loads(out)
     assert report["model"] == str(model)
     assert report["seed"] == 3
-    assert report["recipe"]["training"]["steps"] == 50
-    assert "train" in err
+    assert report["recipe"]["training"]["steps"] == 1
+    assert "): 1 of 1," in err
+
+    code, out, err = jaxslice(*words)
+    assert (code, out) == (2, "")
+    assert "exists, expected a new name or --overwrite" in err
+
     code, out, err = jaxslice(
         "compress", small_volume.path, archive, f"--model={model}", "--effort=0", "--json",
         "--block_shape=4,16,32",
@@ -88,65 +79,47 @@ def test_train_then_compress_with_the_model(jaxslice, small_volume, tmp_path):
     assert provenance["model_fingerprint"] == report["fingerprint"]
 
 
-def test_flagfile(jaxslice, small_archive, tmp_path):
-    (tmp_path / "flags").write_text("--json\n")
-    code, out, _ = jaxslice("info", small_archive, f"--flagfile={tmp_path / 'flags'}")
-    assert code == 0
-    assert json.loads(out)["num_blocks"] == 18
-
-
-def test_a_table_for_people(jaxslice, small_archive):
-    code, out, _ = jaxslice("info", small_archive)
-    assert code == 0
-    assert "bits per voxel" in out
-
-
-def test_help(jaxslice):
-    code, out, _ = jaxslice("--help")
-    assert code == 0
-    assert "compress SOURCE ARCHIVE" in out
-    assert "--block_shape" in out
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "no command, expected one of compress"),
-        (["shrink"], "the command 'shrink'"),
-        (["compress", "only-one"], "expected SOURCE ARCHIVE"),
-        (["info", "{archive}", "--no_such_flag"], "no_such_flag"),
+        (["shrink"], "the command 'shrink', expected one of compress"),
+        (["--json", "info"], "'--json' before the command"),
         (["compress", "{missing}", "{new}"], "no such file"),
-        (["compress", "{volume}", "{archive}"], "exists"),
+        (["compress", "{volume}", "{archive}"], "exists, expected a new name or --overwrite"),
         (["compress", "{volume}", "{new}", "--bbox=0:1,0:1,0:1"], "bbox 0:1,0:1,0:1, expected"),
-        (["compress", "{volume}", "{new}", "--bbox=nonsense"], "'nonsense', expected z0:z1"),
         (["compress", "{volume}", "{new}", "--scale=7"], "scale '7', expected an index"),
-        (["compress", "{volume}", "{new}", "--block_shape=1,2"], "'1,2', expected z,y,x"),
-        (["compress", "{volume}", "{new}", "--effort=4"], "effort 4, expected 0 to 3"),
+        (["compress", "{volume}", "{new}", "--block_shape=1,0,2"], "block shape (1, 0, 2)"),
         (["compress", "{volume}", "{new}", "--model=huge"], "the model 'huge', expected one of"),
         (["compress", "{volume}", "{new}", "--effort=0", "--context=slices"], "with effort 0"),
-        (["train"], "expected SOURCE..."),
-        (["train", "{volume}"], "without --output"),
-        (["train", "{volume}", "--output={new}", "--architecture=huge"], "architecture"),
-        (["train", "{volume}", "--output={new}", "--steps=0"], "Got 0 steps"),
+        (["compress", "{volume}", "http://localhost/a"], "read only, expected a path, gs://"),
+        (["train", "{volume}"], "no --output, expected the file to write the model to"),
         (["train", "{missing}", "--output={new}"], "no such file"),
-        (["decompress", "{archive}", "{volume}"], "exists"),
+        (["decompress", "{archive}", "{volume}"], "exists, expected a new name or --overwrite"),
         (["decompress", "{archive}", "{new}", "--bbox=0:1,0:1,0:1"], "bbox 0:1,0:1,0:1"),
         (["verify", "{missing}"], "there is no zarr.json"),
+        (["verify", "{archive}", "--missing=zero"], "--missing without --source"),
         (["info", "{volume}"], "there is no zarr.json"),
+        (["info", "x" * 300], "File name too long"),
+        (["info", "{loop}"], "Too many levels of symbolic links"),
+        (["bench", "--plot=a.png"], "--plot without --output"),
+        (["bench", "--plot=a.tiff", "--output={new}"], "ends in .png"),
     ],
 )
 def test_usage_errors(jaxslice, small_volume, small_archive, tmp_path, words, message):
+    (tmp_path / "loop").symlink_to("loop")
     names = {
         "archive": small_archive,
         "volume": small_volume.path,
         "missing": tmp_path / "missing",
         "new": tmp_path / "new",
+        "loop": tmp_path / "loop",
     }
     code, out, err = jaxslice(*(word.format(**names) for word in words))
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
-    assert not (tmp_path / "new").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["loop"]
 
 
 def test_damage_exits_with_3(jaxslice, archive_copy, tmp_path):
@@ -168,16 +141,84 @@ def test_damaged_metadata_exit_with_3(jaxslice, archive_copy):
     assert "Cannot read the metadata" in err
 
 
-def test_run_py_and_no_jax_for_info(small_archive):
-    program = (
-        "import sys; sys.argv = ['run.py', 'info', sys.argv[1], '--json']\n"
-        "from jaxslice.cli import main\n"
-        "assert main.run(sys.argv) == 0\n"
-        "assert 'jax' not in sys.modules and 'tensorstore' not in sys.modules\n"
-    )
-    subprocess.run([sys.executable, "-c", program, small_archive], check=True, cwd=ROOT)
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (DeviceError("another integer"), 1, "another integer"),
+        (OSError(28, "No space left on device"), 1, "No space left on device."),
+        (OSError(5, "Input/output error", "a.zarr"), 1, "Input/output error: 'a.zarr'."),
+        (PermissionError(13, "Permission denied", "a.zarr"), 2, "Permission denied: 'a.zarr'."),
+        (OSError("Cannot write 'x'."), 1, "Cannot write 'x'."),
+        (MemoryError(), 1, "Out of memory; fewer --workers"),
+        (RecursionError("maximum recursion depth"), 3, "nested too deeply"),
+    ],
+)
+def test_errors_become_one_line(jaxslice, monkeypatch, error, code, message):
+    def fail(_archive):
+        raise error
+
+    monkeypatch.setattr("jaxslice.info", fail, raising=False)
+    got, out, err = jaxslice("info", "a.zarr")
+    assert (got, out) == (code, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_full_disk_names_the_place(jaxslice, monkeypatch, small_volume, tmp_path):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("jaxslice.compress", fail, raising=False)
+    code, _, err = jaxslice("compress", small_volume.path, tmp_path / "a.zarr")
+    assert code == 1
+    assert err == f"jaxslice: No space left on device while '{tmp_path / 'a.zarr'}' was written.\n"
+
+
+def test_an_error_of_jax_is_one_line_and_a_bug_is_not(jaxslice, monkeypatch):
+    import jax
+
+    def fail(_archive):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 3 bytes")
+
+    monkeypatch.setattr("jaxslice.info", fail, raising=False)
+    code, _, err = jaxslice("info", "a.zarr")
+    assert code == 1
+    assert err == "jaxslice: JAX failed: RESOURCE_EXHAUSTED: Out of memory allocating 3 bytes\n"
+
+    def bug(*_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("jaxslice.info", bug, raising=False)
+    with pytest.raises(RuntimeError, match="a bug"):
+        jaxslice("info", "a.zarr")
+
+
+def test_run_py(small_archive):
     done = subprocess.run(
         [sys.executable, ROOT / "run.py", "info", small_archive, "--json"],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert json.loads(done.stdout)["num_blocks"] == 18
+
+
+@pytest.mark.parametrize("words", [["info", "{archive}"], ["--help"], ["info", "a", "--bbox=1"]])
+def test_what_needs_no_jax_starts_none(small_archive, words):
+    argv = ["jaxslice", *(word.format(archive=small_archive) for word in words)]
+    loaded = modules_after(f"from jaxslice.cli import main; main.run({argv})")
+    assert "jaxslice.cli.registry" in loaded
+    assert not loaded & {"jax", "jaxlib", "tensorstore"}
+
+
+def test_the_entry_point_is_main():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"jaxslice": f"{main.__name__}:{main.main.__name__}"}
+
+
+def test_main_exits_with_the_code(monkeypatch):
+    prepared = []
+    for name in ("_open_missing_streams", "_interrupt_on_signals", "keep_memory"):
+        monkeypatch.setattr(main, name, lambda name=name: prepared.append(name))
+    with pytest.raises(SystemExit) as caught:
+        main.main(["jaxslice", "shrink"])
+    assert caught.value.code == 2
+    assert prepared == ["_open_missing_streams", "_interrupt_on_signals", "keep_memory"]

@@ -41,7 +41,7 @@ def sources(tmp_path):
 
 
 def _make(sources, output, **arguments):
-    arguments = {"architecture": TINY, "recipe": SHORT, **arguments}
+    arguments = {"architecture": TINY, "recipe": SHORT, "overwrite": True, **arguments}
     make_model([sources[:2], sources[2:]], str(output), **arguments)
     return output.read_bytes()
 
@@ -159,6 +159,40 @@ def test_patchs_of_a_style_are_changed_alike(sources, mixed, alike):
         for generator in map(np.random.default_rng, range(5))
     ]
     assert all((len(levels) <= 2) == alike for levels in contrasts)
+
+
+def test_an_existing_model_is_kept_unless_overwrite(sources, tmp_path):
+    output = tmp_path / "m.json"
+    output.write_text("mine")
+    called = []
+    with pytest.raises(UsageError, match="expected a new name or --overwrite"):
+        _make(sources, output, overwrite=False, progress=lambda *step: called.append(step))
+    assert output.read_text() == "mine"
+    assert not called, "nothing was trained"
+
+
+def test_a_place_that_cannot_be_written_is_found_before_training(sources, tmp_path):
+    called = []
+    for place in (tmp_path, tmp_path / "none" / "m.json", Path(sources[0]) / "m.json"):
+        with pytest.raises(UsageError, match=r"Cannot create|is a folder"):
+            _make(sources, place, progress=lambda *step: called.append(step))
+    assert not called
+
+
+def test_a_file_that_appears_during_training_is_kept(sources, tmp_path):
+    output = tmp_path / "m.json"
+    made = make_model(
+        [sources], str(output), TINY, SHORT, progress=lambda *_: output.write_text("theirs")
+    )
+    assert output.read_text() == "theirs"
+    assert model_file.load(made.name).fingerprint == made.fingerprint
+
+
+def test_progress_never_passes_the_number_of_steps(sources, tmp_path):
+    seen = []
+    recipe = dataclasses.replace(SHORT, training=dataclasses.replace(SHORT.training, steps=1))
+    _make(sources, tmp_path / "m.json", recipe=recipe, progress=lambda *step: seen.append(step[1:]))
+    assert seen == [(1, 1)]
 
 
 def test_nothing_to_train_on(tmp_path):

@@ -1,5 +1,6 @@
 """Models: those that come with the package, and files of one's own."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -116,5 +117,13 @@ def test_unknown_names_say_which_there_are(tmp_path):
 
 
 def test_a_place_that_cannot_be_written(tmp_path, model_path):
-    with pytest.raises(UsageError, match="No such file"):
-        model_file.save(tmp_path / "nowhere" / "m.json", model_file.load(str(model_path)))
+    model = model_file.load(str(model_path))
+    with pytest.raises(UsageError, match="it does not exist"):
+        model_file.save(tmp_path / "nowhere" / "m.json", model)
+    with pytest.raises(UsageError, match="Not a directory"):
+        model_file.save(model_path / "m.json", model)
+    with pytest.raises(UsageError, match="which exists, expected a new name or --overwrite"):
+        model_file.save(model_path, model)
+    model_file.save(model_path, dataclasses.replace(model, provenance={}), overwrite=True)
+    assert model_file.load(str(model_path)).provenance == {}
+    assert [path.name for path in model_path.parent.iterdir()] == [model_path.name]

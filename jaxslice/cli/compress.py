@@ -1,0 +1,78 @@
+"""`jaxslice compress`: a volume into a new archive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from absl import flags
+
+from jaxslice.cli import backend, places, shared_flags
+from jaxslice.cli.command import Command
+from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
+from jaxslice.cli.terminal import progress_display
+from jaxslice.jobs.effort import EFFORTS
+from jaxslice.jobs.options import VERIFY_CHOICES, CompressOptions
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    shared_flags.define_bbox(values)
+    shared_flags.define_scale(values)
+    shared_flags.define_missing(values)
+    flags.DEFINE_integer(
+        "effort", DEFAULTS.effort,
+        "0 fits a shipped network to samples of the volume, without training; 1 tunes it on more "
+        "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
+        "trains longer, with the largest network.",
+        0, len(EFFORTS) - 1, values, module_name=QUALITY,
+    )  # fmt: skip
+    shared_flags.define_network(values)
+    flags.DEFINE_enum(
+        "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
+        "Blocks that are decoded again before they are written: all, one in eight, or none.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
+    shared_flags.define_workers(values)
+    shared_flags.define_batch_blocks(values)
+    shared_flags.define_overwrite(values, "the archive at ARCHIVE")
+    shared_flags.define_json(values)
+
+
+def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
+    import jaxslice
+
+    options = CompressOptions(
+        bbox=values.bbox,
+        scale=values.scale,
+        block_shape=values.block_shape,
+        effort=values.effort,
+        model=values.model,
+        context=values.context,
+        seed=values.seed,
+        verify=values.verify,
+        overwrite=values.overwrite,
+        missing=values.missing,
+        training_steps=values.training_steps,
+        workers=values.workers,
+        batch_blocks=values.batch_blocks,
+    )
+    places.check_destination(archive, values.overwrite)
+    backend.start_backend()
+    with progress_display() as progress:
+        return jaxslice.compress(source, archive, options=options, progress=progress).to_json()
+
+
+COMMAND = Command(
+    name="compress",
+    arguments=("SOURCE", "ARCHIVE"),
+    description="Compresses the volume at SOURCE into a new archive at ARCHIVE: a folder, or a "
+    "gs:// or s3:// URL. The archive is a Zarr store that holds the exact voxels.",
+    examples=(
+        "jaxslice compress volume.npy volume.zarr",
+        "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
+        "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
+    ),
+    define_flags=_define_flags,
+    run=_run,
+    output=lambda _values, _source, archive: archive,
+    after_interrupt=lambda _values, _source, archive: places.after_interrupt(archive),
+)

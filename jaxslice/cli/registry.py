@@ -1,0 +1,46 @@
+"""The commands by name. A command's module is imported only when the command is used."""
+
+from __future__ import annotations
+
+import importlib
+
+from absl import flags
+
+from jaxslice.cli.command import Command
+from jaxslice.core.errors import UsageError
+
+SUMMARIES = {
+    "compress": "Compress a volume into a new archive.",
+    "decompress": "Write the voxels of an archive as a new volume.",
+    "verify": "Check that every block of an archive decodes, and compare it with a source.",
+    "info": "Describe an archive without decoding it.",
+    "train": "Train a model on volumes, for `compress --model`.",
+    "demo": "Compress a small volume, compare other codecs, draw the results.",
+    "bench": "Measure exactness, rate and speed on this machine.",
+}
+"""Name of a command -> what it does, on one line. Its module has the command's name."""
+
+
+def load(name: str) -> Command:
+    """Imports a command.
+
+    Raises:
+      UsageError: there is no such command.
+    """
+    if name not in SUMMARIES:
+        raise UsageError(
+            f"Got the command {name!r}, expected one of {', '.join(SUMMARIES)}; see "
+            "`jaxslice --help`."
+        )
+    return importlib.import_module(f"jaxslice.cli.{name}").COMMAND
+
+
+def commands_with_flag(name: str) -> list[str]:
+    """The commands that have a flag, given by its name or, if boolean, with `no` before it."""
+    return [command for command in SUMMARIES if has_flag(load(command).flags(), name)]
+
+
+def has_flag(values: flags.FlagValues, name: str) -> bool:
+    """Whether a flag is among those of a command."""
+    positive = name.removeprefix("no")
+    return name in values or (positive in values and values[positive].boolean)

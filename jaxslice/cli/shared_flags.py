@@ -1,0 +1,109 @@
+"""Flags that several commands have, each defined by one function.
+
+absl groups flags by a module name. Here that name is the heading that `cli.help` prints.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from jaxslice.cli.flag_types import BoxParser, CommaSerializer, ShapeParser, define_text
+from jaxslice.jobs.options import CompressOptions
+from jaxslice.models.presets import CONTEXTS
+
+SOURCE, QUALITY, TRAINING = "What to read", "How well to compress", "How to train"
+CHECKS = "Checks"
+RESOURCES, OUTPUT = "Resources", "Output"
+
+DEFAULTS = CompressOptions()
+LARGEST_SEED = 2**32 - 1
+MOST_WORKERS = 1024
+MOST_BATCH_BLOCKS = 1024
+MOST_STEPS = 10**8
+
+
+def define_json(values: flags.FlagValues) -> None:
+    flags.DEFINE_boolean(
+        "json", False, "Print one JSON object on stdout instead of a table.", values,
+        module_name=OUTPUT,
+    )  # fmt: skip
+
+
+def define_overwrite(values: flags.FlagValues, what: str) -> None:
+    flags.DEFINE_boolean(
+        "overwrite", DEFAULTS.overwrite, f"Replace {what} if it exists.", values,
+        module_name=OUTPUT,
+    )  # fmt: skip
+
+
+def define_bbox(values: flags.FlagValues) -> None:
+    flags.DEFINE(
+        BoxParser(), "bbox", DEFAULTS.bbox,
+        "Voxels to take, in global coordinates. Default: the whole volume.",
+        values, flags.ArgumentSerializer(), module_name=SOURCE,
+    )  # fmt: skip
+
+
+def define_scale(values: flags.FlagValues) -> None:
+    define_text(
+        values, "scale", str(DEFAULTS.scale), "Scale of a precomputed source, by index or key.",
+        SOURCE,
+    )  # fmt: skip
+
+
+def define_missing(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "missing", DEFAULTS.missing, ["error", "zero"],
+        "A chunk that the source does not have is an error, or is read as zeros.",
+        values, module_name=SOURCE,
+    )  # fmt: skip
+
+
+def define_seed(values: flags.FlagValues, what: str, group: str) -> None:
+    flags.DEFINE_integer(
+        "seed", DEFAULTS.seed, f"Seed of {what}.", 0, LARGEST_SEED, values, module_name=group
+    )
+
+
+def define_network(values: flags.FlagValues) -> None:
+    """The flags of how a volume is compressed that `compress` and `bench` share."""
+    define_text(
+        values, "model", DEFAULTS.model,
+        "Model to start from: default, medium, large or a file that `jaxslice train` wrote. "
+        "Default: the model of the effort.", QUALITY,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "context", DEFAULTS.context, list(CONTEXTS),
+        "Voxels that a prediction may read: all that the model reads, or the 4 previous slices "
+        "alone, for which a network is trained from scratch.",
+        values, module_name=QUALITY,
+    )  # fmt: skip
+    flags.DEFINE(
+        ShapeParser(), "block_shape", DEFAULTS.block_shape,
+        "Largest size of a block. Default: about 64,256,256, or 128,256,256 at efforts 2 and 3, "
+        "and longer where the volume has fewer slices.",
+        values, CommaSerializer(), module_name=QUALITY,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "training_steps", DEFAULTS.training_steps,
+        "Optimiser steps of each network. Default: the number of the effort.",
+        1, MOST_STEPS, values, module_name=QUALITY,
+    )  # fmt: skip
+    define_seed(values, "training and of the choice of samples", QUALITY)
+
+
+def define_workers(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer(
+        "workers", DEFAULTS.workers,
+        "Threads that compute. Default: one for each core, or two for each accelerator.",
+        1, MOST_WORKERS, values, module_name=RESOURCES,
+    )  # fmt: skip
+
+
+def define_batch_blocks(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer(
+        "batch_blocks", DEFAULTS.batch_blocks,
+        "Blocks that run together on one device; more need more memory. Default: 1 on a CPU, 16 "
+        "on an accelerator, and fewer where memory is short.",
+        1, MOST_BATCH_BLOCKS, values, module_name=RESOURCES,
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""Flags: each command has its own, values are checked, and errors name the command and its help."""
+
+import json
+
+import pytest
+
+from jaxslice.bench import bench as bench_module
+from jaxslice.cli import bench, registry, train
+from jaxslice.cli.arguments import parse
+from jaxslice.core.box import Box
+from jaxslice.core.errors import UsageError
+from jaxslice.jobs.options import CompressOptions
+from jaxslice.jobs.train_model import ARCHITECTURES
+
+FLAGS = {
+    "compress": "bbox scale missing effort model context block_shape training_steps seed verify "
+    "workers batch_blocks overwrite json",
+    "decompress": "bbox workers batch_blocks overwrite json",
+    "verify": "source scale missing workers batch_blocks json",
+    "info": "json",
+    "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
+    "demo": "source seed output json",
+    "bench": "efforts batches peers bbox scale missing model context block_shape training_steps "
+    "seed workers output plot json",
+}
+ARGUMENTS = {
+    "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
+    "info": ["a.zarr"], "train": ["v.npy"], "demo": [], "bench": [],
+}  # fmt: skip
+EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
+
+
+def parsed(command, *words):
+    return parse(registry.load(command), [*ARGUMENTS[command], *words])
+
+
+def test_each_command_has_just_its_flags():
+    assert set(FLAGS) == set(registry.SUMMARIES)
+    for command, names in FLAGS.items():
+        assert set(registry.load(command).flags()) == set(names.split())
+
+
+@pytest.mark.parametrize("command", FLAGS)
+def test_a_flag_of_another_command_is_refused(command):
+    for flag in set(EVERY_FLAG) - set(FLAGS[command].split()):
+        owners = [other for other, names in FLAGS.items() if flag in names.split()]
+        with pytest.raises(UsageError) as caught:
+            parsed(command, f"--{flag}=1")
+        assert str(caught.value) == (
+            f"{command}: Got --{flag}, which is a flag of {', '.join(owners)} and not of "
+            f"{command}; see `jaxslice {command} --help`."
+        )
+
+
+def test_the_negation_of_a_flag_of_another_command_is_refused():
+    with pytest.raises(UsageError, match="--noaugment, which is a flag of train and not of info"):
+        parsed("info", "--noaugment")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--no_such_flag"], "--no_such_flag, which is no flag of compress; see"),
+        (["--effrot=2"], "--effrot, which is no flag of compress, expected perhaps --effort"),
+        (["--" + "x" * 5000], "which is no flag of compress"),
+        (["third"], "['v.npy', 'a.zarr', 'third'], expected SOURCE ARCHIVE"),
+        (["--", "--third"], "['v.npy', 'a.zarr', '--third'], expected SOURCE ARCHIVE"),
+        (["--seed"], "Missing value for flag --seed"),
+        (["--seed=-1"], "-1 is not an integer in the range [0, 4294967295]"),
+        ([f"--seed={2**70}"], "is not an integer in the range"),
+        (["--seed=one"], "--seed=one"),
+        (["--effort=4"], "4 is not an integer in the range [0, 3]"),
+        (["--workers=0"], "--workers=0"),
+        (["--workers=100000"], "--workers=100000"),
+        (["--batch_blocks=0"], "--batch_blocks=0"),
+        (["--batch_blocks=1000000"], "--batch_blocks=1000000"),
+        (["--training_steps=0"], "--training_steps=0"),
+        (["--bbox=nonsense"], "'nonsense', expected z0:z1,y0:y1,x0:x1"),
+        (["--bbox=1:1,0:1,0:1"], "expected every start to be below its stop"),
+        (["--block_shape=1,2"], "'1,2', expected z,y,x"),
+        (["--missing=black"], "value should be one of <error|zero>"),
+        (["--json=maybe"], "--json=maybe"),
+        (["--nojson=1"], "does not take an argument"),
+    ],
+)
+def test_what_cannot_be_parsed(words, message):
+    with pytest.raises(UsageError) as caught:
+        parsed("compress", *words)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("compress: ")
+    assert str(caught.value).endswith("; see `jaxslice compress --help`.")
+
+
+@pytest.mark.parametrize("command", FLAGS)
+def test_no_flag_takes_an_empty_value(command):
+    for flag in FLAGS[command].split():
+        with pytest.raises(UsageError, match=f"--{flag}="):
+            parsed(command, f"--{flag}=")
+
+
+def test_empty_arguments_are_refused():
+    with pytest.raises(UsageError, match="an empty argument"):
+        parse(registry.load("compress"), ["", "a.zarr"])
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("compress", []), ("compress", ["a"]), ("info", []), ("train", []), ("demo", ["a"]),
+     ("bench", ["a", "b"]), ("decompress", ["a", "b", "c"])],
+)  # fmt: skip
+def test_too_few_or_too_many_arguments(command, words):
+    with pytest.raises(UsageError, match=f"^{command}: Got .*, expected "):
+        parse(registry.load(command), words)
+
+
+def test_arguments_and_flags_mix():
+    command = registry.load("compress")
+    values, arguments = parse(command, ["a", "--effort", "2", "b", "--bbox=0:1,2:3,4:6"])
+    assert arguments == ["a", "b"]
+    assert (values.effort, values.bbox) == (2, Box((0, 2, 4), (1, 3, 6)))
+    values, arguments = parse(command, ["--json", "--", "-a", "--b"])
+    assert arguments == ["-a", "--b"]
+    assert values.json
+    assert parse(registry.load("train"), ["a", "b", "c"])[1] == ["a", "b", "c"]
+    assert parse(registry.load("bench"), ["a"])[1] == ["a"]
+    values, _ = parse(registry.load("bench"), ["--efforts=0,2", "--batches=1,4"])
+    assert (values.efforts, values.batches) == ((0, 2), (1, 4))
+
+
+def test_parsing_leaves_nothing_behind():
+    assert parsed("compress", "--seed=7")[0].seed == 7
+    assert parsed("compress")[0].seed == 0
+
+
+def test_defaults_are_those_of_the_library():
+    values, _ = parsed("compress")
+    names = FLAGS["compress"].replace("scale", "").replace("json", "").split()
+    defaults = CompressOptions()
+    assert {name: values[name].value for name in names} == {
+        name: getattr(defaults, name) for name in names
+    }
+    assert values.scale == str(defaults.scale)
+
+
+def test_choices_are_those_of_the_library():
+    # The library's lists are in modules that load JAX, which parsing must not.
+    assert bench.PEER_CHOICES == bench_module.PEER_CHOICES
+    assert set(train.ARCHITECTURES) == set(ARCHITECTURES)
+
+
+def test_a_flagfile(jaxslice, small_archive, tmp_path):
+    (tmp_path / "flags").write_text("# how to print\n--json\n")
+    for words in ([f"--flagfile={tmp_path / 'flags'}"], ["--flagfile", tmp_path / "flags"]):
+        code, out, _ = jaxslice("info", small_archive, *words)
+        assert code == 0
+        assert json.loads(out)["num_blocks"] == 18
+
+
+def test_a_flagfile_with_a_flag_of_another_command(tmp_path):
+    (tmp_path / "flags").write_text("--effort=2\n")
+    assert parsed("compress", f"--flagfile={tmp_path / 'flags'}")[0].effort == 2
+    with pytest.raises(UsageError, match="--effort, which is a flag of compress and not of verify"):
+        parsed("verify", f"--flagfile={tmp_path / 'flags'}")
+
+
+def test_flagfiles_that_cannot_be_read(tmp_path):
+    (tmp_path / "binary").write_bytes(bytes(range(256)))
+    for name, message in (
+        ("none", "No such file"),
+        ("binary", "not text"),
+        (".", "Is a directory"),
+    ):
+        with pytest.raises(UsageError, match=f"^info: .*--flagfile.*{message}"):
+            parsed("info", f"--flagfile={tmp_path / name}")
+    for words in (["--flagfile="], ["--flagfile", ""], ["--flagfile"]):
+        with pytest.raises(UsageError, match="an empty --flagfile"):
+            parsed("info", *words)
