@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from typing import Any
 
 from jaxslice.archive.store import Archive, open_archive
 from jaxslice.core.box import Triple
 
 
-def info(location: str) -> Report:
+def info(location: str | os.PathLike[str]) -> Report:
     """Describes an archive from its metadata and the sizes of its objects.
 
     Raises:

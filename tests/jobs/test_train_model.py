@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from models_for_tests import TINY, random_network
+from servers import serve_folder
 
 from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.core.box import Box
 from jaxslice.core.errors import MissingExtraError, UsageError
 from jaxslice.jobs import recipe as recipe_module
 from jaxslice.jobs.recipe import Recipe
@@ -20,6 +22,7 @@ from jaxslice.models.presets import FULL
 from jaxslice.training.augment import NOTHING, Augmentation
 from jaxslice.training.closed_form import LINEAR_UNITS
 from jaxslice.training.config import TrainingConfig
+from jaxslice.volumes.destination import create_destination
 from jaxslice.volumes.source import open_source
 
 SHORT = Recipe(
@@ -219,3 +222,21 @@ def test_recipes_of_the_command_line():
 def test_impossible_recipes_are_refused(changes, message):
     with pytest.raises(UsageError, match=message):
         dataclasses.replace(SHORT, **changes)
+
+
+def test_no_secret_is_in_a_model(tmp_path):
+    volume = synthetic_volume((6, 30, 30))
+    box = Box.of_shape(volume.shape)
+    with create_destination(tmp_path / "v", box, (1.0, 1.0, 1.0)) as written:
+        written.write(box, volume)
+    model_file.save(tmp_path / "s.json", ModelFile("s", TINY, random_network(TINY, seed=1), {}))
+    output = tmp_path / "m.json"
+    with serve_folder(tmp_path) as url:
+        make_model(
+            [[f"{url}/v?X-Amz-Signature=SECRET"]], str(output), TINY, SHORT,
+            start=str(tmp_path / "s.json"),
+        )  # fmt: skip
+    provenance = json.loads(output.read_bytes())["provenance"]
+    assert (provenance["sources"], provenance["start"]) == ([["v"]], "s.json")
+    assert b"SECRET" not in output.read_bytes()
+    assert str(tmp_path).encode() not in output.read_bytes()
