@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import provenance
 
+from jaxslice.bench import palette
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import levels
 from jaxslice.codec.architecture import Architecture
@@ -34,7 +35,7 @@ from jaxslice.volumes.source import open_source
 RESULTS = Path(__file__).parent / "results"
 SMOKE_SHAPE: Triple = (8, 40, 48)
 SMOKE_STEPS = 50
-OURS, PAPER, PLAIN, TEXT = "#c8551b", "#3f6fa5", "#a9b4c0", "#222222"
+OURS, PAPER, PLAIN, TEXT = palette.OURS, "#3f6fa5", palette.OTHERS, palette.TEXT
 """Colours of jaxslice, of the paper's context, of everything else, and of text."""
 
 Row = dict[str, Any]

@@ -92,9 +92,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
         draw(folder / f"figure1_{name}.png", name, original, cuts, size_nm)
 
 
-def explain_cut(
-    block: Volume, y: int, architecture: Architecture, network: IntegerNetwork
-) -> Cut:
+def explain_cut(block: Volume, y: int, architecture: Architecture, network: IntegerNetwork) -> Cut:
     """Predicts the z-x cut at `y` of a block, as coding the block would."""
     depth, _, width = block.shape
     z, x = np.divmod(np.arange(depth * width), width)

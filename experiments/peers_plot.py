@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxslice.bench import palette
+
 REFERENCE = "JPEG-XL e7"
 OURS = "jaxslice effort "
 SPEEDS = ("encode_mb_per_s", "decode_mb_per_s")
-HIGHLIGHT, PLAIN, TEXT = "#c8551b", "#7d8b99", "#222222"
+HIGHLIGHT, PLAIN, TEXT = palette.OURS, "#7d8b99", palette.TEXT
 MARKER_PIXELS = 14
 
 

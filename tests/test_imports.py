@@ -36,6 +36,7 @@ ONLY_IN: dict[str, set[str]] = {
     "zarr": {"archive"},
     "imagecodecs": {"bench"},
     "matplotlib": {"bench"},
+    "matplotlib_scalebar": {"bench"},
     "rich": {"cli", "bench"},
 }
 """Library -> the packages that may use it."""

@@ -1,8 +1,8 @@
-"""Is this machine exact, and how fast is it? Every effort and batch size, and the peers beside it.
+"""Measures whether this machine is exact and how fast it is, at several efforts and batch sizes.
 
-Speeds are those of coding alone on the wall clock, after compilation and training, with every
-worker busy: the volume is repeated in memory until each has a batch. Archives are in a temporary
-folder. Rates count every byte of every object of the archive.
+Speeds are of coding alone on the wall clock, after compilation and training, with all workers busy:
+the volume is repeated in memory until each worker has enough batches. Archives are written to a
+temporary folder. Rates count every byte of every object of the archive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import jax
 import numpy as np
 
 from jaxslice.bench import peers, report, speed
+from jaxslice.bench.figures import load_matplotlib
 from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.bench.writable import check_file
 from jaxslice.codec import block, payload, probe
 from jaxslice.codec.engines.xla_options import is_fused_decode_asked
 from jaxslice.core.box import Triple
@@ -28,12 +30,12 @@ from jaxslice.core.progress import Progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models import model_file
-from jaxslice.volumes.source import open_source
+from jaxslice.volumes.source import Source, open_source
 
 PEER_CHOICES = ("quick", "all", "none")
 SYNTHETIC_SHAPE: Triple = (64, 512, 512)
 EXACTNESS_SHAPE: Triple = (8, 48, 64)
-"""Largest pieces of the volume that are encoded in several ways to compare the bytes."""
+"""The largest patches of the volume that are encoded in several ways to compare the bytes."""
 
 
 def bench(
@@ -48,31 +50,29 @@ def bench(
     progress: Progress | None = None,
     synthetic_shape: Triple = SYNTHETIC_SHAPE,
 ) -> dict[str, Any]:
-    """Checks that this machine computes exactly, and measures what it does with a volume.
+    """Checks that this machine computes exactly, and measures rates and speeds on a volume.
 
     Args:
       source: a volume that fits into memory; a synthetic one if None.
-      efforts: to measure; those that cannot be had are skipped, with the reason.
-      batches: numbers of blocks that run together; None for some that suit the machine.
+      efforts: to measure; efforts that cannot run are skipped, with the reason.
+      batches: numbers of blocks that run together; None for numbers that suit the machine.
       with_peers: "quick" for the codecs of `peers.peers`, "all" or "none".
       output: CSV to write.
       plot: PNG to draw from that CSV.
-      options: of which all but `effort`, `verify`, `overwrite` and `batch_blocks` are used.
-      progress: called now and then.
+      options: all but `effort`, `verify`, `overwrite` and `batch_blocks` are used.
+      progress: called with the part, the steps done and their total.
       synthetic_shape: of the synthetic volume.
 
     Returns:
-      A JSON object: the machine, what was found exact, `rows` and `skipped` efforts.
+      A JSON object: the machine, the results of the checks, `rows` and `skipped` efforts.
 
     Raises:
-      DeviceError: the machine's bytes differ from another batch size's, the CPU's or the format's.
-      UsageError: an argument that cannot be used.
+      DeviceError: the bytes differ between batch sizes, from the CPU's, or from the format's.
+      UsageError: an argument that cannot be used, or an output that cannot be written.
       MissingExtraError: a package for peers or plots is not installed.
     """
     numbers, together, chosen = _checked(efforts, batches, with_peers, output, plot)
     tell = progress or (lambda part, done, total: None)
-    rows: list[speed.Row] = []
-    skipped: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="jaxslice-bench-") as folder:
         scratch = Path(folder)
         path = source or str(scratch / "synthetic.npy")
@@ -81,14 +81,7 @@ def bench(
         volume = open_source(path, bbox=options.bbox, scale=options.scale, missing=options.missing)
         voxels = volume.read(volume.box)
         exactness = check_exact(voxels)
-        for effort in numbers:
-            try:
-                asked = dataclasses.replace(
-                    options, effort=effort, verify="none", overwrite=True, batch_blocks=None
-                )
-                rows += speed.effort_rows(path, volume, voxels, asked, together, scratch, tell)
-            except UsageError as error:
-                skipped[str(effort)] = str(error)
+        rows, skipped = _our_rows(path, volume, voxels, numbers, together, options, scratch, tell)
     for done, peer in enumerate(chosen):
         tell("peers", done, len(chosen))
         rows += _peer_rows(peer, voxels)
@@ -112,8 +105,32 @@ def bench(
     }
 
 
+def _our_rows(
+    path: str,
+    volume: Source,
+    voxels: Volume,
+    efforts: Sequence[int],
+    batches: Sequence[int],
+    options: CompressOptions,
+    scratch: Path,
+    tell: Progress,
+) -> tuple[list[speed.Row], dict[str, str]]:
+    """The rows of the efforts, and for each effort that cannot run the reason."""
+    rows: list[speed.Row] = []
+    skipped: dict[str, str] = {}
+    for effort in efforts:
+        try:
+            chosen = dataclasses.replace(
+                options, effort=effort, verify="none", overwrite=True, batch_blocks=None
+            )
+            rows += speed.effort_rows(path, volume, voxels, chosen, batches, scratch, tell)
+        except UsageError as error:
+            skipped[str(effort)] = str(error)
+    return rows, skipped
+
+
 def check_exact(voxels: Volume) -> dict[str, Any]:
-    """Encodes pieces of a volume in every way there is, and compares the bytes.
+    """Encodes patches of a volume in every available way, and compares the bytes.
 
     Raises:
       DeviceError: bytes differ, or do not decode to the voxels.
@@ -124,24 +141,24 @@ def check_exact(voxels: Volume) -> dict[str, Any]:
     shape = tuple(min(n, most) for n, most in zip(voxels.shape, EXACTNESS_SHAPE, strict=True))
     starts = [tuple(part * (n - s) // 2 for n, s in zip(voxels.shape, shape, strict=True))
               for part in range(3)]  # fmt: skip
-    pieces = [voxels[tuple(slice(a, a + s) for a, s in zip(start, shape, strict=True))].copy()
+    patches = [voxels[tuple(slice(a, a + s) for a, s in zip(start, shape, strict=True))].copy()
               for start in starts]  # fmt: skip
-    pieces[-1] = speed.edge_of(pieces[-1])
-    expected = [block.encode_block(piece, model) for piece in pieces]
-    ways: list[tuple[str, Any]] = [(f"{len(pieces)} blocks at once", None)]
+    patches[-1] = speed.edge_of(patches[-1])
+    expected = [block.encode_block(patch, model) for patch in patches]
+    ways: list[tuple[str, Any]] = [(f"{len(patches)} blocks at once", None)]
     if jax.default_backend() != "cpu":
         ways.append(("the CPU", jax.devices("cpu")[0]))
-    decode = lambda data, device: block.decode_blocks(data, pieces[0].shape, model, device)
+    decode = lambda data, device: block.decode_blocks(data, patches[0].shape, model, device)
     for name, device in ways:
-        if block.encode_blocks(pieces, model, device) != expected:
+        if block.encode_blocks(patches, model, device) != expected:
             raise DeviceError(f"Got other bytes from {name}, expected those of single blocks.")
-        if not all(map(np.array_equal, decode(expected, device), pieces)):
+        if not all(map(np.array_equal, decode(expected, device), patches)):
             raise DeviceError(f"Got other voxels from {name}, expected those encoded.")
     if not all(
-        np.array_equal(decode([d], None)[0], p) for d, p in zip(expected, pieces, strict=True)
+        np.array_equal(decode([d], None)[0], p) for d, p in zip(expected, patches, strict=True)
     ):
         raise DeviceError("Got other voxels from single blocks, expected those encoded.")
-    modes = [payload.unpack(data, pieces[0].shape).mode for data in expected]
+    modes = [payload.unpack(data, patches[0].shape).mode for data in expected]
     return {
         "probe": "passed",
         "same_bytes": ["single blocks", *(name for name, _ in ways)],
@@ -156,7 +173,7 @@ def _checked(
     output: str | None,
     plot: str | None,
 ) -> tuple[list[int], list[int], list[peers.Peer]]:
-    """Efforts, batches, peers; what cannot be done is refused before anything takes long."""
+    """Efforts, batches and peers; refuses what cannot be done before any work starts."""
     if with_peers not in PEER_CHOICES:
         raise UsageError(f"Got peers {with_peers!r}, expected one of {PEER_CHOICES}.")
     if batches is None:
@@ -170,9 +187,11 @@ def _checked(
     if not together or min(together) < 1:
         raise UsageError(f"Got batches {together}, expected numbers of at least 1.")
     if plot and not output:
-        raise UsageError("Got a plot without an output, expected the CSV that it is made from.")
+        raise UsageError("Got a plot without an output, expected the CSV that it is drawn from.")
     if plot:
-        report.load_matplotlib()
+        load_matplotlib()
+    for path in filter(None, (output, plot)):
+        check_file(path)
     makers = {"quick": peers.peers, "all": peers.all_peers, "none": list}
     return numbers, together, makers[with_peers]()
 

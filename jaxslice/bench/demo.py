@@ -1,4 +1,4 @@
-"""Everything at work in a minute or two: a volume compressed, verified, compared and drawn."""
+"""A demonstration: a volume is compressed, verified, compared with other codecs and drawn."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from jaxslice.archive.store import open_archive
 from jaxslice.bench import figures, peers
 from jaxslice.bench.explain import explain_slice
 from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.bench.writable import check_folder
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress
 from jaxslice.jobs.compress import compress
 from jaxslice.jobs.options import CompressOptions
@@ -25,7 +25,7 @@ from jaxslice.volumes.source import Source, open_source
 SYNTHETIC_SHAPE: Triple = (64, 256, 512)
 SYNTHETIC_VOXEL_NM = (8.0, 8.0, 8.0)
 SHOWN_SHAPE: Triple = (64, 512, 512)
-"""Most of a given volume that the demo looks at."""
+"""The largest part of a given volume that the demo uses."""
 
 TRAINING_STEPS = 1500
 
@@ -33,25 +33,23 @@ TRAINING_STEPS = 1500
 def demo(
     output: str, source: str | None = None, seed: int = 0, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Compresses a volume with jaxslice and with its peers, and draws what happened.
+    """Compresses a volume with jaxslice and with its peers, and draws the results.
 
     Args:
-      output: folder for the volume, the archive and the pictures; made if it is not there.
+      output: folder for the volume, the archive and the pictures; created if missing.
       source: a volume to use instead of a synthetic one; its first 64x512x512 voxels.
       seed: of the synthetic volume and of training.
-      progress: called now and then.
+      progress: called with the part, the steps done and their total.
 
     Returns:
-      The report as a JSON object, the peers' results and the pictures' paths among it.
+      The report as a JSON object, with the peers' results and the pictures' paths.
 
     Raises:
       UsageError: the source or the folder cannot be used.
     """
     tell = progress or (lambda part, done, total: None)
     folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"Got the output {output!r}, which is a file, expected a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
     if source is None:
         source = str(folder / "volume.precomputed")
         tell("make a volume", 0, 1)

@@ -1,4 +1,4 @@
-"""The two pictures of Hinkle et al. 2020: what the network sees and expects, and what it saves.
+"""The two pictures of Hinkle et al. 2020: what the network expects, and what it saves.
 
 "Lossless Deep Image Compression at the Edge for 3D Electron Microscopy". Both are drawn without
 pyplot, so that drawing touches no global state and needs no display.
@@ -6,19 +6,51 @@ pyplot, so that drawing touches no global state and needs no display.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
+from typing import Any
 
 import numpy as np
 
+from jaxslice.bench.palette import MUTED_TEXT, OTHERS, OURS, TEXT
 from jaxslice.core.errors import MissingExtraError, UsageError
 
 _DPI = 150
 _WIDTH_INCHES = 12.0
-_TEXT = "#222222"
-_HIGHLIGHT = "#c8551b"
-_PLAIN = "#a9b4c0"
 _RAW_BITS = 8.0
+_LEFT, _GAP, _RIGHT, _TOP, _BOTTOM = 0.2, 0.16, 0.8, 0.82, 0.2
+"""Space around the panels of figure 1, in inches."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Sizes in figure 1, in inches."""
+
+    panel_width: float
+    panel_height: float
+    inches_per_voxel: float
+
+    @classmethod
+    def of(cls, rows: int, columns: int) -> _Layout:
+        width = (_WIDTH_INCHES - _LEFT - _RIGHT - 2 * _GAP) / 3
+        # Very flat or tall cuts keep their proportions inside a panel of limited height.
+        height = min(max(width * rows / columns, 1.2), 2 * width)
+        return cls(width, height, min(width / columns, height / rows))
+
+    @property
+    def height(self) -> float:
+        """Of the whole figure."""
+        return self.panel_height + _TOP + _BOTTOM
+
+    def place(self, x: float, width: float) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of axes, as shares of the figure."""
+        return (
+            x / _WIDTH_INCHES,
+            _BOTTOM / self.height,
+            width / _WIDTH_INCHES,
+            self.panel_height / self.height,
+        )
 
 
 def figure1(
@@ -43,76 +75,88 @@ def figure1(
       voxel_size_nm: edge of a voxel along a row; without it the scale bar counts voxels.
 
     Raises:
-      MissingExtraError: matplotlib is not installed.
+      MissingExtraError: matplotlib or matplotlib-scalebar is not installed.
       UsageError: the cuts are empty or differ in shape, or the voxel size is not positive.
     """
-    cuts = [np.asarray(cut) for cut in (original, prediction, confidence_bits)]
-    shapes = [cut.shape for cut in cuts]
+    cuts = _checked_cuts([original, prediction, confidence_bits], voxel_size_nm)
+    rows, columns = cuts[0].shape
+    layout = _Layout.of(rows, columns)
+    figure = _new_figure(_WIDTH_INCHES, layout.height)
+    left, top = _LEFT / _WIDTH_INCHES, 1 - 0.3 / layout.height
+    figure.text(left, top, title, size=14, weight="bold", va="center", color=TEXT)
+    # A few very cheap or costly voxels must not wash out the colours of all the others.
+    low, high = np.percentile(cuts[2], [0.5, 99.5])
+    least_bits = math.floor(low)
+    most_bits = max(least_bits + 1, math.ceil(high))
+    grey = {"cmap": "gray", "vmin": 0, "vmax": 255}
+    colours = {"cmap": "magma", "vmin": least_bits, "vmax": most_bits}
+    names = ("Original", "Predicted mean", "Confidence: expected bits")
+    # Text that would hide most of a tiny or very flat cut is worse than none.
+    scaled = columns * layout.inches_per_voxel > 1.0 and rows * layout.inches_per_voxel > 0.6
+    image = None
+    for number, (cut, name, style) in enumerate(
+        zip(cuts, names, (grey, grey, colours), strict=True)
+    ):
+        x = _LEFT + number * (layout.panel_width + _GAP)
+        axes = figure.add_axes(layout.place(x, layout.panel_width))
+        image = axes.imshow(cut, interpolation="nearest", **style)
+        axes.set_title(name, size=11, loc="left", color=TEXT, pad=5)
+        axes.set_axis_off()
+        if scaled:
+            axes.add_artist(_scale_bar(voxel_size_nm))
+    _draw_colour_bar(figure, layout, image, (cuts[2].min(), cuts[2].max()), (least_bits, most_bits))
+    figure.savefig(path, format="png", dpi=_DPI)
+
+
+def _checked_cuts(cuts: list[np.ndarray], voxel_size_nm: float | None) -> list[np.ndarray]:
+    """The cuts as arrays; UsageError if they or the voxel size cannot be drawn."""
+    arrays = [np.asarray(cut) for cut in cuts]
+    shapes = [cut.shape for cut in arrays]
     if len(set(shapes)) != 1 or len(shapes[0]) != 2 or min(shapes[0]) < 1:
         raise UsageError(f"Got cuts of shapes {shapes}, expected three of one shape [row, column].")
     if voxel_size_nm is not None and not (math.isfinite(voxel_size_nm) and voxel_size_nm > 0):
         raise UsageError(f"Got a voxel size of {voxel_size_nm} nm, expected more than 0.")
-    rows, columns = shapes[0]
-    left, gap, right, top, bottom = 0.2, 0.16, 0.8, 0.82, 0.2
-    panel_width = (_WIDTH_INCHES - left - right - 2 * gap) / 3
-    # Very flat or tall cuts keep their proportions inside a panel of bearable height.
-    panel_height = min(max(panel_width * rows / columns, 1.2), 2 * panel_width)
-    inches_per_voxel = min(panel_width / columns, panel_height / rows)
-    height = panel_height + top + bottom
-    figure = _new_figure(_WIDTH_INCHES, height)
-    figure.text(
-        left / _WIDTH_INCHES,
-        1 - 0.3 / height,
-        title,
-        size=14,
-        weight="bold",
-        va="center",
-        color=_TEXT,
-    )
-    # A few very cheap or costly voxels must not wash out the colours of all the others.
-    least_bits, most_bits = np.percentile(cuts[2], [0.5, 99.5])
-    least_bits = math.floor(least_bits)
-    most_bits = max(least_bits + 1, math.ceil(most_bits))
-    styles = [
-        ("Original", {"cmap": "gray", "vmin": 0, "vmax": 255}),
-        ("Predicted mean", {"cmap": "gray", "vmin": 0, "vmax": 255}),
-        ("Confidence: expected bits", {"cmap": "magma", "vmin": least_bits, "vmax": most_bits}),
-    ]
+    return arrays
+
+
+def _draw_colour_bar(
+    figure: Any,
+    layout: _Layout,
+    image: Any,
+    found: tuple[float, float],
+    shown: tuple[int, int],
+) -> None:
+    """The scale of the bits; pointed where some of those found are beyond those shown."""
     from matplotlib.ticker import MaxNLocator
 
-    pictures = []
-    for number, (cut, (name, style)) in enumerate(zip(cuts, styles, strict=True)):
-        x_inches = left + number * (panel_width + gap)
-        axes = figure.add_axes(
-            (
-                x_inches / _WIDTH_INCHES,
-                bottom / height,
-                panel_width / _WIDTH_INCHES,
-                panel_height / height,
-            )
-        )
-        pictures.append(axes.imshow(cut, interpolation="nearest", **style))
-        axes.set_title(name, size=11, loc="left", color=_TEXT, pad=5)
-        axes.set_axis_off()
-        # Text that would hide most of a tiny or very flat cut is worse than none.
-        if columns * inches_per_voxel > 1.0 and rows * inches_per_voxel > 0.6:
-            _draw_scale_bar(axes, columns, voxel_size_nm)
-    bar_axes = figure.add_axes(
-        (
-            (_WIDTH_INCHES - right + 0.1) / _WIDTH_INCHES,
-            bottom / height,
-            0.14 / _WIDTH_INCHES,
-            panel_height / height,
-        )
-    )
-    below, above = bool(cuts[2].min() < least_bits), bool(cuts[2].max() > most_bits)
-    beyond = ("neither", "max", "min", "both")[2 * below + above]
-    ticks = MaxNLocator(integer=True)
-    bar = figure.colorbar(pictures[-1], cax=bar_axes, extend=beyond, ticks=ticks)
-    bar.set_label("bits", size=10, color=_TEXT)
-    bar.ax.tick_params(labelsize=9, colors=_TEXT)
+    axes = figure.add_axes(layout.place(_WIDTH_INCHES - _RIGHT + 0.1, 0.14))
+    below, above = found[0] < shown[0], found[1] > shown[1]
+    beyond = ("neither", "max", "min", "both")[2 * bool(below) + bool(above)]
+    bar = figure.colorbar(image, cax=axes, extend=beyond, ticks=MaxNLocator(integer=True))
+    bar.set_label("bits", size=10, color=TEXT)
+    bar.ax.tick_params(labelsize=9, colors=TEXT)
     bar.outline.set_visible(False)
-    figure.savefig(path, format="png", dpi=_DPI)
+
+
+def _scale_bar(voxel_size_nm: float | None) -> Any:
+    """A bar of a round length in the lower left corner, in voxels if their size is not given."""
+    try:
+        from matplotlib_scalebar.scalebar import ScaleBar
+    except ImportError:
+        raise MissingExtraError(
+            "Drawing a scale bar needs matplotlib-scalebar: pip install 'jaxslice[bench]'."
+        ) from None
+    look = {
+        "location": "lower left",
+        "length_fraction": 1 / 3,
+        "color": "white",
+        "box_color": "black",
+        "box_alpha": 0.5,
+    }
+    if voxel_size_nm is not None:
+        return ScaleBar(voxel_size_nm, "nm", **look)
+    voxels = lambda value, unit: f"{value} voxel{'s' if value != 1 else ''}"
+    return ScaleBar(1, "px", dimension="pixel-length", scale_formatter=voxels, **look)
 
 
 def figure2(path: str | os.PathLike[str], rates: dict[str, float], *, title: str) -> None:
@@ -144,7 +188,7 @@ def figure2(path: str | os.PathLike[str], rates: dict[str, float], *, title: str
         (left / width, bottom / height, (width - left - 0.7) / width, 1 - (top + bottom) / height)
     )
     figure.text(
-        0.2 / width, 1 - 0.28 / height, title, size=13, weight="bold", va="center", color=_TEXT
+        0.2 / width, 1 - 0.28 / height, title, size=13, weight="bold", va="center", color=TEXT
     )
     figure.text(
         0.2 / width,
@@ -152,13 +196,13 @@ def figure2(path: str | os.PathLike[str], rates: dict[str, float], *, title: str
         "bits per voxel, less is better",
         size=10,
         va="center",
-        color="#666666",
+        color=MUTED_TEXT,
     )
     for place, (name, rate) in enumerate(ordered.items()):
         ours = name.startswith("jaxslice")
         weight = "bold" if ours else "normal"
-        axes.barh(place, rate, height=0.68, color=_HIGHLIGHT if ours else _PLAIN)
-        label = {"va": "center", "size": 11, "weight": weight, "color": _TEXT}
+        axes.barh(place, rate, height=0.68, color=OURS if ours else OTHERS)
+        label = {"va": "center", "size": 11, "weight": weight, "color": TEXT}
         axes.annotate(
             name, (0, place), xytext=(-6, 0), textcoords="offset points", ha="right", **label
         )
@@ -172,6 +216,18 @@ def figure2(path: str | os.PathLike[str], rates: dict[str, float], *, title: str
 
 
 def _new_figure(width_inches: float, height_inches: float):
+    figure_class, canvas_class = load_matplotlib()
+    figure = figure_class(figsize=(width_inches, height_inches), facecolor="white")
+    canvas_class(figure)
+    return figure
+
+
+def load_matplotlib() -> tuple[Any, Any]:
+    """The classes of figures, and of canvases that need no display.
+
+    Raises:
+      MissingExtraError: matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -179,52 +235,4 @@ def _new_figure(width_inches: float, height_inches: float):
         raise MissingExtraError(
             "Drawing figures needs matplotlib: pip install 'jaxslice[bench]'."
         ) from None
-    figure = Figure(figsize=(width_inches, height_inches), facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _draw_scale_bar(axes, columns: int, voxel_size_nm: float | None) -> None:
-    """A bar of a round length, at most a third of the cut wide, in its lower left corner."""
-    length, label = _round_length(columns / 3, voxel_size_nm)
-    if length > 0.9 * columns:
-        return
-    transform = axes.get_xaxis_transform()  # x in voxels, y as a fraction of the panel
-    start = 0.04 * columns - 0.5
-    axes.plot(
-        [start, start + length],
-        [0.05, 0.05],
-        color="white",
-        linewidth=3.5,
-        solid_capstyle="butt",
-        transform=transform,
-    )
-    text = axes.text(
-        start + length / 2,
-        0.07,
-        label,
-        color="white",
-        size=9.5,
-        weight="bold",
-        ha="center",
-        va="bottom",
-        transform=transform,
-    )
-    from matplotlib.patheffects import withStroke
-
-    text.set_path_effects([withStroke(linewidth=2, foreground="black")])
-    for line in axes.lines:
-        line.set_path_effects([withStroke(linewidth=5.5, foreground="black")])
-
-
-def _round_length(most_voxels: float, voxel_size_nm: float | None) -> tuple[float, str]:
-    """The greatest 1, 2 or 5 times a power of ten that fits: in voxels, and as a label."""
-    unit = 1.0 if voxel_size_nm is None else voxel_size_nm
-    power = 10.0 ** math.floor(math.log10(most_voxels * unit))
-    length = max(step * power for step in (1, 2, 5) if step * power <= most_voxels * unit)
-    if voxel_size_nm is None:
-        # A part of a voxel is no scale; a cut that narrow gets a bar of one voxel.
-        length = max(length, 1.0)
-        return length, f"{length:g} voxel{'s' if length > 1 else ''}"
-    label = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm"
-    return length / voxel_size_nm, label
+    return Figure, FigureCanvasAgg

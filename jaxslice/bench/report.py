@@ -1,19 +1,22 @@
-"""What `bench` found: as a CSV, as a picture made from that CSV, and as tables for people."""
+"""The results of `bench`: as a CSV, as a picture drawn from that CSV, and as tables for people."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from jaxslice.core.errors import MissingExtraError, UsageError
+from jaxslice.bench import provenance
+from jaxslice.bench.figures import load_matplotlib
+from jaxslice.bench.palette import OTHERS, OURS, TEXT
+from jaxslice.bench.writable import check_file
+from jaxslice.core.errors import UsageError
 
 COLUMNS: tuple[str, ...] = (
     "codec", "batch", "threads", "bits_per_voxel", "encode_mb_per_s", "decode_mb_per_s", "lossless",
     "compile_seconds", "train_seconds", "programs", "programs_for_edges",
     "multiply_adds_per_voxel", "peak_gflops", "encode_share_of_peak", "decode_share_of_peak",
-    "formula_megabytes", "note",
+    "formula_megabytes", "note", *provenance.COLUMNS,
 )  # fmt: skip
 _SPEEDS = (
     ("batch", "batch", "d"), ("threads", "threads", "d"),
@@ -28,42 +31,25 @@ _COSTS = (
     ("decode share", "decode_share_of_peak", ".1%"),
     ("formula MB", "formula_megabytes", ".0f"),
 )  # fmt: skip
-_OURS, _THEIRS, _TEXT = "#c8551b", "#8796a5", "#222222"
 
 
 def write_csv(path: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Writes the rows, in COLUMNS; what a codec has no number for stays empty.
+    """Writes the rows in COLUMNS, each with its provenance; missing values stay empty.
 
     Raises:
       UsageError: the file cannot be written.
     """
+    check_file(path)
+    stamp = provenance.provenance(provenance.installed_version())
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
             writer.writeheader()
             for row in rows:
-                writer.writerow(
-                    {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
-                )
+                text = {k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()}
+                writer.writerow(text | stamp)
     except OSError as error:
         raise UsageError(f"Got the output {path!r}, expected a file to write: {error}.") from None
-
-
-def load_matplotlib() -> tuple[Any, Any]:
-    """The classes of figures and of canvases that need no display.
-
-    Raises:
-      MissingExtraError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError(
-            "Drawing a plot needs matplotlib: pip install 'jaxslice[bench]'."
-        ) from None
-    return Figure, FigureCanvasAgg
 
 
 def draw(table: str, picture: str) -> None:
@@ -80,7 +66,7 @@ def draw(table: str, picture: str) -> None:
     for index, way in enumerate(("encode", "decode")):
         axes = figure.add_subplot(1, 2, index + 1)
         for codec in dict.fromkeys(row["codec"] for row in rows):
-            colour = _OURS if codec.startswith("jaxslice") else _THEIRS
+            colour = OURS if codec.startswith("jaxslice") else OTHERS
             points = sorted(
                 (float(row[f"{way}_mb_per_s"]), float(row["bits_per_voxel"]), row["threads"])
                 for row in rows
@@ -90,7 +76,7 @@ def draw(table: str, picture: str) -> None:
             for speed, rate, threads in points:
                 axes.plot(speed, rate, "o" if threads == "1" else "s", color=colour)
             label = f"   {codec.removeprefix('jaxslice ')}"
-            axes.annotate(label, points[-1][:2], fontsize=7, color=_TEXT, va="center")
+            axes.annotate(label, points[-1][:2], fontsize=7, color=TEXT, va="center")
         axes.set(xscale="log", xlabel=f"{way} MB/s")
         axes.margins(x=0.3)
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Speeds of coding on this machine: every worker busy, after compilation, against the peak."""
+"""Speeds of coding on this machine: all workers busy, after compilation, and the peak beside it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive, create_archive, open_archive
+from jaxslice.bench.compilations import counted_compilations
 from jaxslice.codec import block, payload
-from jaxslice.codec.engines import xla
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import Model
 from jaxslice.core.box import Box, Triple
@@ -37,10 +37,10 @@ from jaxslice.volumes.source import Source
 Row = dict[str, Any]
 
 BATCHES_PER_WORKER = 4
-"""At least as many are coded, so that starting and ending weigh little."""
+"""The least number that is coded, so that start and end weigh little."""
 
 PASSES = 3
-"""Times that a volume is coded, of which the quickest counts."""
+"""Times that a volume is coded; the quickest counts."""
 
 
 def effort_rows(
@@ -89,72 +89,87 @@ def _measure(
     """Seconds and programs of coding with batches of one size."""
     shape, own_networks = opened.block_shape, opened.configuration.own_networks
     model = model_of(opened.configuration)
-    xla._encoder.cache_clear()
-    xla._decoder.cache_clear()
-    start = time.perf_counter()
-    block.compile_for(shape, model.architecture, batch, own_networks=own_networks)
-    compile_seconds = time.perf_counter() - start
-    programs = lambda: programs_of(shape, model, batch, own_networks)
-    compiled = programs()
-
-    wanted = BATCHES_PER_WORKER * batch * workers
-    many, times = repeated(volume, voxels, shape, opened.num_blocks, wanted)
-    networks = StoredNetworks.of(opened) if own_networks else None
+    jax.clear_caches()
+    with counted_compilations() as compiled:
+        start = time.perf_counter()
+        block.compile_for(shape, model.architecture, batch, own_networks=own_networks)
+        compile_seconds = time.perf_counter() - start
+    needed = BATCHES_PER_WORKER * batch * workers
+    many, times = repeated(volume, voxels, shape, opened.num_blocks, needed)
     where = str(scratch / "again.zarr")
-    encode_seconds = decode_seconds = math.inf
+    with counted_compilations() as more:
+        encode_seconds = _encode_seconds(opened, many, where, batch, workers)
+        decode_seconds, same = _decode_seconds(many, where, batch, workers)
+        edge_same = _edge_is_lossless(many, shape, model, batch, own_networks)
+    megabytes = voxels.size * times / 1e6
+    return {
+        "encode_mb_per_s": megabytes / encode_seconds,
+        "decode_mb_per_s": megabytes / decode_seconds,
+        "lossless": same and edge_same,
+        "compile_seconds": compile_seconds,
+        "programs": compiled.number,
+        "programs_for_edges": more.number,
+    }
+
+
+def _encode_seconds(opened: Archive, many: Source, where: str, batch: int, workers: int) -> float:
+    """Encodes a volume into an archive with the networks of another, several times."""
+    configuration = opened.configuration
+    networks = StoredNetworks.of(opened) if configuration.own_networks else None
+    best = math.inf
     for _ in range(PASSES):
         with create_archive(
-            where, many.box, shape, opened.configuration, many.placement, {"blocks_bytes": 0},
-            overwrite=True,
-        ) as made:  # fmt: skip
+            where, many.box, opened.block_shape, configuration, many.placement,
+            {"blocks_bytes": 0}, overwrite=True,
+        ) as created:  # fmt: skip
             start = time.perf_counter()
-            tasks = encode_tasks(many, made, batch, "none", networks)
+            tasks = encode_tasks(many, created, batch, "none", networks)
             ThreadExecutor(workers).run(tasks, Stopwatch(), lambda stats: None)
-            encode_seconds = min(encode_seconds, time.perf_counter() - start)
-    again, wrong = open_archive(where), []
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _decode_seconds(many: Source, where: str, batch: int, workers: int) -> tuple[float, bool]:
+    """Decodes an archive several times; also returns whether all voxels are those of the volume."""
+    opened, wrong = open_archive(where), []
+    executor = ThreadExecutor(workers)
 
     def compare(index: Triple, decoded: Volume, worker: Worker) -> None:
-        box = again.box_of(index)
+        box = opened.box_of(index)
         if not np.array_equal(decoded[Box.of_shape(box.shape).slices], many.read(box)):
             wrong.append(index)
 
+    best = math.inf
     for _ in range(PASSES):
         start = time.perf_counter()
-        executor = ThreadExecutor(workers)
-        decode_all(again, None, compare, executor, batch, Stopwatch(), no_progress)
-        decode_seconds = min(decode_seconds, time.perf_counter() - start)
+        decode_all(opened, None, compare, executor, batch, Stopwatch(), no_progress)
+        best = min(best, time.perf_counter() - start)
+    return best, not wrong
 
-    first = many.read(again.box_of((0, 0, 0)))
+
+def _edge_is_lossless(
+    many: Source, shape: Triple, model: Model, batch: int, own_networks: bool
+) -> bool:
+    """Codes a batch of blocks as at the far edges of a volume, with the compiled programs."""
+    extent = tuple(min(a, b) for a, b in zip(shape, many.shape, strict=True))
+    first = many.read(Box.of_shape((extent[0], extent[1], extent[2]), many.box.start))
     edge = edge_of(np.pad(first, [(0, b - n) for b, n in zip(shape, first.shape, strict=True)]))
     own = [None] * batch if own_networks else None
     device = jax.local_devices()[0]
     data = block.encode_blocks([edge] * batch, model, device, own)
     back = block.decode_blocks(data, shape, model, device, own_networks=own_networks)
-    lossless = not wrong and all(np.array_equal(edge, part) for part in back)
-    megabytes = voxels.size * times / 1e6
-    return {
-        "encode_mb_per_s": megabytes / encode_seconds,
-        "decode_mb_per_s": megabytes / decode_seconds,
-        "lossless": lossless,
-        "compile_seconds": compile_seconds,
-        "programs": compiled[1],
-        "programs_for_edges": sum(programs()) - sum(compiled),
-    }
-
-
-def programs_of(shape: Triple, model: Model, batch: int, own_networks: bool) -> tuple[int, int]:
-    """How many programs were asked for, and how many were compiled for blocks of one shape."""
-    key = shape, model.architecture, batch, own_networks, jax.default_backend()
-    compiled = sum(program._cache_size() for program in xla.programs_of(*key))
-    makers = xla._encoder, xla._decoder
-    return sum(make.cache_info().currsize for make in makers), compiled
+    return all(np.array_equal(edge, part) for part in back)
 
 
 def repeated(
-    volume: Source, voxels: Volume, block_shape: Triple, num_blocks: int, wanted: int
+    volume: Source, voxels: Volume, block_shape: Triple, num_blocks: int, needed: int
 ) -> tuple[Source, int]:
-    """A volume, in memory, again and again along z until it has as many blocks as are wanted."""
-    times = -(-wanted // num_blocks)
+    """A volume in memory, repeated along z until it has at least `needed` blocks.
+
+    Returns:
+      The repeated volume, and how many times it holds the given one.
+    """
+    times = -(-needed // num_blocks)
     depth = -(-len(voxels) // block_shape[0]) * block_shape[0]
     padded = np.pad(voxels, ((0, depth - len(voxels)), (0, 0), (0, 0)))
 
@@ -226,8 +241,8 @@ def product_rate(threads: int, repeats: int = 4) -> float:
 
 
 def edge_of(voxels: Volume) -> Volume:
-    """A block as at a volume's far edges: along every axis only a part of it is there."""
+    """A block as at a volume's far edges: black beyond two thirds of each axis."""
     kept = tuple(slice(max(1, 2 * n // 3)) for n in voxels.shape)
-    changed = np.zeros_like(voxels)
-    changed[kept] = voxels[kept]
-    return changed
+    edge = np.zeros_like(voxels)
+    edge[kept] = voxels[kept]
+    return edge

@@ -1,12 +1,14 @@
 """`bench`: what it finds exact, what it measures, and what it makes of it."""
 
 import csv
+import importlib.metadata
 import json
 
+import jax
 import numpy as np
 import pytest
 
-from jaxslice.bench import bench, report, speed
+from jaxslice.bench import bench, compilations, provenance, report, speed
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import block, probe
 from jaxslice.core.errors import DeviceError, MissingExtraError, UsageError
@@ -54,6 +56,9 @@ def test_the_csv_and_the_plot(made, capsys):
     with open(made["csv"], newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == report.COLUMNS
+    for row in rows:
+        assert all(row[column] for column in provenance.COLUMNS)
+        assert row["commit"].startswith(importlib.metadata.version("jaxslice"))
     assert [row["codec"] for row in rows] == [row["codec"] for row in made["rows"]]
     with open(made["plot"], "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
@@ -63,22 +68,21 @@ def test_the_csv_and_the_plot(made, capsys):
         assert text in printed
 
 
-def test_a_program_more_would_be_counted():
-    model = block.Model(*_tiny())
-    shape = (4, 8, 12)
-    speed.xla._encoder.cache_clear()
-    speed.xla._decoder.cache_clear()
-    block.compile_for(shape, model.architecture, 1)
-    before = speed.programs_of(shape, model, 1, False)
-    assert before == (2, 2)
-    block.encode_block(synthetic_volume((4, 8, 10)), model)
-    assert sum(speed.programs_of(shape, model, 1, False)) > sum(before)
-
-
-def _tiny():
+def test_compilations_are_counted():
     from models_for_tests import TINY, random_network
 
-    return TINY, random_network(TINY, seed=2, spread=2)
+    model = block.Model(TINY, random_network(TINY, seed=2, spread=2))
+    jax.clear_caches()
+    with compilations.counted_compilations() as first:
+        block.compile_for((4, 8, 12), TINY, 1)
+    assert first.number == 2
+    with compilations.counted_compilations() as again:
+        block.encode_block(np.zeros((4, 8, 12), np.uint8), model)
+    assert again.number == 0
+    with compilations.counted_compilations() as other_shape:
+        block.encode_block(synthetic_volume((4, 8, 10)), model)
+    assert other_shape.number > 0
+    assert first.number == 2
 
 
 def test_networks_of_blocks_own_are_taken_from_the_archive(tmp_path):
@@ -100,7 +104,7 @@ def test_repeats_until_every_worker_has_a_batch():
     from jaxslice.volumes.source import Source
 
     volume = Source("here", Box.of_shape(voxels.shape), Placement((1, 1, 1), (0, 0, 0)), None)
-    many, times = speed.repeated(volume, voxels, (4, 8, 9), 2, wanted=5)
+    many, times = speed.repeated(volume, voxels, (4, 8, 9), 2, needed=5)
     assert (times, many.shape) == (3, (24, 8, 9))
     second = many.read(Box((12, 2, 1), (16, 7, 9)))
     np.testing.assert_array_equal(second[0], voxels[4, 2:7, 1:9])
@@ -138,6 +142,8 @@ def test_the_peak_counts_every_thread():
         ({"with_peers": "some"}, "peers 'some', expected"),
         ({"plot": "p.png"}, "a plot without an output"),
         ({"source": "nowhere.npy"}, "no such file"),
+        ({"output": "/dev/null/b.csv"}, "expected a folder"),
+        ({"output": "/"}, "which is a folder, expected a file"),
     ],
 )
 def test_usage_errors(arguments, message):

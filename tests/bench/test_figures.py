@@ -60,17 +60,17 @@ def test_figure1_scale_bar_depends_on_the_voxel_size(tmp_path):
     assert (in_voxels != in_nm).any()
 
 
-@pytest.mark.parametrize(
-    ("most_voxels", "voxel_size_nm", "expected"),
-    [
-        (85, None, (50.0, "50 voxels")),
-        (0.3, None, (1.0, "1 voxel")),
-        (85, 8.0, (62.5, "500 nm")),
-        (300, 8.0, (250.0, "2 µm")),
-    ],
-)
-def test_scale_bar_lengths_are_round(most_voxels, voxel_size_nm, expected):
-    assert figures._round_length(most_voxels, voxel_size_nm) == expected
+def test_figure1_has_no_scale_bar_where_it_would_hide_the_cut(tmp_path):
+    narrow = np.resize(CUT, (64, 2))
+    in_voxels = draw_figure1(tmp_path / "voxels.png", narrow, narrow, narrow / 32)
+    in_nm = draw_figure1(tmp_path / "nm.png", narrow, narrow, narrow / 32, voxel_size_nm=8.0)
+    assert (in_voxels == in_nm).all()
+
+
+def test_without_the_scale_bar_package_the_error_names_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib_scalebar.scalebar", None)
+    with pytest.raises(MissingExtraError, match=r"jaxslice\[bench\]"):
+        draw_figure1(tmp_path / "1.png")
 
 
 def test_figure1_refuses_cuts_of_different_shapes(tmp_path):
