@@ -1,67 +1,83 @@
-"""The README's tables, from the CSVs of leave_one_out.py, peers.py and speed.py.
+"""The tables of README.md and docs/measurements.md, from the CSVs of three experiments.
 
-python experiments/table.py
+    python experiments/table.py
+
+Prints the README's table of rates, all rates, and the speeds of speed.py, each after a blank line.
+Rates are those of leave_one_out.py and peers.py.
 """
 
 import statistics
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import common
 
-SHOWN = ("JPEG-XL e7", "JPEG-XL e9", "tomoz", "WebP", "JPEG-LS", "JPEG 2000", "PNG", "zstd -19")
-"""The peers of the table of rates; the best one of all is named in a column of its own."""
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def print_rates() -> None:
-    """Bits per voxel by volume: efforts, the best peer, and some others."""
-    ours: dict[str, dict[str, str]] = defaultdict(dict)
-    best: dict[str, common.Row] = {}
+def read_rates() -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
+    """Bits per voxel {codec: {volume: bits}} of jaxslice, left out of training, and of peers."""
+    ours: dict[str, dict[str, float]] = defaultdict(dict)
+    peers: dict[str, dict[str, float]] = defaultdict(dict)
     for row in common.read_rows(common.RESULTS / "leave_one_out.csv"):
-        ours[row["volume"]][row["effort"]] = row["bits_per_voxel"]
-        best[row["volume"]] = row
-    peers: dict[str, dict[str, str]] = defaultdict(dict)
+        ours[f"effort {row['effort']}"][row["volume"]] = float(row["bits_per_voxel"])
     for row in common.read_rows(common.RESULTS / "peers.csv"):
-        peers[row["volume"]][row["codec"]] = row["bits_per_voxel"]
-    efforts = sorted({effort for found in ours.values() for effort in found})
-    heads = [*(f"effort {effort}" for effort in efforts), "best peer", *SHOWN]
-    print("| volume | " + " | ".join(heads) + " |")
-    print("|---" * (len(heads) + 1) + "|")
-    ratios: dict[str, list[float]] = defaultdict(list)
-    for volume in sorted(ours):
-        least = float(best[volume]["best_peer_bits_per_voxel"])
-        cells = []
+        if not row["codec"].startswith("jaxslice") and row["bits_per_voxel"]:
+            peers[row["codec"]][row["volume"]] = float(row["bits_per_voxel"])
+    return ours, peers
+
+
+def best_peer(volume: str, peers: dict[str, dict[str, float]]) -> tuple[float, str]:
+    """The fewest bits of all peers on a volume, and whose they are."""
+    return min((found[volume], codec) for codec, found in peers.items() if volume in found)
+
+
+def readme_rates() -> str:
+    """Efforts with their share of the best peer, by volume."""
+    ours, peers = read_rates()
+    efforts = sorted(ours)
+    rows, shares = [], defaultdict(list)
+    for volume in sorted(ours[efforts[0]]):
+        least, name = best_peer(volume, peers)
+        cells = [volume]
         for effort in efforts:
-            if effort not in ours[volume]:
-                cells.append("")
-                continue
-            bits = float(ours[volume][effort])
-            ratios[effort].append(bits / least)
-            cells.append(f"**{bits:.3f}** ({bits / least:.3f})")
-        cells.append(f"{least:.3f} {best[volume]['best_peer']}")
-        cells += [f"{float(peers[volume].get(codec, 'nan')):.3f}" for codec in SHOWN]
-        print(f"| {volume} | " + " | ".join(cells) + " |")
-    means = [
-        f"({statistics.mean(ratios[effort]):.3f} of {len(ratios[effort])})" for effort in efforts
+            bits = ours[effort].get(volume)
+            if bits:
+                shares[effort].append(bits / least)
+            cells.append(f"{bits:.3f} ({bits / least:.3f})" if bits else "")
+        rows.append([*cells, f"{least:.3f} {name}"])
+    means = [f"({statistics.mean(shares[effort]):.3f})" for effort in efforts]
+    rows.append(["mean share", *means, ""])
+    return table(["volume", *efforts, "best peer"], rows)
+
+
+def all_rates() -> str:
+    """Every codec by volume, jaxslice first, then peers from the best on."""
+    ours, peers = read_rates()
+    volumes = sorted(next(iter(ours.values())))
+    order = sorted(peers, key=lambda codec: statistics.mean(peers[codec][v] for v in volumes))
+    named = [(f"jaxslice {effort}", ours[effort]) for effort in sorted(ours)]
+    rows = [
+        [codec, *(f"{found[v]:.3f}" if v in found else "" for v in volumes)]
+        for codec, found in [*named, *((codec, peers[codec]) for codec in order)]
     ]
-    print("| mean ratio | " + " | ".join([*means, *[""] * (1 + len(SHOWN))]) + " |")
+    return table(["", *volumes], rows)
 
 
-def print_speeds() -> None:
-    """Megabytes per CPU second, by volume."""
-    found: dict[str, dict[str, common.Row]] = defaultdict(dict)
+def speeds() -> str:
+    """Megabytes per CPU second of encoding / decoding, by volume."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
     for row in common.read_rows(common.RESULTS / "speed.csv"):
-        found[row["volume"]][row["codec"]] = row
-    heads = "encode, jaxslice | JPEG-XL e7 | ratio | decode, jaxslice | JPEG-XL e7 | ratio"
-    print(f"\n| volume | {heads} |")
-    print("|---" * 7 + "|")
-    for volume, rows in sorted(found.items()):
-        cells = []
-        for way in ("encode_mb_per_cpu_s", "decode_mb_per_cpu_s"):
-            ours, theirs = (float(rows[name][way]) for name in ("jaxslice effort 0", "JPEG-XL e7"))
-            cells += [f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}"]
-        print(f"| {volume} | " + " | ".join(cells) + " |")
+        ways = (float(row[f"{way}_mb_per_cpu_s"]) for way in ("encode", "decode"))
+        found[row["volume"]][row["codec"]] = " / ".join(f"{speed:.1f}" for speed in ways)
+    codecs = list(dict.fromkeys(codec for cells in found.values() for codec in cells))
+    rows = ([volume, *(found[volume].get(c, "") for c in codecs)] for volume in sorted(found))
+    return table(["volume", *codecs], rows)
 
 
 if __name__ == "__main__":
-    print_rates()
-    print_speeds()
+    print("\n\n".join([readme_rates(), all_rates(), speeds()]))

@@ -1,5 +1,6 @@
-"""A small volume and its archive, made once and shared by the tests of whole volumes."""
+"""One compilation cache for the run; a small volume and its archive for tests of whole volumes."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,13 @@ OFFSET = (30, 200, 100)
 SHAPE = (10, 40, 50)
 VOXEL_SIZE_NM = (40.0, 4.0, 4.5)
 OPTIONS = jaxslice.CompressOptions(block_shape=(4, 16, 32), training_steps=50)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled programs are shared by all workers and child processes, and by later runs."""
+    assert config.cache is not None
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("xla")))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 
 class SmallVolume(NamedTuple):

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for folder in (".", "docs", "experiments", "jaxslice", "jaxslice/models")
+    for path in (ROOT / folder).glob("*.md")
+)
+
+
 def test_the_tables_are_those_of_the_csv():
     printed = subprocess.run(
         [sys.executable, ROOT / "experiments" / "table.py"],
@@ -21,21 +29,44 @@ def test_the_tables_are_those_of_the_csv():
         capture_output=True,
         text=True,
     ).stdout
-    for table in printed.strip().split("\n\n"):
-        assert table in README
+    readme, *others = printed.strip().split("\n\n")
+    assert readme in README
+    measurements = (ROOT / "docs" / "measurements.md").read_text()
+    assert len(others) == 2
+    for table in others:
+        assert table in measurements
 
 
-@pytest.mark.parametrize("document", ["README.md", "BUILD.md"])
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_links_lead_somewhere(document):
     targets = re.findall(r"\]\(([^)#]+)\)", (ROOT / document).read_text())
     for target in targets:
-        assert target.startswith("http") or (ROOT / target).exists(), target
+        place = (ROOT / document).parent / target
+        assert target.startswith("http") or place.exists(), target
 
 
-def test_build_names_every_module():
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_text_wraps_at_100_columns(document):
+    """Tables, code and links cannot be wrapped."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(), flags=re.M | re.S)
+    long = [line for line in text.splitlines() if len(line) > 100]
+    assert [line for line in long if not line.startswith(("|", "    ")) and " " in line] == []
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+def test_build_names_every_package_and_dependency():
     build = (ROOT / "BUILD.md").read_text()
-    for path in (ROOT / "jaxslice").glob("*.py"):
-        assert path.name == "__init__.py" or path.name in build, path.name
+    for path in (ROOT / "jaxslice").rglob("__init__.py"):
+        assert path.parent.name + "/" in build or path.parent.name in build, path
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for requirement in [*project["dependencies"], *extras["bench"], *extras["train"],
+                        *extras["test"]]:  # fmt: skip
+        name = re.split(r"[\[>=]", requirement)[0]
+        assert re.search(rf"\b{name}\b", build), name
 
 
 def test_the_ci_runs_the_readmes_test_command():
