@@ -104,9 +104,17 @@ def open_volume(location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BY
       location: a local folder or a file://, http(s)://, gs:// or s3:// URL.
       cache_bytes: most memory for decoded blocks.
 
+    Returns:
+      An array of uint8 [z, y, x], to be indexed as NumPy arrays are.
+
     Raises:
       UsageError: there is no archive.
       FormatError: its metadata are damaged or of a later version.
+
+    >>> import jaxslice
+    >>> volume = jaxslice.open("volume.zarr")
+    >>> volume.shape, volume[1, 2, :4].tolist()
+    ((4, 32, 48), [96, 97, 98, 99])
     """
     return LazyVolume(open_archive(location), cache_bytes)
 

@@ -9,7 +9,7 @@ LARGEST_BLOCK_AXIS = 4096
 
 
 def default_block_shape(shape: Triple, depth: int = BLOCK_SHAPE[0]) -> Triple:
-    """The shape of a volume's blocks where none is asked for.
+    """The shape of a volume's blocks where none is requested.
 
     Blocks are `depth` x 256 x 256, or up to an eighth more along an axis where that spares a cut:
     voxels next to a cut cost more. In a volume of few slices, blocks are longer along x instead,

@@ -1,4 +1,4 @@
-"""What a caller can ask of `compress`, `decompress` and `verify`, and what they report."""
+"""The options of `compress`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ class CompressOptions:
     """How to compress a volume.
 
     Attributes:
-      bbox: the voxels to take, in global coordinates; all if None.
+      bbox: the voxels to compress, in global coordinates; all if None.
       scale: of a precomputed volume, by index or key.
       block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,
         `block_shape.default_block_shape` of the effort's depth.
-      effort: 0 fits a shipped network to samples of the volume in closed form; 1 tunes it on more
-        of them, within 2 minutes on 2 cores; 2 starts from a larger one and also trains a network
-        for each block, where that pays, at 0.3 MB/s or more; 3 does that longer, and with the large
-        network.
+      effort: 0 fits a shipped network to samples of the volume in closed form; 1 also tunes it on
+        more of them; 2 starts from a larger network and also trains one for each block, where that
+        pays; 3 trains longer, with the largest network.
       model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
         effort's.
-      context: "full": what the model reads; or "slices": the 4 previous slices alone (Hinkle et al.
-        2020), for which no model is shipped, so that effort 1 and above train one from scratch.
-      seed: of training and of what is sampled.
+      context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
+        2020). No model of it is shipped, so that effort 1 and above train one from scratch.
+      seed: of training and of samples, from 0.
       verify: "all" decodes every block again before it is written, "sample" one block in eight.
       overwrite: whether an archive that is there may be replaced.
       missing: "error", or "zero" to take missing chunks of the source as black.

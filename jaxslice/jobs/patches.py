@@ -21,7 +21,7 @@ LARGEST_SIDE = 512
 
 
 class Patch(NamedTuple):
-    """Voxels to train on, seen as the block that they are of will be coded.
+    """Voxels to train on, with the context that they have in their block.
 
     Attributes:
       voxels: uint8 [z, y, x].
