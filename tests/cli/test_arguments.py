@@ -10,6 +10,7 @@ from jaxslice.cli.arguments import parse
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
+from jaxslice.jobs.recipe import Recipe
 from jaxslice.jobs.train_model import ARCHITECTURES
 
 FLAGS = {
@@ -146,6 +147,7 @@ def test_choices_are_those_of_the_library():
     # The library's lists are in modules that load JAX, which parsing must not.
     assert bench.PEER_CHOICES == bench_module.PEER_CHOICES
     assert set(train.ARCHITECTURES) == set(ARCHITECTURES)
+    assert Recipe().training.steps == train.STEPS
 
 
 def test_a_flagfile(jaxslice, small_archive, tmp_path):
