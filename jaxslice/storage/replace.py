@@ -81,7 +81,7 @@ def _renamed_at_the_end(place: str, location: Path, kind: Kind, overwrite: bool)
             _exchange(partial, final, aside)
             _sync_folder(final.parent)
         except OSError as error:
-            raise UsageError(f"Cannot create {place!r}: {error.strerror}.") from error
+            raise UsageError(f"Cannot create {place!r}: {error.strerror or error}.") from error
     finally:
         _remove(partial)
         _remove(aside)
