@@ -8,6 +8,7 @@ synced before the rename, so that what has its final name survives a power cut.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -18,6 +19,9 @@ from jaxslice.core.errors import UsageError
 from jaxslice.storage import bucket
 from jaxslice.storage.kind import Kind, OwnKeys
 from jaxslice.storage.location import Location, parse_location
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+"""Of Linux' renameat2, which Python does not offer."""
 
 
 @contextlib.contextmanager
@@ -77,7 +81,7 @@ def _renamed_at_the_end(place: str, location: Path, kind: Kind, overwrite: bool)
             _exchange(partial, final, aside)
             _sync_folder(final.parent)
         except OSError as error:
-            raise UsageError(f"Cannot create {place!r}: {error.strerror}.") from error
+            raise UsageError(f"Cannot create {place!r}: {error.strerror or error}.") from error
     finally:
         _remove(partial)
         _remove(aside)
@@ -134,8 +138,11 @@ def _carry_over(old: Path, new: Path, kind: Kind) -> None:
 
 
 def _exchange(partial: Path, final: Path, aside: Path) -> None:
+    """Gives `final` the new content; the old one is left under one of the other names."""
     if not final.is_dir():
         os.replace(partial, final)
+        return
+    if _swap(partial, final):
         return
     try:
         os.rename(final, aside)
@@ -144,6 +151,15 @@ def _exchange(partial: Path, final: Path, aside: Path) -> None:
         if not os.path.lexists(final) and os.path.lexists(aside):
             os.rename(aside, final)
         raise
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Swaps two names at once, so that neither is missing at any time; False where Linux cannot."""
+    try:
+        swap = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return swap(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0
 
 
 def _sync(path: Path) -> None:

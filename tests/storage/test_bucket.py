@@ -116,3 +116,24 @@ def test_access_is_checked_before_the_work(monkeypatch):
     with pytest.raises(UsageError, match="Access denied"):
         check_new_place(PLACE, KIND, False)
     assert objects() == {}
+
+
+def test_who_may_only_write_can_create_a_place(monkeypatch):
+    def refuse(*_) -> None:
+        raise OSError("Access denied.")
+
+    with monkeypatch.context() as limited:
+        limited.setattr(RemoteFolder, "delete", refuse)
+        limited.setattr(RemoteFolder, "list_keys", refuse)
+        write(overwrite=False)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            write_elsewhere_and_stop()
+    assert caught.value.__notes__ == ["s3://volumes/elsewhere is incomplete."]
+    assert {key: objects()[key] for key in NEW} == NEW
+
+
+def write_elsewhere_and_stop() -> None:
+    with new_place("s3://volumes/elsewhere", KIND, False) as spec:
+        assert isinstance(spec, dict)
+        RemoteFolder(PLACE, spec).write("in/1", b"new")
+        raise KeyboardInterrupt

@@ -1,11 +1,13 @@
 """Local places: durable before they have their name, and nothing of a failure stays."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from jaxslice.core.errors import UsageError
+from jaxslice.storage import replace
 from jaxslice.storage.kind import Kind
 from jaxslice.storage.replace import check_new_place, new_place
 
@@ -54,8 +56,35 @@ def test_two_writers_have_names_of_their_own(tmp_path):
     assert os.listdir(tmp_path) == ["box"]
 
 
+def test_there_is_always_a_folder_of_that_name(tmp_path, monkeypatch):
+    """The names are swapped, where the system can: nothing is renamed in two steps."""
+    write(tmp_path / "one", "1")
+    write(tmp_path / "other", "2")
+    assert replace._swap(tmp_path / "one", tmp_path / "other") == (sys.platform == "linux")
+    renamed = []
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", lambda *names: renamed.append(names) or rename(*names))
+    write(tmp_path / "one", "3", overwrite=True)
+    assert (tmp_path / "one" / "lid").read_text() == "3"
+    assert sorted(os.listdir(tmp_path)) == ["one", "other"]
+    assert (not renamed) == (sys.platform == "linux")
+
+
+def test_names_that_cannot_be_swapped(tmp_path):
+    assert not replace._swap(tmp_path / "none", tmp_path / "nor this")
+
+
+def test_folders_are_replaced_by_renaming_where_names_cannot_be_swapped(tmp_path, monkeypatch):
+    monkeypatch.setattr(replace, "_swap", lambda *_: False)
+    write(tmp_path / "box", "old")
+    write(tmp_path / "box", "new", overwrite=True)
+    assert (tmp_path / "box" / "lid").read_text() == "new"
+    assert os.listdir(tmp_path) == ["box"]
+
+
 @pytest.mark.parametrize("at", ["rename to aside", "rename to final"])
 def test_an_interrupted_exchange_keeps_the_old(tmp_path, monkeypatch, at: str):
+    monkeypatch.setattr(replace, "_swap", lambda *_: False)
     write(tmp_path / "box", "old")
     rename = os.rename
 

@@ -116,6 +116,7 @@ def test_failed_exchange_keeps_the_old_volume(tmp_path: Path, monkeypatch: pytes
             raise OSError(28, "No space left on device")
         rename(old, new)
 
+    monkeypatch.setattr(replace, "_swap", lambda *_: False)
     monkeypatch.setattr(replace.os, "rename", fails_for_the_new_one)
     with pytest.raises(UsageError, match="No space left on device"):
         write_all(tmp_path / "v", random_voxels(2), overwrite=True)
