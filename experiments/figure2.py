@@ -13,9 +13,9 @@ The reason is measured beside: the correlation of voxels with their neighbours a
 within the level tables' symbols. A context of previous slices alone is worth what the correlation
 along z is worth, and with serial sections that is little.
 
-Cost: 5 minutes a volume on one core. Expected: on isotropic fib25_a 5.1 (paper) and 4.6 (ours)
-against PNG's 5.0 to 5.4; on serial sections the paper's context loses to PNG (snemi_ac4: 7.4, ours
-5.0, PNG 5.6), as voxels correlate by less than 0.4 from slice to slice.
+Cost: 4 minutes a volume on one core. Expected: on isotropic fib25_a 5.1 (paper) and 4.6 (ours)
+against PNG's 5.0; on serial sections the paper's context loses to PNG (snemi_ac4: 7.4, ours 5.0,
+PNG 5.6), as voxels correlate by less than 0.4 from slice to slice.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ used), and the volume is compressed with it at each effort. Every byte counts. T
 smallest row of the volume in --peers, a CSV of peers.py. Rows of other volumes and efforts are
 kept; --plot-only draws the CSV.
 
-Cost on 2 cores: about 2 minutes for each model, and then what the efforts cost. Expected: effort 1
-and 2 below every peer on every volume.
+Cost: 2 to 3 minutes for each model on one core, and 10 seconds to 5 minutes for each volume and
+effort. Expected: every volume at every effort below every peer, 0.973, 0.954 and 0.949 of the best
+one on average at efforts 0 to 2.
 """
 
 import argparse

@@ -11,8 +11,8 @@ them; that is a proxy for an accelerator's kernels, whose compilers fuse a littl
 
 Writes the counts and the predictions as a CSV, and the tables of ROOFLINE.md from that CSV.
 
-Cost: two minutes of compilation on one core. Expected: decoding bound by launches until some
-hundreds of blocks run together, encoding much earlier by arithmetic or memory.
+Cost: 2 minutes of compilation on one core. Expected: decoding bound by launches until some hundreds
+of blocks run together, encoding much earlier by arithmetic or memory.
 """
 
 from __future__ import annotations

@@ -1,19 +1,18 @@
 """Time and peak memory over the size of a volume.
 
-    python experiments/scaling.py --sizes=64,512,4096 --output=experiments/results/scaling.csv
-    python experiments/scaling.py VOLUME.npy --sizes=64,512
+    python experiments/scaling.py snemi_ac4.npy --sizes=64,512,4096
+    python experiments/scaling.py --sizes=64,512
     python experiments/scaling.py --plot-only
     python experiments/scaling.py --smoke --output=/tmp/scaling.csv
 
-Sizes are in MB of 10**6 voxels. A volume is made of the given one (or a synthetic one), repeated
-along z, as a `.npy` file that is read piece by piece. Each size is compressed at effort 0 without
-verification and decompressed, every time in a process of its own, whose peak resident memory the
-kernel tells when it ends. Compiling and adapting count in `seconds`, not in MB/s.
-`formula_mb` is what `jaxslice.jobs.memory` expects. Needs three times the largest size on the disk.
+Sizes are in MB of 10**6 voxels. The given volume (or a synthetic one) is repeated along z into a
+`.npy` file, which is read in parts. Each size is compressed at effort 0 without verification, and
+decompressed, each time in a new process, whose peak resident memory is read when it ends.
+Compilation and fitting count in `seconds`, not in MB/s. `formula_mb` is the estimate of
+`jaxslice.jobs.memory`. Needs three times the largest size on the disk.
 
-Cost: the sum of the sizes over the MB/s that `jaxslice bench` shows, once for each direction, and
-some seconds for each start. Expected: the same MB/s at all sizes that keep the cores busy, and peak
-memory that does not grow with the volume.
+Cost: 10 minutes for the three sizes on 2 cores. Expected: the same MB/s at all sizes that keep the
+cores busy, and peak memory that does not grow with the volume.
 """
 
 from __future__ import annotations

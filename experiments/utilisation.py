@@ -1,17 +1,16 @@
 """When each thread of one compression was at work, and when all workers were.
 
-    python experiments/utilisation.py VOLUME.npy --effort=0 --verify=all
+    python experiments/utilisation.py vnc_a.npy --effort=0 --verify=all
     python experiments/utilisation.py --plot-only
     python experiments/utilisation.py --smoke --output=/tmp/utilisation.csv
 
-A stopwatch that also notes the thread and the times stands in for the one that `compress` makes,
-so that the program measured is the one that runs. The CSV holds every interval; the picture shows
-them as bars, thread by thread, and says in which share of the time, from the first block's reading
-to the last block's writing, all workers computed. Where a worker has no bar it waited for storage,
-or there was nothing left to do.
+The stopwatch of `compress` is replaced by one that also records the thread and the times. The CSV
+holds every interval. The picture shows them as bars, one line for each thread, and the share of the
+time, from the reading of the first block to the writing of the last, in which all workers computed.
+A worker without a bar waited for storage, or had nothing left to do.
 
-Cost: that of one compression, 30 seconds for 64 MB at effort 0 on 2 cores. Expected: more than 0.9
-for volumes of many blocks; the rest is the first reading and the last, unequal batches.
+Cost: 30 seconds for 64 MB on 2 cores. Expected: more than 0.9 for volumes of many blocks; the rest
+is the first reading and the last, unequal batches.
 """
 
 from __future__ import annotations

@@ -4,18 +4,21 @@ import ast
 import csv
 import importlib
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from jaxslice.bench import provenance
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.models.presets import FULL
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
-DRAWN = ("figure1", "figure2", "noise_floor", "ablation", "block_size")
+DRAWN = ("figure2", "noise_floor", "ablation", "block_size")
+STATED = ("figure1", "speed", "scaling", "utilisation", *DRAWN)
 
 pytest.importorskip("matplotlib")
 
@@ -48,10 +51,32 @@ def smoke(experiment, name: str, folder: Path, *arguments: str) -> list[dict[str
 
 def test_figure1_smoke(experiment, tmp_path):
     rows = smoke(experiment, "figure1", tmp_path)
-    assert len(rows) == 8 * 5  # slices by original and, for both contexts, prediction and bits
-    assert all(len(row["values"].split()) == 48 for row in rows)
-    spent = {row["context"]: float(row["spent_bits"]) for row in rows if row["context"]}
+    spent = {row["context"]: float(row["spent_bits"]) for row in rows}
+    assert set(spent) == {"slices", "full"}
     assert spent["full"] < spent["slices"]
+
+
+def test_figure1_keeps_pictures_of_given_volumes_out(experiment, tmp_path):
+    np.save(tmp_path / "given.npy", synthetic_volume((8, 40, 48)))
+    arguments = ["--training_steps=2", f"--output={tmp_path / 'figure1.csv'}"]
+    experiment("figure1").main([str(tmp_path / "given.npy"), *arguments])
+    assert not pictures_of("figure1", tmp_path)
+    chosen = tmp_path / "chosen"
+    experiment("figure1").main([str(tmp_path / "given.npy"), *arguments, f"--pictures={chosen}"])
+    assert pictures_of("figure1", chosen) == ["figure1_given.png"]
+
+
+def test_speed_smoke(experiment, tmp_path):
+    pytest.importorskip("imagecodecs")
+    output = tmp_path / "speed.csv"
+    experiment("speed").main(["--smoke", f"--output={output}"])
+    rows = rows_of(output)
+    assert [row["codec"] for row in rows] == ["jaxslice effort 0", "JPEG-XL e7", "JPEG-XL e3"]
+    for row in rows:
+        assert float(row["encode_mb_per_cpu_s"]) > 0
+        assert all(row[column] for column in provenance.COLUMNS)
+    with pytest.raises(SystemExit):
+        experiment("speed").main(["--plot-only"])
 
 
 def test_noise_floor_smoke(experiment, tmp_path):
@@ -102,20 +127,30 @@ def test_the_command_line_says_what_it_expects(experiment, capsys, name):
         assert "expected" in capsys.readouterr().err
 
 
-def test_every_experiment_is_listed_and_says_command_cost_and_expectation():
+def docstring(path: Path) -> str:
+    """The docstring of a script, on one line."""
+    return " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+
+
+def test_every_script_is_listed():
     listed = (EXPERIMENTS / "README.md").read_text()
     for path in EXPERIMENTS.glob("*.py"):
         assert f"`{path.name}`" in listed, path.name
-    for name in DRAWN:
-        said = ast.get_docstring(ast.parse((EXPERIMENTS / f"{name}.py").read_text())) or ""
-        for part in (
-            f"python experiments/{name}.py",
-            "--plot-only",
-            "--smoke",
-            "Cost:",
-            "Expected",
-        ):
-            assert part in said, (name, part)
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_an_experiment_states_command_cost_and_expectation(name):
+    said = docstring(EXPERIMENTS / f"{name}.py")
+    for part in (f"python experiments/{name}.py", "--smoke", "Cost:", "Expected"):
+        assert part in said
+
+
+def test_costs_are_the_same_in_the_readme_and_in_docstrings():
+    text = " ".join((EXPERIMENTS / "README.md").read_text().split())
+    costs = re.findall(r"- \*\*`(\w+)\.py`\*\*: .*? Cost: (.*?)\. Expected", text)
+    assert {name for name, _ in costs} >= {*STATED, "peers", "leave_one_out", "train_shipped"}
+    for name, cost in costs:
+        assert f"Cost: {cost}." in docstring(EXPERIMENTS / f"{name}.py"), name
 
 
 def test_rows_of_other_volumes_stay(experiment, tmp_path):

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxslice.bench import provenance
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SCRIPT = EXPERIMENTS / "peers.py"
 COLUMNS = [
     "volume", "shape", "codec", "bits_per_voxel", "encode_mb_per_s", "decode_mb_per_s",
-    "threads", "lossless", "train_seconds",
+    "threads", "lossless", "train_seconds", *provenance.COLUMNS,
 ]  # fmt: skip
 
 pytest.importorskip("imagecodecs")
