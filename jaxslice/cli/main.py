@@ -10,7 +10,6 @@ import contextlib
 import errno
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -21,6 +20,7 @@ from jaxslice.cli import registry
 from jaxslice.cli.arguments import parse
 from jaxslice.cli.command import Command, Report
 from jaxslice.cli.malloc import keep_memory
+from jaxslice.cli.signals import Interrupter
 from jaxslice.cli.terminal import message_line
 from jaxslice.core.errors import DeviceError, FormatError, MissingExtraError, UsageError
 
@@ -37,9 +37,9 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command and exits with its code."""
     _open_missing_streams()
-    _interrupt_on_signals()
+    Interrupter()
     keep_memory()
-    sys.exit(run(list(sys.argv if argv is None else argv)))
+    _leave(run(list(sys.argv if argv is None else argv)))
 
 
 def run(argv: list[str]) -> int:
@@ -138,6 +138,16 @@ def _drop_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _leave(code: int) -> None:
+    """Exits. After a failure at once: JAX may still run threads, which Python's end would crash."""
+    if code == 0:
+        sys.exit(0)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
 def _open_missing_streams() -> None:
     """Gives a process that was started with closed streams harmless ones, in their places."""
     for name in ("stdin", "stdout", "stderr"):
@@ -147,28 +157,6 @@ def _open_missing_streams() -> None:
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
-
-
-def _interrupt_on_signals() -> None:
-    """Lets SIGTERM and SIGHUP stop the program as Ctrl-C does: it removes what is half done.
-
-    Batch systems stop a job with SIGTERM, and a terminal that goes away sends SIGHUP. Signals that
-    are ignored, as `nohup` arranges, stay ignored.
-    """
-    numbers = [
-        number
-        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", None))
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN
-    ]
-
-    def interrupt(_number: int, _frame: object) -> None:
-        # A second one, which often follows, would cut the cleaning short.
-        for number in numbers:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in numbers:
-        signal.signal(number, interrupt)
 
 
 def _is_jax_error(error: RuntimeError) -> bool:

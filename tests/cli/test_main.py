@@ -1,6 +1,7 @@
 """The command line as a user meets it: whole commands, exit codes, one clear line."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -216,9 +217,12 @@ def test_the_entry_point_is_main():
 
 def test_main_exits_with_the_code(monkeypatch):
     prepared = []
-    for name in ("_open_missing_streams", "_interrupt_on_signals", "keep_memory"):
+    for name in ("_open_missing_streams", "Interrupter", "keep_memory"):
         monkeypatch.setattr(main, name, lambda name=name: prepared.append(name))
     with pytest.raises(SystemExit) as caught:
-        main.main(["jaxslice", "shrink"])
-    assert caught.value.code == 2
-    assert prepared == ["_open_missing_streams", "_interrupt_on_signals", "keep_memory"]
+        main.main(["jaxslice", "--version"])
+    assert caught.value.code == 0
+    assert prepared == ["_open_missing_streams", "Interrupter", "keep_memory"]
+    monkeypatch.setattr(os, "_exit", lambda code: prepared.append(code))
+    main.main(["jaxslice", "shrink"])
+    assert prepared[-1] == 2
