@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from jaxslice.archive.metadata import CodecConfiguration
 from jaxslice.archive.model import model_of
 from jaxslice.core.box import Triple
+from jaxslice.core.errors import UsageError
 from jaxslice.core.machine import num_cores
 
 if TYPE_CHECKING:
@@ -22,10 +24,28 @@ BATCH_ON_ACCELERATOR = 16
 """Blocks that are decoded together on a GPU or TPU."""
 
 
-@functools.lru_cache(maxsize=1)
 def shared_pool() -> ThreadPoolExecutor:
-    """The threads that decode: one for each usable core, however many volumes are open."""
-    return ThreadPoolExecutor(num_cores(), "jaxslice-decode")
+    """The threads that decode: one for each usable core, however many volumes are open.
+
+    Raises:
+      UsageError: the process was forked from one that had such threads, which JAX does not survive.
+    """
+    with _POOL_LOCK:
+        pool, process = _pool_and_process()
+    if process != os.getpid():
+        raise UsageError(
+            "Got a read in a process that was forked after its parent had read, expected one that "
+            "was spawned: multiprocessing.get_context('spawn')."
+        )
+    return pool
+
+
+_POOL_LOCK = threading.Lock()
+
+
+@functools.lru_cache(maxsize=1)
+def _pool_and_process() -> tuple[ThreadPoolExecutor, int]:
+    return ThreadPoolExecutor(num_cores(), "jaxslice-decode"), os.getpid()
 
 
 def blocks_together() -> int:

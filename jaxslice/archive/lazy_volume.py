@@ -23,8 +23,8 @@ class LazyVolume(PicklesFields):
     """A volume z, y, x of uint8 that reads, indexed as NumPy arrays are, decode block by block.
 
     Blocks that were decoded are kept in a cache of bounded size. It pickles, without the cache, so
-    that it can be handed to other processes; start those by spawning, since a process that forks
-    after JAX has started may hang.
+    that it can be handed to other processes. Those must be spawned: neither JAX nor TensorStore
+    survives a fork.
 
     Attributes:
       archive: that it reads from.
@@ -65,12 +65,15 @@ class LazyVolume(PicklesFields):
         Raises:
           IndexError: an index that is out of range or of another kind.
           FormatError: a block is missing or damaged.
+          UsageError: the process was forked from one that had read.
         """
         keys = _expanded(index, self.shape)
         picked = [
             range(key, key + 1) if isinstance(key, int) else range(*key.indices(size))
             for key, size in zip(keys, self.shape, strict=True)
         ]
+        # Raises in a process that was forked, which TensorStore would abort.
+        shared_pool()
         if all(picked):
             starts = [min(places[0], places[-1]) for places in picked]
             stops = [max(places[0], places[-1]) + 1 for places in picked]

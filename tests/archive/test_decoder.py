@@ -1,5 +1,7 @@
 """Decoding on demand: compiled once, in batches, by threads that all volumes share."""
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -101,3 +103,24 @@ def test_many_volumes_share_the_threads(small_archive, small_volume):
         np.testing.assert_array_equal(volume[...], small_volume.voxels)
     names = [thread.name for thread in threading.enumerate()]
     assert sum("jaxslice-decode" in name for name in names) <= num_cores()
+
+
+FORKED = """
+import os, sys, warnings, jaxslice, zarr
+warnings.simplefilter("ignore")
+lazy, array = jaxslice.open(sys.argv[1]), zarr.open(sys.argv[1] + "/0", mode="r")
+lazy[0], array[0]
+if child := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+refused = 0
+for volume in (lazy, array):
+    try:
+        volume[5]
+    except jaxslice.UsageError as error:
+        refused += "expected one that was spawned" in str(error)
+os._exit(0 if refused == 2 else 1)
+"""
+
+
+def test_a_forked_process_is_told_so(small_archive):
+    subprocess.run([sys.executable, "-c", FORKED, small_archive], check=True)
