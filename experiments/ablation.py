@@ -1,4 +1,4 @@
-"""What each part buys: networks trained alike, with one part changed.
+"""What each part is worth: networks trained in the same way, with one part changed.
 
     python experiments/ablation.py fib25_a.npy snemi_ac4.npy sbem_mito.npy
     python experiments/ablation.py --plot-only
@@ -16,8 +16,8 @@ measured there. `measured` says how its bits were counted. Compare each variant 
   from the shipped model, which may have seen the volume: see leave_one_out.py.
 
 "no activity" holds the local activity, by which inputs and scales are normalised, at its median.
-"no level tables" gives every slice all 256 levels. Both change a function while they are measured,
-rather than being options that production would carry.
+"no level tables" gives every slice all 256 levels. Both replace a function while they are measured,
+because they are not options of jaxslice.
 
 Cost: 10 minutes a volume on one core. Expected: the 4 previous slices alone cost 17 % (fib25_a) to
 49 % (snemi_ac4) more, sbem_mito without level tables 45 % more, integers instead of floats less

@@ -1,8 +1,8 @@
 """The ablation's group "order": slices coded row after row, or every second row first.
 
-In the interlaced order a slice's even rows come first, and then the odd ones, which see the rows
-above and below them. A slice and its halves are then two slices of half the height, so that the
-same networks can be trained: one for even rows, one for odd ones, as large as the default each.
+In the interlaced order a slice's even rows come first, and then the odd rows, whose context holds
+the rows above and below them. A slice becomes two slices of half its height, so that the same
+networks can be trained: one for even rows and one for odd rows, each as large as the default.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ GROUPS = (
 """Of variants that belong together, from top to bottom."""
 
 LARGEST_PERCENT = 3.0
-"""Bars end here, so that small differences can be seen; their labels tell the rest."""
+"""Bars end here, so that small differences can be seen; their labels give the value."""
 
 
 def percent_more(rows: list[Row]) -> dict[str, float]:

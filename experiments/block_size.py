@@ -1,19 +1,20 @@
-"""Rates of real archives over the shape of their blocks, with and without a network for each.
+"""Rates of archives by the shape of their blocks, with and without a network for each block.
 
     python experiments/block_size.py fib25_a.npy snemi_ac4.npy
     python experiments/block_size.py --plot-only
     python experiments/block_size.py --smoke --output=/tmp/block_size.csv
 
-Every archive is trained for as long as its effort says, and everything in it is counted. Shapes are
-asked for, and `block_shape` is what fits the volume; those that come out alike are measured once.
-`own_networks` is how many blocks a network of their own paid for. The shipped model, where training
-starts, may have seen the volume: rates compare with each other, not with those of other codecs.
+Every archive is trained as its effort prescribes, and every byte in it is counted. The shapes
+requested are fitted to the volume (`block_shape`); shapes that become equal are measured once.
+`own_networks` is the number of blocks that store a network of their own. Training starts from the
+shipped model, which may have seen the volume: compare the rates with each other, not with those of
+other codecs.
 
-The trade: a larger block spends less on its own start (no context at its faces, a head for each
-lane, level tables, checksums) and keeps more lanes busy; a smaller one costs less to read a few
-voxels from (`read_voxels`, a block, must be decoded to see one), and leaves more blocks to share
-among cores. A network for each block (effort 2) needs blocks large enough to pay for it. An
-archive's network is tuned on pieces of at most 24 blocks, so that small blocks also mean less to
+A larger block spends a smaller share on its start (no context at its faces, a head for each lane,
+level tables, checksums) and keeps more lanes busy. A smaller block costs less to read a few voxels
+from (`read_voxels`: a whole block is decoded to read one voxel), and leaves more blocks to share
+among cores. A network for each block (effort 2) pays only in blocks that are large enough. An
+archive's network is tuned on patches of at most 24 blocks, so that small blocks also mean less to
 train on.
 
 Cost: 1 to 3 minutes for each shape, effort and volume on one core. Expected: from (16, 64, 64) to
@@ -53,7 +54,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
     """Yields a row for each effort and block shape of one volume."""
     shape = open_source(path).shape
     largest = SMOKE_SHAPES if arguments.smoke else SHAPES
-    fitted = dict.fromkeys(fitted_block_shape(asked, shape) for asked in largest)
+    fitted = dict.fromkeys(fitted_block_shape(requested, shape) for requested in largest)
     known = {"volume": common.name_of(path), "shape": common.shape_text(shape)}
     for effort in (int(text) for text in arguments.efforts.split(",")):
         for block_shape in fitted:

@@ -1,4 +1,4 @@
-"""What the experiments share: their command line, volumes, CSVs, places and exact bits, pictures.
+"""Shared by the experiments: command line, volumes, CSVs, random places, exact bits, pictures.
 
 Every experiment measures into one CSV, whose rows of other volumes it keeps, and draws its pictures
 from that CSV alone.
@@ -120,7 +120,7 @@ def replace_volume(
 
 
 def as_text(row: Row) -> Row:
-    """A row as it stands in CSVs."""
+    """A row as CSVs hold it."""
     return {k: f"{v:.5g}" if isinstance(v, float) else str(v) for k, v in row.items()}
 
 
@@ -144,7 +144,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
 
 
 def name_of(path: str) -> str:
-    """What a volume is called in CSVs and pictures."""
+    """The name of a volume in CSVs and pictures."""
     return Path(path.rstrip("/")).stem
 
 
@@ -160,7 +160,7 @@ def read_centre(path: str, largest: Triple) -> Volume:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """A shape as it stands in CSVs."""
+    """A shape as CSVs hold it."""
     return "x".join(map(str, shape))
 
 

@@ -1,7 +1,7 @@
 """Counts of what a compiled program does, read from XLA's optimised HLO.
 
-Fusions, dots and all other instructions that move or make data are a kernel each, times the known
-trips of the loops around them: a proxy for an accelerator's kernels.
+Each fusion, dot or other instruction that moves or creates data counts as one kernel, times the
+known trips of the loops around it. This is a proxy for an accelerator's kernels.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""What jaxslice does for volumes that its model has never seen, against the best peer.
+"""Rates for volumes that the model has never seen, beside the best peer.
 
     python experiments/leave_one_out.py VOLUME... --models=FOLDER --efforts=0,1,2
     python experiments/leave_one_out.py --smoke --models=/tmp/models --output=/tmp/left_out.csv
 
-For every VOLUME and every model that an effort starts from, one is trained by the shipped recipe on
-all the other data sets (and kept in FOLDER, as ARCHITECTURE/DATA_SET.json; one that is there is
-used), and the volume is compressed with it at each effort. Every byte counts. The best peer is the
-smallest row of the volume in --peers, a CSV of peers.py. Rows of other volumes and efforts are
-kept; --plot-only draws the CSV.
+For each VOLUME and each model that an effort starts from, a model is trained by the shipped recipe
+on all the other data sets. It is kept in FOLDER as ARCHITECTURE/DATA_SET.json; an existing file is
+used. The volume is compressed with that model at each effort, and every byte counts. The best peer
+is the smallest row of the volume in --peers, a CSV of peers.py. Rows of other volumes and efforts
+are kept. --plot-only draws the CSV.
 
 Cost: 2 to 3 minutes for each model on one core, and 10 seconds to 5 minutes for each volume and
 effort. Expected: every volume at every effort below every peer, 0.973, 0.954 and 0.949 of the best

@@ -1,10 +1,10 @@
-"""How far below jaxslice anyone can go: estimates of what the noise alone costs.
+"""Estimates of how far below jaxslice any codec can go, given the noise.
 
     python experiments/noise_floor.py fib25_a.npy vnc_a.npy ...
     python experiments/noise_floor.py --plot-only
     python experiments/noise_floor.py --smoke --output=/tmp/noise_floor.csv
 
-All are estimates with assumptions, not proofs. The first two share no method:
+All of these are estimates with assumptions, not proofs. The first two use different methods:
 
 1. `surrounded_bits`. A network sees the voxels on all sides, those of later slices too, but not the
    voxel itself, as a blind-spot denoiser does (Batson & Royer 2019). Its bits estimate the erasure

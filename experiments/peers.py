@@ -1,4 +1,4 @@
-"""Rates and speeds of jaxslice at all efforts, and of all peers, on volumes of one's own.
+"""Rates and speeds of jaxslice at all efforts, and of all peers, on given volumes.
 
     python experiments/peers.py VOLUME... --output=experiments/results/peers.csv --plot=peers.png
     python experiments/peers.py --plot-only=peers.png --output=experiments/results/peers.csv
@@ -8,14 +8,14 @@ Every VOLUME (a z,y,x .npy file or a precomputed volume) is compressed at every 
 archive, verified voxel by voxel against its source, and compared with the peers. Rates count every
 byte of every object. Speeds are those of coding alone on the wall clock, after compilation and
 training (whose seconds are a column of their own), on one core that nothing else should use. With
-`--all-cores`, codecs that work on slices or blocks apart run on all cores as well, in rows of
-their own, and jaxslice trains anew for it.
+`--all-cores`, codecs that work on separate slices or blocks also run on all cores, in rows of their
+own, and jaxslice trains again for it.
 
-The CSV is written after every codec. Rows that it holds already stay, but those that are measured
-anew. The picture is drawn from the CSV alone.
+The CSV is written after every codec. A row replaces the older one of the same volume, codec and
+threads. The picture is drawn from the CSV alone.
 
 Cost: 10 minutes for each 20 MB on one core. Expected: jaxslice effort 1 at 0.91 to 0.98 of JPEG-XL
-e7. With `--peers=none` only jaxslice is measured anew: the rows of other codecs stay.
+e7. With `--peers=none` only jaxslice is measured again; the rows of other codecs stay.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def on_cores(count: int) -> Iterator[None]:
 def rows_of_jaxslice(
     path: str, scratch: Path, effort: int, steps: int | None, all_cores: bool
 ) -> Iterator[Row]:
-    """Compresses a volume at one effort; yields its rows, none where the effort is not there."""
+    """Compresses a volume at one effort; yields its rows, none if the effort cannot run."""
     archive = str(scratch / "archive.zarr")
     # All cores come first: XLA makes its threads once, for the cores that it finds.
     for cores in [CORES, 1] if all_cores and CORES > 1 else [1]:
@@ -95,7 +95,7 @@ def rows_of_jaxslice(
 
 
 def rows_of_peer(peer: peers.Peer, voxels: np.ndarray, all_cores: bool) -> Iterator[Row]:
-    """Measures one peer on one core, and on all if asked and its slices are independent."""
+    """Measures one peer on one core, and on all if requested and its slices are independent."""
     with on_cores(1):
         result = peers.measure_peer(peer, voxels)
     if result.note:
@@ -122,7 +122,7 @@ def rows_of_peer(peer: peers.Peer, voxels: np.ndarray, all_cores: bool) -> Itera
 
 
 def add_row(path: Path, row: Row) -> None:
-    """Puts a row into a CSV, in the place of the one that it measures anew."""
+    """Puts a row into a CSV, in place of the older one of the same measurement."""
     (stamped,) = provenance.stamped([row])
     written = as_text(stamped)
     key = ("codec", "threads")

@@ -1,4 +1,4 @@
-"""What accelerators should make of the compiled programs: counted from HLO, predicted by a model.
+"""Predicted speeds on accelerators, by a model and by counts from the compiled programs.
 
     python experiments/roofline.py
     python experiments/roofline.py --smoke --output=/tmp/roofline.csv
@@ -216,7 +216,7 @@ def table(rows: Sequence[Row], columns: Sequence[tuple[str, str, int]]) -> str:
 
 
 def document(rows: Sequence[Row], text: str) -> str:
-    """ROOFLINE.md with its tables made anew."""
+    """ROOFLINE.md with its tables replaced."""
     first = MACHINES[0].name
     counts = table(
         [row for row in rows if row["accelerator"] == first and row["direction"] != "train"],
@@ -240,22 +240,22 @@ def document(rows: Sequence[Row], text: str) -> str:
          ("memory µs", "memory_us", 1), ("steps a second, of all", "steps_per_s", 0),
          ("bound by", "bound", -1)),
     )  # fmt: skip
-    made_tables = {"counts": counts, "predictions": predictions, "training": training}
-    for name, made in made_tables.items():
+    contents = {"counts": counts, "predictions": predictions, "training": training}
+    for name, content in contents.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
         assert re.search(pattern, text, flags=re.DOTALL), name
-        text = re.sub(pattern, lambda m, made=made: f"{m[1]}\n{made}\n\n{m[2]}", text,
+        text = re.sub(pattern, lambda m, content=content: f"{m[1]}\n{content}\n\n{m[2]}", text,
                       flags=re.DOTALL)  # fmt: skip
     return text
 
 
 def draw(rows: list[Row], output: Path) -> None:
     """Writes the tables: into the document for the committed CSV, else beside the CSV."""
-    made = document(rows, DOCUMENT.read_text())
+    text = document(rows, DOCUMENT.read_text())
     if output == common.RESULTS / "roofline.csv":
-        DOCUMENT.write_text(made)
+        DOCUMENT.write_text(text)
     else:
-        output.with_suffix(".md").write_text(made)
+        output.with_suffix(".md").write_text(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,12 +5,13 @@
         --output=jaxslice/models/large.json
     python experiments/train_shipped.py VOLUME... --leave_out=fib25 --output=/tmp/no_fib25.json
 
-A VOLUME is whatever `compress` reads. Volumes of one data set (fib25_a.npy and fib25_b.npy: names
-that differ in a last letter alone) together count as much as any other data set alone. Models that
-are trained without a data set are for measuring on it what a shipped model does for volumes that
-it has never seen.
+A VOLUME is anything that `compress` reads. Volumes of one data set (names that differ only in the
+last letter, such as fib25_a.npy and fib25_b.npy) together have the weight of one other data set.
+A model that is trained without a data set shows on that data set what a shipped model does for
+volumes that it has never seen.
 
-Same volumes, options and machine: same bytes, also after interruptions with --checkpoint_dir.
+The same volumes, options and machine give the same bytes, also after an interruption with
+--checkpoint_dir.
 --smoke trains 50 steps on synthetic volumes.
 
 Cost: 10 ms for each step on one core, 18 ms for medium, 40 ms for large.
@@ -65,7 +66,7 @@ def main() -> None:
                 path = Path(scratch) / f"{name}.npy"
                 np.save(path, synthetic_volume((24, 96, 96), anisotropy=anisotropy))
                 options.volumes.append(str(path))
-        made = make_model(
+        trained = make_model(
             groups_of(options.volumes, options.leave_out),
             options.output,
             ARCHITECTURES[options.architecture],
@@ -75,7 +76,7 @@ def main() -> None:
             overwrite=True,
             progress=progress,
         )
-    print(f"{made.name}: {made.fingerprint}, {len(made.provenance['sources'])} data sets")
+    print(f"{trained.name}: {trained.fingerprint}, {len(trained.provenance['sources'])} data sets")
 
 
 if __name__ == "__main__":

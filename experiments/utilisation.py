@@ -65,11 +65,11 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
         effort=arguments.effort, verify=arguments.verify, block_shape=(z, y, x),
         workers=arguments.workers, training_steps=arguments.training_steps,
     )  # fmt: skip
-    made: list[Recorder] = []
+    recorders: list[Recorder] = []
 
     def recorder() -> Recorder:
-        made.append(Recorder())
-        return made[-1]
+        recorders.append(Recorder())
+        return recorders[-1]
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(
         compress, "Stopwatch", recorder
@@ -85,7 +85,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
             "start_seconds": f"{start:.5f}",
             "end_seconds": f"{end:.5f}",
         }
-        for thread, part, start, end in made[0].intervals
+        for thread, part, start, end in recorders[0].intervals
         if thread.startswith("jaxslice-") and part in COLOURS
     ]
     print(f"{path}: all {workers} workers computed in {all_computing(rows):.1%} of the time")

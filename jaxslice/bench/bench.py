@@ -72,7 +72,7 @@ def bench(
       MissingExtraError: a package for peers or plots is not installed.
     """
     numbers, together, chosen = _checked(efforts, batches, with_peers, output, plot)
-    tell = progress or (lambda part, done, total: None)
+    notify = progress or (lambda part, done, total: None)
     with tempfile.TemporaryDirectory(prefix="jaxslice-bench-") as folder:
         scratch = Path(folder)
         path = source or str(scratch / "synthetic.npy")
@@ -81,9 +81,9 @@ def bench(
         volume = open_source(path, bbox=options.bbox, scale=options.scale, missing=options.missing)
         voxels = volume.read(volume.box)
         exactness = check_exact(voxels)
-        rows, skipped = _our_rows(path, volume, voxels, numbers, together, options, scratch, tell)
+        rows, skipped = _our_rows(path, volume, voxels, numbers, together, options, scratch, notify)
     for done, peer in enumerate(chosen):
-        tell("peers", done, len(chosen))
+        notify("peers", done, len(chosen))
         rows += _peer_rows(peer, voxels)
     if output:
         report.write_csv(output, rows)
@@ -113,7 +113,7 @@ def _our_rows(
     batches: Sequence[int],
     options: CompressOptions,
     scratch: Path,
-    tell: Progress,
+    notify: Progress,
 ) -> tuple[list[speed.Row], dict[str, str]]:
     """The rows of the efforts, and for each effort that cannot run the reason."""
     rows: list[speed.Row] = []
@@ -123,7 +123,7 @@ def _our_rows(
             chosen = dataclasses.replace(
                 options, effort=effort, verify="none", overwrite=True, batch_blocks=None
             )
-            rows += speed.effort_rows(path, volume, voxels, chosen, batches, scratch, tell)
+            rows += speed.effort_rows(path, volume, voxels, chosen, batches, scratch, notify)
         except UsageError as error:
             skipped[str(effort)] = str(error)
     return rows, skipped

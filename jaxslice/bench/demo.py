@@ -47,14 +47,14 @@ def demo(
     Raises:
       UsageError: the source or the folder cannot be used.
     """
-    tell = progress or (lambda part, done, total: None)
+    notify = progress or (lambda part, done, total: None)
     folder = Path(output)
     check_folder(folder)
     if source is None:
         source = str(folder / "volume.precomputed")
-        tell("make a volume", 0, 1)
+        notify("make a volume", 0, 1)
         write_synthetic(source, seed)
-        tell("make a volume", 1, 1)
+        notify("make a volume", 1, 1)
     volume = open_source(source)
     shape = tuple(min(n, most) for n, most in zip(volume.shape, SHOWN_SHAPE, strict=True))
     box = Box.of_shape((shape[0], shape[1], shape[2]), volume.box.start)
@@ -66,7 +66,7 @@ def demo(
     packed = compress(source, archive, options, progress)
     checked = verify(archive, source=source, progress=progress)
     voxels = volume.read(box)
-    rows = [_our_row(packed, checked), *_peer_rows(voxels, tell)]
+    rows = [_our_row(packed, checked), *_peer_rows(voxels, notify)]
     rows.sort(key=lambda row: row["bits_per_voxel"])
     pictures = _draw(folder, archive, voxels, volume, rows)
     return {
@@ -98,13 +98,13 @@ def _our_row(packed: Report, checked: Report) -> dict[str, Any]:
     }
 
 
-def _peer_rows(voxels: np.ndarray, tell: Progress) -> list[dict[str, Any]]:
+def _peer_rows(voxels: np.ndarray, notify: Progress) -> list[dict[str, Any]]:
     megabytes = voxels.size / 1e6
     rows = []
     every = peers.peers()
     for index, peer in enumerate(every):
         result = peers.measure_peer(peer, voxels)
-        tell("peers", index + 1, len(every))
+        notify("peers", index + 1, len(every))
         if result.note:
             continue
         rows.append(

@@ -1,4 +1,4 @@
-"""What a network thinks of a slice: its prediction, and how confident it is."""
+"""The prediction of a network for a slice, and its confidence."""
 
 from __future__ import annotations
 

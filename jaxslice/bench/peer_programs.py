@@ -1,6 +1,6 @@
 """Lossless video coding of a volume, a slice a frame, by the program `ffmpeg`.
 
-Voxels go in and bytes come out through pipes, so that nothing lies about afterwards. Bytes are
+Voxels and bytes go through pipes, so that no files are left. Bytes are
 those of the coded video in the plainest container that decodes by itself: the elementary streams
 of H.264 and H.265 (Annex B, no container at all), and NUT for FFV1, which has no stream of its own
 (some 40 bytes a frame). Seconds include starting the program, about a hundredth of one.
@@ -56,7 +56,7 @@ VIDEO_CODECS = (
 
 
 def find_programs() -> list[str]:
-    """The ffmpeg on PATH and the one in the package imageio-ffmpeg, where they are there."""
+    """The ffmpeg on PATH and the one in the package imageio-ffmpeg, if they exist."""
     found = shutil.which("ffmpeg")
     programs = [found] if found else []
     try:
@@ -77,7 +77,7 @@ def find_encoders(programs: Sequence[str]) -> dict[str, str]:
     Returns:
       Path of the program by name of the encoder; no entry where no program has it.
     """
-    wanted = {codec.encoder for codec in VIDEO_CODECS}
+    needed = {codec.encoder for codec in VIDEO_CODECS}
     found: dict[str, str] = {}
     for program in programs:
         try:
@@ -86,7 +86,7 @@ def find_encoders(programs: Sequence[str]) -> dict[str, str]:
             continue
         # A line is flags, name and description.
         names = {words[1] for line in listed.splitlines() if len(words := line.split()) > 1}
-        for encoder in wanted & names:
+        for encoder in needed & names:
             found.setdefault(encoder, program)
     return found
 
@@ -160,7 +160,7 @@ def _run(command: list[str], data: bytes | bytearray) -> bytes:
     """
     done = subprocess.run(command, input=data, capture_output=True, check=False)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"]
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise RuntimeError(
             f"Got exit code {done.returncode} of {command[0]}, expected 0: {said[0]}"
         )

@@ -45,7 +45,7 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True)
 class PeerResult:
-    """What one peer made of one volume.
+    """The result of one peer on one volume.
 
     Attributes:
       name: of the peer.
@@ -131,7 +131,7 @@ def all_peers() -> list[Peer]:
 
 
 def missing_peers() -> dict[str, str]:
-    """The peers that are not installed, by name, and what would bring them."""
+    """The peers that are not installed, by name, with the package to install."""
     _, missing = _optional_peers()
     return missing
 
@@ -162,7 +162,7 @@ def _load_imagecodecs() -> Any:
 
 
 def _optional_peers() -> tuple[list[Peer], dict[str, str]]:
-    """The peers from tomoz and ffmpeg that are there, and those that are not, with the reason."""
+    """The installed peers from tomoz and ffmpeg, and the missing ones with the reason."""
     found = _tomoz_peers()
     missing: dict[str, str] = {}
     if not found:
@@ -248,8 +248,8 @@ def seconds_together(
 
     Args:
       peer: the codec, one that takes slices.
-      volume: uint8 [z,y,x], that `measure_peer` found no fault with.
-      threads: that code at once.
+      volume: uint8 [z,y,x], on which `measure_peer` succeeded.
+      threads: that run at the same time.
       passes: over the volume, of which the quickest counts.
     """
     parts = [np.ascontiguousarray(part) for part in volume]

@@ -50,10 +50,10 @@ def effort_rows(
     options: CompressOptions,
     batches: Sequence[int],
     scratch: Path,
-    tell: Progress,
+    notify: Progress,
 ) -> Iterator[Row]:
     """Compresses a volume, and measures its coding at some batch sizes."""
-    packed = compress(path, str(scratch / "archive.zarr"), options, tell)
+    packed = compress(path, str(scratch / "archive.zarr"), options, notify)
     opened = open_archive(packed.archive)
     workers = batch_and_workers(None, options.workers)[1]
     settings = [(batch, workers) for batch in batches]
@@ -61,7 +61,7 @@ def effort_rows(
         settings.insert(0, (batches[0], 1))
     architecture = opened.configuration.architecture
     for done, (batch, threads) in enumerate(settings):
-        tell(f"bench effort {options.effort}, batch {batch}", done, len(settings))
+        notify(f"bench effort {options.effort}, batch {batch}", done, len(settings))
         measured = _measure(opened, volume, voxels, batch, threads, scratch)
         operations = 2 * architecture.multiply_adds_per_voxel * 1e6
         peak = product_rate(threads)
