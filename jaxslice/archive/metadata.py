@@ -53,9 +53,10 @@ class CodecConfiguration:
 
     Attributes:
       architecture: of the network.
-      packed_network: as `weights.pack_coded` makes it; before ARCHIVE_VERSION as `weights.pack`.
+      packed_network: from `network_bytes.pack_coded`; before ARCHIVE_VERSION from
+        `network_bytes.pack`.
       own_networks: whether blocks may bring networks of their own. Before ARCHIVE_VERSION that is
-        what tells version 2 from 1.
+        the difference between the versions 2 and 1.
       format_version: 1 to ARCHIVE_VERSION.
     """
 

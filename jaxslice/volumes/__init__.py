@@ -1,1 +1,1 @@
-"""Volumes in and out: sources and destinations, one file for each format."""
+"""Volumes in and out: one file for each format, listed in `formats.py`, where one is added."""

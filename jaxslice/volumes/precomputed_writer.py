@@ -75,7 +75,7 @@ def _open(place: str, location: Location, description: dict[str, Any], *, create
         "driver": "neuroglancer_precomputed",
         "kvstore": kvstore_spec(location),
         **description,
-        # Otherwise a chunk of zeros would not be stored, and could not be told from a lost one.
+        # Otherwise a chunk of zeros would not be stored, and look like a lost one.
         "store_data_equal_to_fill_value": True,
     }
     # Local chunks are synced all together, before the volume gets its name.
