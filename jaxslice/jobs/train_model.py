@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import os
 import secrets
@@ -86,7 +87,8 @@ def make_model(
     with contextlib.ExitStack() as stack:
         checkpoints = None
         if checkpoint_dir:
-            places = [[volume.description for volume in group] for group in volumes]
+            # Hashed, because a URL may hold a secret and the states lie about for long.
+            places = [[_hashed(volume.description) for volume in group] for group in volumes]
             identity = {**provenance, "sources": places, "architecture": architecture.to_json()}
             checkpoints = Checkpoints(checkpoint_dir, identity)
             stack.callback(checkpoints.close)
@@ -212,6 +214,10 @@ class _Training:
         """The network of a state for typical volumes, and how it follows others."""
         network = out_of(state.params.network, self._basis)
         return typical(state.params._replace(network=network), self._sums, self._architecture)
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _random(key: jax.Array, architecture: Architecture) -> AdaptiveParams:

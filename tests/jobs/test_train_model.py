@@ -91,6 +91,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(sources, tmp_path, af
 def test_states_of_another_training_are_not_mixed_in(sources, tmp_path):
     states = str(tmp_path / "states")
     _make(sources, tmp_path / "m.json", checkpoint_dir=states)
+    assert str(tmp_path) not in (tmp_path / "states" / "training.json").read_text()
     with pytest.raises(UsageError, match="other volumes or settings"):
         _make(sources, tmp_path / "m.json", checkpoint_dir=states, seed=1)
     with pytest.raises(UsageError, match="other volumes or settings"):
