@@ -41,7 +41,9 @@ from jaxslice.bench import figures
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import intervals, levels
 from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.network import IntegerNetwork, mixture_of
+from jaxslice.codec.curve import TOTAL, WEIGHT_TOTAL
+from jaxslice.codec.mixture import mixture_of
+from jaxslice.codec.network import IntegerNetwork
 from jaxslice.core.types import Volume
 from jaxslice.models.presets import CONTEXTS
 
@@ -100,7 +102,7 @@ def explain_cut(block: Volume, y: int, architecture: Architecture, network: Inte
     contexts, _, limits = common.contexts_at(block, architecture.context, places)
     mixture, entropy = _predict(network, architecture, contexts, limits)
     mean = np.sum(np.asarray(mixture.mean) * np.asarray(mixture.weight), axis=0, dtype=np.float64)
-    symbols = (mean / (16 * intervals.WEIGHT_TOTAL)).reshape(depth, width)
+    symbols = (mean / (16 * WEIGHT_TOTAL)).reshape(depth, width)
     tables = levels.choose(block)
     grey = [
         np.interp(row, np.arange(table.sum()), np.flatnonzero(table))
@@ -120,7 +122,7 @@ def _predict(network, architecture, contexts, limits):
 
     def add_symbol(symbol, entropy):
         _, freq = intervals.interval_of(mixture, jnp.full_like(limits, symbol), limits)
-        share = freq.astype(jnp.float32) / intervals.TOTAL
+        share = freq.astype(jnp.float32) / TOTAL
         # Symbols beyond a slice's alphabet have an interval of no width.
         bits = jnp.where(symbol < limits, -share * jnp.log2(share), 0.0)
         return entropy + bits

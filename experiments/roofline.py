@@ -100,10 +100,10 @@ def step_counts(direction: str, geometry: Geometry, architecture: Architecture) 
     heads, steps = array(lanes, np.uint64), array((), np.int32)
     with jax.enable_x64(True):
         if direction == "encode":
-            program = xla._encoder(geometry, architecture, False, platform)
+            program = xla.encoder_program(geometry, architecture, False, platform)
             lowered = program.lower(network, symbols, limits, steps)
         else:
-            program = xla._decoder(geometry, architecture, False, platform)
+            program = xla.decoder_program(geometry, architecture, False, platform)
             lowered = program.lower(network, heads, words, limits, steps)
     computations = parse(lowered.compile().as_text())
     outer = [

@@ -111,7 +111,7 @@ def _write_with_own_networks(
             chosen = sum(index) % 2 == 0 and index[0] < 2
             own = difference_of(model, sum(index)) if chosen else None
             part = padded(voxels[made.box_of(index).slices], made.block_shape)
-            (payload,) = encode_blocks([part], model, own=[own])
+            (payload,) = encode_blocks([part], model, differences=[own])
             made.write_payload(index, payload)
             made.provenance[BLOCKS_BYTES] += len(payload)
     return made.provenance[BLOCKS_BYTES]

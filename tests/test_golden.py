@@ -58,7 +58,7 @@ def test_encoding_gives_the_same_bytes(version, name):
     for index in opened.blocks():
         data = opened.read_payload(index)
         item, changes = payload.unpack(data, opened.block_shape), None
-        if item.own_network:
+        if item.block_network:
             changes = payload.split_coded_body(item)[0]
             network = network_difference.decode(changes, model.network, model.architecture)
             assert (
@@ -66,7 +66,7 @@ def test_encoding_gives_the_same_bytes(version, name):
             )
         part = padded(voxels[opened.box_of(index).slices], opened.block_shape)
         own = [changes] if opened.configuration.own_networks else None
-        assert encode_blocks([part], model, own=own) == [data]
+        assert encode_blocks([part], model, differences=own) == [data]
 
 
 @pytest.mark.parametrize("version", CHECKSUMS)

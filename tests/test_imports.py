@@ -106,7 +106,10 @@ def test_importing_the_package_loads_nothing():
     assert not loaded & {"jax", "jaxlib", "flax", "tensorstore", "zarr", "numpy"}
 
 
-@pytest.mark.parametrize("module", ["archive.zarr_codec", "cli.main", "archive.store", "reference"])
+@pytest.mark.parametrize(
+    "module",
+    ["archive.zarr_codec", "cli.main", "archive.store", "codec.block", "codec.probe", "reference"],
+)
 def test_what_starts_often_does_not_load_jax(module):
     assert "jax" not in modules_after(f"import jaxslice.{module}")
 
@@ -115,3 +118,11 @@ def test_compressing_without_training_needs_no_training_library():
     loaded = modules_after("import jaxslice; jaxslice.compress")
     assert "jax" in loaded
     assert not loaded & {"flax", "optax", "orbax"}
+
+
+def test_encoding_needs_no_jax_before_an_engine_that_uses_it_is_chosen():
+    chosen = (
+        "jaxslice.codec.engines.interface; jaxslice.codec.engines.interface.engine_named('xla')"
+    )
+    assert "jax" not in modules_after("import jaxslice.codec.engines.interface")
+    assert "jax" in modules_after(f"import {chosen}")

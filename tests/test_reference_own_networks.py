@@ -39,7 +39,7 @@ def with_own_networks(configuration: dict) -> dict:
 def encoded(block: np.ndarray, model: Model, own: IntegerNetwork) -> tuple[bytes, bytes]:
     """The block's payload, and the difference in it."""
     packed, _ = network_difference.encode(model.network, own, model.architecture)
-    return encode_blocks([block], model, own=[packed])[0], packed
+    return encode_blocks([block], model, differences=[packed])[0], packed
 
 
 def check(block: np.ndarray, model: Model, configuration: dict, own: IntegerNetwork) -> None:
@@ -149,7 +149,7 @@ def test_damaged_differences(change, message: str):
     with pytest.raises(FormatError, match=message):
         reference.decode_block(damaged, SHAPE, with_own_networks(configuration))
     with pytest.raises(FormatError):
-        decode_block(damaged, SHAPE, model)
+        decode_block(damaged, SHAPE, model, block_networks=True)
 
 
 def test_a_difference_that_leads_out_of_range():
@@ -165,7 +165,7 @@ def test_a_difference_that_leads_out_of_range():
     with pytest.raises(FormatError, match="sums could overflow"):
         reference.decode_block(with_difference(packed), SHAPE, with_own_networks(configuration))
     with pytest.raises(FormatError, match="in size, expected at most 127"):
-        decode_block(with_difference(packed), SHAPE, model)
+        decode_block(with_difference(packed), SHAPE, model, block_networks=True)
 
 
 def layers_of(network: IntegerNetwork) -> list[tuple[np.ndarray, np.ndarray]]:

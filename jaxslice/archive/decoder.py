@@ -80,8 +80,8 @@ def decode_payloads(
     padded = [*payloads, *[payloads[-1]] * (size - len(payloads))]
 
     def decode() -> list[Volume]:
-        own_networks = configuration.own_networks
-        return block.decode_blocks(padded, block_shape, model, own_networks=own_networks)
+        block_networks = configuration.own_networks
+        return block.decode_blocks(padded, block_shape, model, block_networks=block_networks)
 
     program = (block_shape, size, configuration.architecture, configuration.own_networks)
     if not _FIRST_RUNS.is_done(program) and any(

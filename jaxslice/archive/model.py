@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     from jaxslice.codec.network import Model
 
 
-def model_of(configuration: CodecConfiguration) -> Model:
-    """The network of a codec's configuration, unpacked, proven, and run once on known input.
+def model_of(configuration: CodecConfiguration, engine: str = "auto") -> Model:
+    """The network of a codec's configuration, unpacked and proven; the engine passes the probe.
 
     Threads that come while one is at it wait for its result.
 
     Raises:
       FormatError: the network is damaged or could overflow.
       DeviceError: the device does not compute as it must.
+      UsageError: the engine cannot be used.
     """
     with _LOCK:
-        return _model_of(configuration)
+        return _model_of(configuration, engine)
 
 
 _LOCK = threading.Lock()
@@ -30,11 +31,11 @@ _LOCK = threading.Lock()
 
 
 @functools.lru_cache(maxsize=8)
-def _model_of(configuration: CodecConfiguration) -> Model:
+def _model_of(configuration: CodecConfiguration, engine: str) -> Model:
     from jaxslice.codec import network_bytes, probe
     from jaxslice.codec.network import Model
 
-    probe.check_device()
+    probe.check_device(engine=engine)
     unpack = network_bytes.unpack_coded if configuration.coded_network else network_bytes.unpack
     network = unpack(configuration.packed_network, configuration.architecture)
     return Model(configuration.architecture, network)

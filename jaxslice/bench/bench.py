@@ -22,7 +22,7 @@ from jaxslice.bench.figures import load_matplotlib
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.bench.writable import check_file
 from jaxslice.codec import block, payload, probe
-from jaxslice.codec.engines.xla_options import is_fused_decode_asked
+from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import DeviceError, UsageError
 from jaxslice.core.machine import num_cores
@@ -80,7 +80,7 @@ def bench(
             np.save(path, synthetic_volume(synthetic_shape, options.seed))
         volume = open_source(path, bbox=options.bbox, scale=options.scale, missing=options.missing)
         voxels = volume.read(volume.box)
-        exactness = check_exact(voxels)
+        exactness = check_exact(voxels, options.engine)
         rows, skipped = _our_rows(path, volume, voxels, numbers, together, options, scratch, notify)
     for done, peer in enumerate(chosen):
         notify("peers", done, len(chosen))
@@ -94,7 +94,7 @@ def bench(
         "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
         "cores": os.cpu_count(),
         "jax": jax.__version__,
-        "fused_decode": is_fused_decode_asked(),
+        "engine": engine_named(options.engine).name,
         "source": source or "synthetic",
         "shape": list(voxels.shape),
         "exactness": exactness,
@@ -129,14 +129,14 @@ def _our_rows(
     return rows, skipped
 
 
-def check_exact(voxels: Volume) -> dict[str, Any]:
+def check_exact(voxels: Volume, engine: str = AUTO) -> dict[str, Any]:
     """Encodes patches of a volume in every available way, and compares the bytes.
 
     Raises:
       DeviceError: bytes differ, or do not decode to the voxels.
     """
     for device in jax.local_devices():
-        probe.check_device(device)
+        probe.check_device(device, engine)
     model = model_file.load("default").model
     shape = tuple(min(n, most) for n, most in zip(voxels.shape, EXACTNESS_SHAPE, strict=True))
     starts = [tuple(part * (n - s) // 2 for n, s in zip(voxels.shape, shape, strict=True))
@@ -144,13 +144,15 @@ def check_exact(voxels: Volume) -> dict[str, Any]:
     patches = [voxels[tuple(slice(a, a + s) for a, s in zip(start, shape, strict=True))].copy()
               for start in starts]  # fmt: skip
     patches[-1] = speed.edge_of(patches[-1])
-    expected = [block.encode_block(patch, model) for patch in patches]
+    expected = [block.encode_block(patch, model, engine=engine) for patch in patches]
     ways: list[tuple[str, Any]] = [(f"{len(patches)} blocks at once", None)]
     if jax.default_backend() != "cpu":
         ways.append(("the CPU", jax.devices("cpu")[0]))
-    decode = lambda data, device: block.decode_blocks(data, patches[0].shape, model, device)
+    decode = lambda data, device: block.decode_blocks(
+        data, patches[0].shape, model, device, engine=engine
+    )
     for name, device in ways:
-        if block.encode_blocks(patches, model, device) != expected:
+        if block.encode_blocks(patches, model, device, engine=engine) != expected:
             raise DeviceError(f"Got other bytes from {name}, expected those of single blocks.")
         if not all(map(np.array_equal, decode(expected, device), patches)):
             raise DeviceError(f"Got other voxels from {name}, expected those encoded.")

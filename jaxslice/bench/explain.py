@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxslice.codec import intervals, levels
+from jaxslice.codec.curve import TOTAL, WEIGHT_TOTAL
 from jaxslice.codec.march import OUTSIDE
-from jaxslice.codec.network import Model, mixture_of
+from jaxslice.codec.mixture import mixture_of
+from jaxslice.codec.network import Model
 from jaxslice.core.errors import UsageError
 from jaxslice.core.types import Volume
 
@@ -49,7 +51,7 @@ def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.n
     mixture, entropy = _predict(model, jnp.asarray(contexts, jnp.float32), size)
     mean = np.sum(np.asarray(mixture.mean) * np.asarray(mixture.weight), axis=0)
     grey = np.interp(
-        mean / (16 * intervals.WEIGHT_TOTAL),
+        mean / (16 * WEIGHT_TOTAL),
         np.arange(size),
         np.flatnonzero(tables[z]),
     )
@@ -64,7 +66,7 @@ def _predict(model: Model, contexts: jax.Array, size: int) -> tuple[intervals.Mi
 
         def add_symbol(symbol, entropy):
             _, freq = intervals.interval_of(mixture, jnp.full_like(limit, symbol), limit)
-            share = freq.astype(jnp.float32) / intervals.TOTAL
+            share = freq.astype(jnp.float32) / TOTAL
             return entropy - share * jnp.log2(share)
 
         none = jnp.zeros(contexts.shape[1], jnp.float32)

@@ -62,7 +62,7 @@ def effort_rows(
     architecture = opened.configuration.architecture
     for done, (batch, threads) in enumerate(settings):
         notify(f"bench effort {options.effort}, batch {batch}", done, len(settings))
-        measured = _measure(opened, volume, voxels, batch, threads, scratch)
+        measured = _measure(opened, volume, voxels, batch, threads, scratch, options.engine)
         operations = 2 * architecture.multiply_adds_per_voxel * 1e6
         peak = product_rate(threads)
         yield {
@@ -84,23 +84,31 @@ def effort_rows(
 
 
 def _measure(
-    opened: Archive, volume: Source, voxels: Volume, batch: int, workers: int, scratch: Path
+    opened: Archive,
+    volume: Source,
+    voxels: Volume,
+    batch: int,
+    workers: int,
+    scratch: Path,
+    engine: str,
 ) -> Row:
     """Seconds and programs of coding with batches of one size."""
     shape, own_networks = opened.block_shape, opened.configuration.own_networks
-    model = model_of(opened.configuration)
+    model = model_of(opened.configuration, engine)
     jax.clear_caches()
     with counted_compilations() as compiled:
         start = time.perf_counter()
-        block.compile_for(shape, model.architecture, batch, own_networks=own_networks)
+        block.compile_for(
+            shape, model.architecture, batch, block_networks=own_networks, engine=engine
+        )
         compile_seconds = time.perf_counter() - start
     needed = BATCHES_PER_WORKER * batch * workers
     many, times = repeated(volume, voxels, shape, opened.num_blocks, needed)
     where = str(scratch / "again.zarr")
     with counted_compilations() as more:
-        encode_seconds = _encode_seconds(opened, many, where, batch, workers)
-        decode_seconds, same = _decode_seconds(many, where, batch, workers)
-        edge_same = _edge_is_lossless(many, shape, model, batch, own_networks)
+        encode_seconds = _encode_seconds(opened, many, where, batch, workers, engine)
+        decode_seconds, same = _decode_seconds(many, where, batch, workers, engine)
+        edge_same = _edge_is_lossless(many, shape, model, batch, own_networks, engine)
     megabytes = voxels.size * times / 1e6
     return {
         "encode_mb_per_s": megabytes / encode_seconds,
@@ -112,7 +120,9 @@ def _measure(
     }
 
 
-def _encode_seconds(opened: Archive, many: Source, where: str, batch: int, workers: int) -> float:
+def _encode_seconds(
+    opened: Archive, many: Source, where: str, batch: int, workers: int, engine: str
+) -> float:
     """Encodes a volume into an archive with the networks of another, several times."""
     configuration = opened.configuration
     networks = StoredNetworks.of(opened) if configuration.own_networks else None
@@ -123,13 +133,15 @@ def _encode_seconds(opened: Archive, many: Source, where: str, batch: int, worke
             {"blocks_bytes": 0}, overwrite=True,
         ) as created:  # fmt: skip
             start = time.perf_counter()
-            tasks = encode_tasks(many, created, batch, "none", networks)
+            tasks = encode_tasks(many, created, batch, "none", networks, engine)
             ThreadExecutor(workers).run(tasks, Stopwatch(), lambda stats: None)
             best = min(best, time.perf_counter() - start)
     return best
 
 
-def _decode_seconds(many: Source, where: str, batch: int, workers: int) -> tuple[float, bool]:
+def _decode_seconds(
+    many: Source, where: str, batch: int, workers: int, engine: str
+) -> tuple[float, bool]:
     """Decodes an archive several times; also returns whether all voxels are those of the volume."""
     opened, wrong = open_archive(where), []
     executor = ThreadExecutor(workers)
@@ -142,22 +154,25 @@ def _decode_seconds(many: Source, where: str, batch: int, workers: int) -> tuple
     best = math.inf
     for _ in range(PASSES):
         start = time.perf_counter()
-        decode_all(opened, None, compare, executor, batch, Stopwatch(), no_progress)
+        decode_all(opened, None, compare, executor, batch, Stopwatch(), no_progress, engine)
         best = min(best, time.perf_counter() - start)
     return best, not wrong
 
 
 def _edge_is_lossless(
-    many: Source, shape: Triple, model: Model, batch: int, own_networks: bool
+    many: Source, shape: Triple, model: Model, batch: int, own_networks: bool, engine: str
 ) -> bool:
     """Codes a batch of blocks as at the far edges of a volume, with the compiled programs."""
     extent = tuple(min(a, b) for a, b in zip(shape, many.shape, strict=True))
     first = many.read(Box.of_shape((extent[0], extent[1], extent[2]), many.box.start))
     edge = edge_of(np.pad(first, [(0, b - n) for b, n in zip(shape, first.shape, strict=True)]))
-    own = [None] * batch if own_networks else None
     device = jax.local_devices()[0]
-    data = block.encode_blocks([edge] * batch, model, device, own)
-    back = block.decode_blocks(data, shape, model, device, own_networks=own_networks)
+    data = block.encode_blocks(
+        [edge] * batch, model, device, block_networks=own_networks, engine=engine
+    )
+    back = block.decode_blocks(
+        data, shape, model, device, block_networks=own_networks, engine=engine
+    )
     return all(np.array_equal(edge, part) for part in back)
 
 
@@ -195,7 +210,7 @@ class StoredNetworks:
         stored: list[bytes | None] = []
         for index in opened.blocks():
             item = payload.unpack(opened.read_payload(index), opened.block_shape)
-            stored.append(payload.split_coded_body(item)[0] if item.own_network else None)
+            stored.append(payload.split_coded_body(item)[0] if item.block_network else None)
         return cls(tuple(stored))
 
     def differences(

@@ -1,36 +1,27 @@
-"""Blocks to bytes and back: voxels, level tables and payloads around the coder's messages."""
+"""Blocks to bytes and back: voxels, level tables and payloads around an engine's messages."""
+
+from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 
-import jax
 import numpy as np
 
-from jaxslice.codec import levels, network_difference, payload, rans
+from jaxslice.codec import levels, network_difference, payload
 from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.engines.xla import launch_decoder, launch_encoder
-from jaxslice.codec.geometry import Geometry
+from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.codec.march import OUTSIDE
-from jaxslice.codec.network import IntegerNetwork, Model, blank
+from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError, UsageError, VersionError
 from jaxslice.core.types import Device, Volume
 
 
-def encode_block(block: Volume, model: Model, device: Device | None = None) -> bytes:
-    """Compresses one block: uint8 [z, y, x], to a payload that `decode_block` reads.
-
-    Never longer than the block by more than `payload.OVERHEAD_BYTES`.
-
-    Args:
-      block: any shape without empty axes.
-      model: whose network predicts.
-      device: where to run; JAX's default if not given.
-
-    Raises:
-      UsageError: the block is not a uint8 array of three axes, or is empty.
-    """
-    return encode_blocks([block], model, device)[0]
+def encode_block(
+    block: Volume, model: Model, device: Device | None = None, *, engine: str = AUTO
+) -> bytes:
+    """Encodes one block; see `encode_blocks`."""
+    return encode_blocks([block], model, device, engine=engine)[0]
 
 
 def decode_block(
@@ -39,71 +30,86 @@ def decode_block(
     model: Model,
     device: Device | None = None,
     *,
-    own_networks: bool | None = None,
+    block_networks: bool = False,
+    engine: str = AUTO,
 ) -> Volume:
-    """The block that `encode_block` made `data` of.
-
-    Args:
-      data: the payload.
-      block_shape: of the block.
-      model: that it was encoded with.
-      device: where to run; JAX's default if not given.
-      own_networks: whether the archive's format version lets blocks have networks of their own. If
-        so, one program decodes those that have and those that have not. If not given, the payloads
-        are taken as they are, and which program runs depends on them.
-
-    Raises:
-      FormatError: the bytes are damaged, or of another block shape, model or version.
-    """
-    return decode_blocks([data], block_shape, model, device, own_networks=own_networks)[0]
+    """Decodes one block; see `decode_blocks`."""
+    return decode_blocks(
+        [data], block_shape, model, device, block_networks=block_networks, engine=engine
+    )[0]
 
 
 def encode_blocks(
     blocks: Sequence[Volume],
     model: Model,
     device: Device | None = None,
-    own: Sequence[bytes | None] | None = None,
+    *,
+    differences: Sequence[bytes | None] | None = None,
+    block_networks: bool = False,
+    engine: str = AUTO,
 ) -> list[bytes]:
-    """`encode_block` of several blocks of one shape, which run together on the device.
+    """Encodes blocks of one shape together.
 
     Args:
-      blocks: to encode.
-      model: whose network predicts.
-      device: where to run; JAX's default if not given.
-      own: for each block what `network_difference.encode` gave for another network, or
-        None. Blocks that come out constant or stored leave it away. With a list, even one of
-        nothing but None, the program runs that takes a network for each block.
+      blocks: uint8 [z, y, x], without empty axes.
+      model: the network that predicts.
+      device: the JAX device; the engine's default if None.
+      differences: for each block the difference of its own network to the model's, as
+        `network_difference.encode` returns it, or None. Constant and stored blocks ignore theirs.
+      block_networks: whether to run the program that takes a network for each block, even if no
+        differences are given. The bytes are the same; a caller who needs that program anyway
+        spares the compilation of the other one.
+      engine: `auto`, or the name of an engine; see `engines.interface`.
+
+    Returns:
+      For each block a payload that `decode_blocks` reads. It is at most `payload.OVERHEAD_BYTES`
+      longer than the block.
 
     Raises:
-      UsageError: a block is not a uint8 array of three axes, or is empty, or they do not match.
-      FormatError: a difference is none to the model's network.
+      UsageError: a block is not a uint8 array of three axes, or is empty; the blocks or the
+        differences do not match; or the engine cannot be used.
+      FormatError: a difference is not one to the model's network.
+
+    >>> import jaxslice
+    >>> import numpy as np
+    >>> blocks = [np.full((2, 4, 6), 7, np.uint8), np.arange(48, dtype=np.uint8).reshape(2, 4, 6)]
+    >>> model = jaxslice.load_model("default").model
+    >>> payloads = jaxslice.encode_blocks(blocks, model)
+    >>> [len(payload) for payload in payloads]
+    [24, 72]
     """
-    if own is not None and len(own) != len(blocks):
-        raise UsageError(f"Got {len(own)} networks of {len(blocks)} blocks, expected one for each.")
+    if differences is not None and len(differences) != len(blocks):
+        raise UsageError(
+            f"Got {len(differences)} networks of {len(blocks)} blocks, expected one for each."
+        )
     drafts = [_draft(_checked(block)) for block in blocks]
-    coded = [index for index, draft in enumerate(drafts) if draft.mode == payload.CODED]
     if len({block.shape for block in blocks}) > 1:
         raise UsageError(
             f"Got blocks of shapes {[block.shape for block in blocks]}, expected one shape."
         )
+    coded = [index for index, draft in enumerate(drafts) if draft.mode == payload.CODED]
     results = {}
     if coded:
-        inputs = [_coder_inputs(blocks[i], drafts[i], own[i] if own else None) for i in coded]
-        networks = _networks([i.difference for i in inputs], len(blocks), model) if own else None
-        messages = _run_encoder(inputs, len(blocks), blocks[0].shape, model, device, networks)
-        for index, item, message in zip(coded, inputs, messages, strict=True):
+        inputs = [
+            _coder_inputs(blocks[i], drafts[i], differences[i] if differences else None)
+            for i in coded
+        ]
+        networks = None
+        if block_networks or differences is not None:
+            networks = _networks([item.difference for item in inputs], len(blocks), model)
+        messages = _run_encoder(
+            inputs, len(blocks), blocks[0].shape, model, networks, device, engine
+        )
+        for index, item, message in zip(coded, inputs, messages, strict=False):
             body = payload.coded_body(item.tables, message, item.difference)
-            has_own = item.difference is not None
-            results[index] = dataclasses.replace(drafts[index], body=body, own_network=has_own)
+            has_network = item.difference is not None
+            results[index] = dataclasses.replace(
+                drafts[index], body=body, block_network=has_network
+            )
     return [
         payload.pack(_shorter(results.get(index, draft), block))
         for index, (draft, block) in enumerate(zip(drafts, blocks, strict=True))
     ]
-
-
-def shorter_of(*candidates: Sequence[bytes]) -> list[bytes]:
-    """For each block the shortest of its payloads, one from each list; of equal ones the first."""
-    return [min(payloads, key=len) for payloads in zip(*candidates, strict=True)]
 
 
 def decode_blocks(
@@ -112,19 +118,46 @@ def decode_blocks(
     model: Model,
     device: Device | None = None,
     *,
-    own_networks: bool | None = None,
+    block_networks: bool = False,
+    engine: str = AUTO,
 ) -> list[Volume]:
-    """`decode_block` of several payloads, which run together on the device."""
+    """Decodes payloads of blocks of one shape together.
+
+    Args:
+      payloads: as `encode_blocks` returns them.
+      block_shape: voxels of a block along z, y and x.
+      model: the one that the blocks were encoded with.
+      device: the JAX device; the engine's default if None.
+      block_networks: whether blocks may bring networks of their own. One program then decodes
+        blocks with and without.
+      engine: `auto`, or the name of an engine; see `engines.interface`.
+
+    Returns:
+      For each payload uint8 [z, y, x].
+
+    Raises:
+      FormatError: a payload is damaged, or of another block shape, model or version.
+      UsageError: the engine cannot be used.
+
+    >>> import jaxslice
+    >>> import numpy as np
+    >>> block = np.arange(48, dtype=np.uint8).reshape(2, 4, 6)
+    >>> model = jaxslice.load_model("default").model
+    >>> payloads = jaxslice.encode_blocks([block], model)
+    >>> (decoded,) = jaxslice.decode_blocks(payloads, (2, 4, 6), model)
+    >>> bool((decoded == block).all())
+    True
+    """
     parsed = [payload.unpack(data, block_shape) for data in payloads]
-    found = any(item.own_network for item in parsed)
-    if found and own_networks is False:
+    if not block_networks and any(item.block_network for item in parsed):
         raise VersionError("Got a block of format version 2, expected 1 as the archive says.")
     coded = [index for index, item in enumerate(parsed) if item.mode == payload.CODED]
     voxels: dict[int, Volume] = {}
     if coded:
         items = [parsed[index] for index in coded]
-        with_own = own_networks or found
-        decoded = _run_decoder(items, len(payloads), block_shape, model, device, with_own)
+        decoded = _run_decoder(
+            items, len(payloads), block_shape, model, block_networks, device, engine
+        )
         voxels = dict(zip(coded, decoded, strict=True))
     for index, item in enumerate(parsed):
         if item.mode == payload.STORED:
@@ -141,30 +174,28 @@ def compile_for(
     *,
     encoder: bool = True,
     decoder: bool = True,
-    own_networks: bool = False,
+    block_networks: bool = False,
+    engine: str = AUTO,
 ) -> None:
-    """Compiles the programs for blocks of one shape, on every device, before they are needed.
+    """Prepares the engine for blocks of one shape, before it is needed.
 
     Args:
       block_shape: of the blocks.
-      architecture: of the networks that will be used.
+      architecture: of the networks.
       batch: blocks that will run together.
-      encoder: whether to compile that of `encode_blocks`.
-      decoder: whether to compile that of `decode_blocks`.
-      own_networks: whether it is those for blocks with networks of their own.
+      encoder: whether `encode_blocks` will be called.
+      decoder: whether `decode_blocks` will be called.
+      block_networks: as these functions will be given it.
+      engine: likewise.
     """
-    model = Model(architecture, blank(architecture))
-    networks = _networks([], batch, model) if own_networks else None
-    sizes = np.zeros((batch, block_shape[0]), np.int32)
-    extents = np.zeros((batch, 3), np.int32)
-    for device in jax.local_devices():
-        if encoder:
-            symbols = np.full((batch, *block_shape), OUTSIDE, np.int16)
-            launch_encoder(symbols, sizes, extents, 0, model, device, networks)
-        if decoder:
-            heads = np.full((batch, block_shape[1]), rans.LOWER_BOUND, np.uint64)
-            words = np.zeros((batch, payload.most_words(block_shape)), np.uint32)
-            launch_decoder(heads, words, sizes, extents, 0, block_shape, model, device, networks)
+    engine_named(engine).compile_for(
+        block_shape,
+        architecture,
+        batch,
+        encoder=encoder,
+        decoder=decoder,
+        block_networks=block_networks,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +215,7 @@ def _checked(block: Volume) -> Volume:
 
 
 def _draft(block: Volume) -> payload.Payload:
-    """The block's payload but for the body, which only a CODED one still lacks."""
+    """The block's payload; that of a CODED block still lacks its body."""
     fill = int(block[-1, -1, -1])
     extent = payload.extent_of(block, fill)
     mode = payload.CODED if extent[0] else payload.CONSTANT
@@ -192,11 +223,11 @@ def _draft(block: Volume) -> payload.Payload:
 
 
 def _shorter(item: payload.Payload, block: Volume) -> payload.Payload:
-    """The payload itself, or the voxels as they are where those are shorter."""
+    """The payload itself, or the voxels uncompressed if they are shorter."""
     if item.mode == payload.CONSTANT or len(item.body) < np.prod(item.extent):
         return item
     body = block[payload.within(item.extent)].tobytes()
-    return dataclasses.replace(item, mode=payload.STORED, body=body, own_network=False)
+    return dataclasses.replace(item, mode=payload.STORED, body=body, block_network=False)
 
 
 def _stored_voxels(item: payload.Payload) -> Volume:
@@ -207,16 +238,16 @@ def _stored_voxels(item: payload.Payload) -> Volume:
     return np.frombuffer(item.body, np.uint8).reshape(item.extent)
 
 
-def _coder_inputs(block: Volume, draft: payload.Payload, own: bytes | None) -> _CoderInputs:
+def _coder_inputs(block: Volume, draft: payload.Payload, difference: bytes | None) -> _CoderInputs:
     voxels = block[payload.within(draft.extent)]
     tables = levels.choose(voxels)
-    return _CoderInputs(levels.symbols_of(voxels, tables), tables, draft.extent, own)
+    return _CoderInputs(levels.symbols_of(voxels, tables), tables, draft.extent, difference)
 
 
 def _networks(
     differences: Sequence[bytes | None], batch: int, model: Model
 ) -> list[IntegerNetwork]:
-    """For each block of a batch its own network; the model's if it has none or is missing."""
+    """The network of each block of a batch: its own, or the model's if it has none."""
     base = model.network
     networks = [
         base if data is None else network_difference.decode(data, base, model.architecture)
@@ -235,23 +266,18 @@ def _run_encoder(
     batch: int,
     shape: Triple,
     model: Model,
-    device: Device | None,
     networks: list[IntegerNetwork] | None,
+    device: Device | None,
+    engine: str,
 ) -> list[np.ndarray]:
-    """The message of each item. Whatever their number, the program for `batch` blocks runs."""
-    geometry = Geometry.of(shape, model.architecture)
+    """The message of each item. The batch is filled up with blocks that are not coded."""
     symbols = np.full((batch, *shape), OUTSIDE, np.int16)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     for index, item in enumerate(items):
         symbols[(index, *payload.within(item.extent))] = item.symbols
         extents[index] = item.extent
         sizes[index] = _alphabet_sizes(item.tables, shape[0])
-    steps = max(geometry.steps_for(item.extent) for item in items)
-    heads, words, emitted = launch_encoder(symbols, sizes, extents, steps, model, device, networks)
-    return [
-        rans.flatten(head[: item.extent[1]], np.compress(full.ravel(), word.ravel()))
-        for item, head, word, full in zip(items, heads, words, emitted, strict=False)
-    ]
+    return engine_named(engine).encode(symbols, sizes, extents, model, networks, device)
 
 
 def _run_decoder(
@@ -259,40 +285,22 @@ def _run_decoder(
     batch: int,
     shape: Triple,
     model: Model,
+    block_networks: bool,
     device: Device | None,
-    own_networks: bool,
+    engine: str,
 ) -> list[Volume]:
-    """The voxels of each item's extent, by the program for `batch` blocks."""
-    geometry = Geometry.of(shape, model.architecture)
-    heads = np.full((batch, shape[1]), rans.LOWER_BOUND, np.uint64)
-    words = np.zeros((batch, payload.most_words(shape)), np.uint32)
+    """The voxels of each item's extent. The batch is filled up with blocks that are not coded."""
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
-    tails, tables, differences = [], [], []
+    messages = [np.zeros(0, np.uint32)] * batch
+    differences, tables = [], []
     for index, item in enumerate(items):
-        changes, table, message = payload.split_coded_body(item)
-        lanes = item.extent[1]
-        heads[index, :lanes], tail = rans.unflatten(message, lanes)
-        if tail.size > words.shape[1]:
-            raise FormatError(
-                f"Got a message of {tail.size} words, expected at most {words.shape[1]}."
-            )
-        words[index, : tail.size] = tail
+        difference, table, messages[index] = payload.split_coded_body(item)
         sizes[index], extents[index] = _alphabet_sizes(table, shape[0]), item.extent
-        tails.append(tail)
+        differences.append(difference)
         tables.append(table)
-        differences.append(changes)
-    networks = _networks(differences, batch, model) if own_networks else None
-    steps = max(geometry.steps_for(item.extent) for item in items)
-    symbols, heads, used = launch_decoder(
-        heads, words, sizes, extents, steps, shape, model, device, networks
-    )
-    results = []
-    for index, item in enumerate(items):
-        if used[index] != tails[index].size or np.any(heads[index] != rans.LOWER_BOUND):
-            raise FormatError(
-                f"Got a message that used {used[index]} of {tails[index].size} words or left a "
-                "lane unfinished: damaged, or coded with another network."
-            )
-        inside = payload.within(item.extent)
-        results.append(levels.voxels_of(symbols[index][inside], tables[index]))
-    return results
+    networks = _networks(differences, batch, model) if block_networks else None
+    symbols = engine_named(engine).decode(messages, sizes, extents, shape, model, networks, device)
+    return [
+        levels.voxels_of(decoded[payload.within(item.extent)], table)
+        for item, decoded, table in zip(items, symbols, tables, strict=False)
+    ]

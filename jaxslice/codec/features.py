@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxslice.codec.architecture import Architecture
-from jaxslice.core.types import Contexts, Integers
+from jaxslice.core.jax_types import Contexts, Integers
 
 NO_REFERENCE = 128
 """Reference where no neighbour is inside the block."""

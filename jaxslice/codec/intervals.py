@@ -18,15 +18,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxslice.codec.architecture import SYMBOL_LIMIT
-from jaxslice.core.types import ComponentIntegers, Integers
-
-PRECISION = 24
-TOTAL = 1 << PRECISION
-WEIGHT_TOTAL = 1 << 8
-MINIMUM_WIDTH = 1 << 6
-MEAN_LOW, MEAN_HIGH = -2048, 6143
-INVERSE_SCALE_HIGH = 1 << 17
-_TAIL_LINEAR, _TAIL_SQUARE = 26214, 20
+from jaxslice.codec.curve import (
+    CURVE_TOTAL,
+    DISTANCE_HIGH,
+    LOSS_SHIFT,
+    MINIMUM_WIDTH,
+    TAIL_LINEAR,
+    TAIL_SQUARE,
+    TOTAL,
+)
+from jaxslice.core.jax_types import ComponentIntegers, Integers
 
 
 class Mixture(NamedTuple):
@@ -52,13 +53,13 @@ def component_cumulative(distance: jax.Array) -> jax.Array:
     Returns:
       int32 within [0, 2**16], never decreasing in `distance`.
     """
-    size = jnp.minimum(jnp.abs(distance), 2047)
-    drop = ((_TAIL_LINEAR + _TAIL_SQUARE * size) * size) >> 10
-    root = jnp.maximum(65535 - drop, 0).astype(jnp.uint32)
+    size = jnp.minimum(jnp.abs(distance), DISTANCE_HIGH)
+    drop = ((TAIL_LINEAR + TAIL_SQUARE * size) * size) >> 10
+    root = jnp.maximum(CURVE_TOTAL - 1 - drop, 0).astype(jnp.uint32)
     for _ in range(3):
         root = (root * root) >> 16
     tail = (root >> 1).astype(jnp.int32)
-    return jnp.where(distance < 0, tail, 65536 - tail)
+    return jnp.where(distance < 0, tail, CURVE_TOTAL - tail)
 
 
 def cumulative(mixture: Mixture, index: jax.Array, limit: jax.Array) -> Integers:
@@ -74,7 +75,7 @@ def cumulative(mixture: Mixture, index: jax.Array, limit: jax.Array) -> Integers
     for mean, inverse_scale, weight in zip(*mixture, strict=True):
         distance = ((edge - mean) * inverse_scale) >> 10
         total = total + weight * component_cumulative(distance)
-    value = total - (total >> 10) + index * MINIMUM_WIDTH
+    value = total - (total >> LOSS_SHIFT) + index * MINIMUM_WIDTH
     return jnp.where(index <= 0, 0, jnp.where(index >= limit, TOTAL, value))
 
 

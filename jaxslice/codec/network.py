@@ -1,23 +1,23 @@
-"""The border between floats and integers: float weights come in, and only integers go on.
+"""The integer network: the border between floats and integers. Needs no JAX.
 
-Coding evaluates `mixture_of`, whose every operation is exact. Matrix products take integers in
-float32 carriers: products and sums stay below 2**24 in size, where float32 holds every integer, so
-no order of summation, fused multiply-add or matrix unit can change a result. `prove` derives those
-bounds from the weights themselves and refuses a network that could exceed them.
+Float weights come in, and only integers go on. `mixture.mixture_of` evaluates the network on
+integers in float32 carriers: products and sums stay below 2**24 in size, where float32 holds every
+integer, so no order of summation, fused multiply-add or matrix unit can change a result. `prove`
+derives those bounds from the weights themselves and refuses a network that could exceed them.
 """
 
-import dataclasses
-from typing import NamedTuple
+from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 
-from jaxslice.codec import intervals
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
-from jaxslice.codec.features import exp2_sixteenths, features_of
 from jaxslice.core.errors import FormatError
-from jaxslice.core.types import Contexts, Integers
+
+if TYPE_CHECKING:
+    import jax
 
 WEIGHT_ONE = 1 << 6
 """The integer that stands for a weight of 1.0; also for an activation of 1.0."""
@@ -35,7 +35,7 @@ are exact, and 2**17 times the largest gain, over 64, stays below 2**23."""
 
 BIAS_HIGH = (1 << 22) - 1
 
-MEAN_HIGH = (1 << 15) - 1
+MEAN_OFFSET_HIGH = (1 << 15) - 1
 
 
 class IntegerNetwork(NamedTuple):
@@ -100,74 +100,3 @@ def prove(network: IntegerNetwork, architecture: Architecture) -> None:
                 f"Got a network whose layer {layer} can reach {largest} with a bias of {bias}, "
                 f"expected at most {SUM_LIMIT} and {BIAS_HIGH} for exact arithmetic."
             )
-
-
-def mixture_of(
-    network: IntegerNetwork, contexts: Contexts, architecture: Architecture
-) -> intervals.Mixture:
-    """Predicts a mixture for every voxel from its context. The one function of encode and decode.
-
-    Args:
-      network: proven by `prove`.
-      contexts: [c, n], symbols or OUTSIDE, of any type that holds them.
-      architecture: static.
-
-    Returns:
-      A mixture over symbols for each of the n voxels.
-    """
-    features = features_of(contexts, architecture)
-    first = _carried(network.weights[0])
-    sums = _product(first[:, :-NUM_FEATURES], features.differences)
-    sums = scaled(sums, features.gain)
-    for column, extra in zip(first[:, -NUM_FEATURES:].T, features.extras, strict=True):
-        sums += column[:, None] * extra
-    sums += _carried(network.biases[0])[:, None]
-    for weights, biases in zip(network.weights[1:], network.biases[1:], strict=True):
-        hidden = activation(sums)
-        sums = _product(_carried(weights), hidden) + _carried(biases)[:, None]
-    sums = sums.astype(jnp.int32)
-    means, scales, weights = jnp.split(sums, 3)
-
-    mean = mean_of(means, features.reference, features.activity)
-    inverse_scale = inverse_scale_of(scales, features.gain)
-    share = share_of(weights)
-    shares = jnp.broadcast_to(share.sum(axis=0, dtype=jnp.int32), share[:-1].shape)
-    weight = jax.lax.div(share[:-1] * intervals.WEIGHT_TOTAL, shares)
-    last = intervals.WEIGHT_TOTAL - weight.sum(axis=0, keepdims=True, dtype=jnp.int32)
-    return intervals.Mixture(mean, inverse_scale, jnp.concatenate([weight, last]))
-
-
-def scaled(sums: jax.Array, gain: jax.Array) -> jax.Array:
-    """The first layer's sums over the differences, float32 [..., n], in units of the activity."""
-    return jnp.floor(jnp.clip(sums, -SUM_HIGH, SUM_HIGH) * gain * (1 / 64))
-
-
-def activation(sums: jax.Array) -> jax.Array:
-    """What a hidden layer passes on: float32 of integers within [0, ACTIVATION_HIGH]."""
-    return jnp.clip(jnp.floor(sums * (1 / WEIGHT_ONE)), 0, ACTIVATION_HIGH)
-
-
-def mean_of(means: jax.Array, reference: Integers, activity: Integers) -> jax.Array:
-    """Components' means, int32 [..., n], from the last layer's sums for them."""
-    offset = (jnp.clip(means >> 4, -MEAN_HIGH, MEAN_HIGH) * activity) >> 8
-    return jnp.clip(16 * reference + offset, intervals.MEAN_LOW, intervals.MEAN_HIGH)
-
-
-def inverse_scale_of(scales: jax.Array, gain: jax.Array) -> jax.Array:
-    """Components' inverse scales, int32 [..., n], from the last layer's sums for them."""
-    gain = gain.astype(jnp.int32)
-    sharpness = (exp2_sixteenths(jnp.clip((scales >> 7) + 64, 0, 127)) * gain) >> 5
-    return jnp.clip(sharpness, 1, intervals.INVERSE_SCALE_HIGH)
-
-
-def share_of(weights: jax.Array) -> jax.Array:
-    """Components' shares, int32 [..., n], to be divided by their sum."""
-    return exp2_sixteenths(jnp.clip((weights >> 7) + 64, 0, 127))
-
-
-def _carried(integers: jax.Array | np.ndarray) -> jax.Array:
-    return jnp.asarray(integers).astype(jnp.float32)
-
-
-def _product(weights: jax.Array, inputs: jax.Array) -> jax.Array:
-    return jnp.dot(weights, inputs, precision=jax.lax.Precision.HIGHEST)

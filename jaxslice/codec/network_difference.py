@@ -15,9 +15,18 @@ from typing import TypeAlias
 
 import numpy as np
 
-from jaxslice.codec import rans
 from jaxslice.codec.architecture import SYMBOL_LIMIT, Architecture
-from jaxslice.codec.intervals import MINIMUM_WIDTH, PRECISION, WEIGHT_TOTAL
+from jaxslice.codec.curve import (
+    CURVE_TOTAL,
+    DISTANCE_HIGH,
+    LOSS_SHIFT,
+    MINIMUM_WIDTH,
+    PRECISION,
+    TAIL_LINEAR,
+    TAIL_SQUARE,
+    WEIGHT_TOTAL,
+)
+from jaxslice.codec.message import LOWER_BOUND, flatten, unflatten
 from jaxslice.codec.network import BIAS_HIGH, WEIGHT_HIGH, IntegerNetwork, prove
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import Words
@@ -171,13 +180,14 @@ def _components() -> np.ndarray:
     code = np.arange(_NUM_SCALES)[:, None]
     inverse = ((16 + (code & 15)) << (code >> 4)) << 5
     distance = ((16 * (np.arange(SYMBOL_LIMIT + 1) + VALUE_LOW) - 8) * inverse) >> 10
-    size = np.minimum(np.abs(distance), 2047)
-    root = np.maximum(65535 - (((26214 + 20 * size) * size) >> 10), 0)
+    size = np.minimum(np.abs(distance), DISTANCE_HIGH)
+    drop = ((TAIL_LINEAR + TAIL_SQUARE * size) * size) >> 10
+    root = np.maximum(CURVE_TOTAL - 1 - drop, 0)
     for _ in range(3):
         root = (root * root) >> 16
     tail = root >> 1
-    reached = np.where(distance < 0, tail, 65536 - tail)
-    reached[:, 0], reached[:, -1] = 0, 65536
+    reached = np.where(distance < 0, tail, CURVE_TOTAL - tail)
+    reached[:, 0], reached[:, -1] = 0, CURVE_TOTAL
     return reached
 
 
@@ -186,7 +196,7 @@ def _cumulative(record: _Record) -> np.ndarray:
     first, second, weight = record
     components = _components()
     total = weight * components[first] + (WEIGHT_TOTAL - weight) * components[second]
-    return total - (total >> 10) + np.arange(SYMBOL_LIMIT + 1) * MINIMUM_WIDTH
+    return total - (total >> LOSS_SHIFT) + np.arange(SYMBOL_LIMIT + 1) * MINIMUM_WIDTH
 
 
 def _best_record(counts: np.ndarray) -> _Record:
@@ -202,7 +212,7 @@ def _best_record(counts: np.ndarray) -> _Record:
         """Of all symbols, but for rounding; the arguments broadcast against each other."""
         weight = np.asarray(weight)[..., None]
         freq = weight * shares[first] + (WEIGHT_TOTAL - weight) * shares[second]
-        return (PRECISION - np.log2(freq * (1 - 2**-10) + MINIMUM_WIDTH)) @ counts[used]
+        return (PRECISION - np.log2(freq * (1 - 2.0**-LOSS_SHIFT) + MINIMUM_WIDTH)) @ counts[used]
 
     coarse = np.arange(0, _NUM_SCALES, 16)
     grid = np.ix_(coarse, coarse, np.arange(32, WEIGHT_TOTAL, 32))
@@ -231,19 +241,19 @@ def _push_all(starts: list[np.ndarray], freqs: list[np.ndarray]) -> bytes:
         for start, freq in zip(starts, freqs, strict=True)
         for pair in zip(start.tolist(), freq.tolist(), strict=True)
     ]
-    state, tail = rans.LOWER_BOUND, []
+    state, tail = LOWER_BOUND, []
     for start, freq in reversed(pushed):
         if state >= freq << (63 - PRECISION):
             tail.append(state & 0xFFFFFFFF)
             state >>= 32
         state = (state // freq << PRECISION) + state % freq + start
-    words = rans.flatten(np.array([state], np.uint64), np.array(tail[::-1], np.uint32))
+    words = flatten(np.array([state], np.uint64), np.array(tail[::-1], np.uint32))
     return words.astype("<u4").tobytes()
 
 
 def _pop_all(message: Words, records: list[_Record | None], sizes: list[int]) -> list[list[int]]:
     """The symbols of each tensor: as many as `sizes` says, none where the record is None."""
-    head, tail = rans.unflatten(message, 1)
+    head, tail = unflatten(message, 1)
     state, words = int(head[0]), iter(tail.tolist())
     symbols: list[list[int]] = []
     for record, size in zip(records, sizes, strict=True):
@@ -254,16 +264,16 @@ def _pop_all(message: Words, records: list[_Record | None], sizes: list[int]) ->
             symbol = bisect.bisect_right(cumulative, position) - 1
             start, end = cumulative[symbol], cumulative[symbol + 1]
             state = (end - start) * (state >> PRECISION) + position - start
-            if state < rans.LOWER_BOUND:
+            if state < LOWER_BOUND:
                 word = next(words, None)
                 if word is None:
                     raise FormatError(f"Got a difference of {message.size} words, expected more.")
                 state = state << 32 | word
             symbols[-1].append(symbol)
     left = sum(1 for _ in words)
-    if left or state != rans.LOWER_BOUND:
+    if left or state != LOWER_BOUND:
         raise FormatError(
             f"Got a difference that leaves {left} of {tail.size} words and the state {state}, "
-            f"expected none and {rans.LOWER_BOUND}: damaged."
+            f"expected none and {LOWER_BOUND}: damaged."
         )
     return symbols

@@ -36,7 +36,7 @@ class Payload:
       voxels_crc: CRC32C of the whole block's voxels in z, y, x order.
       body: CONSTANT nothing, STORED the extent's voxels, CODED level tables and message, and
         before them the block's own network if there is one.
-      own_network: whether there is, which makes it a payload of version 2.
+      block_network: whether the body begins with one. The payload is then of version 2.
     """
 
     mode: int
@@ -44,13 +44,13 @@ class Payload:
     extent: Triple
     voxels_crc: int
     body: bytes
-    own_network: bool = False
+    block_network: bool = False
 
 
 def pack(payload: Payload) -> bytes:
     """The payload as bytes."""
-    version = BLOCK_NETWORK_PAYLOAD_VERSION if payload.own_network else PAYLOAD_VERSION
-    flags = int(payload.own_network)
+    version = BLOCK_NETWORK_PAYLOAD_VERSION if payload.block_network else PAYLOAD_VERSION
+    flags = int(payload.block_network)
     header = _HEADER.pack(
         version, payload.mode, payload.fill, flags, *payload.extent, payload.voxels_crc
     )
@@ -112,7 +112,7 @@ def within(extent: Triple) -> tuple[slice, slice, slice]:
 
 
 def coded_body(tables: np.ndarray, message: Words, difference: bytes | None = None) -> bytes:
-    """The body of a CODED payload, whose `own_network` must say whether there is a difference."""
+    """The body of a CODED payload, whose `block_network` must say whether there is a difference."""
     own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
     return own + levels.pack(tables) + np.asarray(message, "<u4").tobytes()
 
@@ -124,7 +124,7 @@ def split_coded_body(payload: Payload) -> tuple[bytes | None, np.ndarray, Words]
       FormatError: the body ends early or is no whole number of words.
     """
     body, difference = payload.body, None
-    if payload.own_network:
+    if payload.block_network:
         length = int.from_bytes(body[:4], "little")
         difference, body = body[4 : 4 + length], body[4 + length :]
         if len(difference) != length:

@@ -17,14 +17,10 @@ bits back coding"; the vectorised layout is Giesen's (2014), "Interleaved entrop
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxslice.codec.division import quotient_of
-from jaxslice.core.errors import FormatError
-from jaxslice.core.types import Heads, Integers, Words
-
-LOWER_BOUND = 1 << 31
-"""Smallest state, and the state that every lane starts from and must come back to."""
+from jaxslice.codec.message import LOWER_BOUND
+from jaxslice.core.jax_types import Heads, Integers
 
 
 def push(
@@ -121,27 +117,3 @@ def _count_before(flags: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _bits_set(words: jax.Array) -> jax.Array:
     return jax.lax.population_count(words).astype(jnp.int32)
-
-
-def flatten(head: np.ndarray, tail: Words) -> Words:
-    """A message as words: the heads' upper halves, their lower halves, the tail from its top."""
-    head = np.asarray(head, np.uint64)
-    halves = (head >> np.uint64(32)).astype(np.uint32), head.astype(np.uint32)
-    return np.concatenate([*halves, np.asarray(tail, np.uint32)])
-
-
-def unflatten(words: Words, lanes: int) -> tuple[np.ndarray, Words]:
-    """The (head, tail) that `flatten` made one.
-
-    Raises:
-      FormatError: there are fewer words than the heads need, or a head is out of its range.
-    """
-    if words.size < 2 * lanes:
-        raise FormatError(
-            f"Got a message of {words.size} words, expected at least {2 * lanes} for {lanes} lanes."
-        )
-    high, low = words[:lanes].astype(np.uint64), words[lanes : 2 * lanes].astype(np.uint64)
-    head = (high << np.uint64(32)) | low
-    if np.any(head < LOWER_BOUND) or np.any(head >> np.uint64(63)):
-        raise FormatError("Got a message with a head out of range, expected 2**31 to 2**63.")
-    return head, words[2 * lanes :]

@@ -1,34 +1,33 @@
-"""Names for the arrays that travel between modules: shape, dtype and meaning, said once.
+"""Names for NumPy arrays that travel between modules: shape, dtype and meaning. Needs no JAX.
 
-Axis letters: z, y, x voxels; t time steps of the march; c context voxels; k mixture components;
-n voxels taken together in any order.
+Axis letters: z, y, x voxels; t time steps of the march.
 """
 
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Array, Int16, Int32, Real, UInt8, UInt32, UInt64
+from jaxtyping import Int16, Int32, UInt8, UInt32, UInt64
 
 Volume: TypeAlias = UInt8[np.ndarray, "z y x"]
 """Grey levels of a volume or of any part of it."""
 
-Symbols: TypeAlias = Int16[np.ndarray, "z y x"]
-"""Index of each voxel's level in its slice's table; -1 outside the box that is coded."""
+BlockSymbols: TypeAlias = Int16[np.ndarray, "block z y x"]
+"""Index of each voxel's level in its slice's table; -1 outside the extent of its block."""
+
+AlphabetSizes: TypeAlias = Int32[np.ndarray, "block z"]
+"""Symbols in the alphabet of each slice; 0 beyond the extent of the block."""
+
+Extents: TypeAlias = Int32[np.ndarray, "block 3"]
+"""Voxels along z, y and x of the coded part of each block, a box at the block's origin."""
 
 Sheared: TypeAlias = Int16[np.ndarray, "t block place"]
 """Blocks in the order of the march, side by side: one row for each time step."""
 
-Contexts: TypeAlias = Real[Array, "c n"]
-"""Symbols of the context voxels, -1 where a context voxel lies outside the block."""
-
-Heads: TypeAlias = UInt64[Array, "*block lane"]
-"""rANS states, one per lane, in [2**31, 2**63)."""
+HeadArray: TypeAlias = UInt64[np.ndarray, " lane"]
+"""rANS states, one for each lane, in [2**31, 2**63)."""
 
 Words: TypeAlias = UInt32[np.ndarray, " word"]
-"""A flattened message."""
-
-Integers: TypeAlias = Int32[Array, " n"]
-ComponentIntegers: TypeAlias = Int32[Array, "k n"]
+"""A message, or the tail of one."""
 
 Device: TypeAlias = Any
 """A `jax.Device`, which type checkers do not accept as a type."""

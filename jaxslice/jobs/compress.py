@@ -17,6 +17,7 @@ from jaxslice.archive.store import (
 )
 from jaxslice.codec import block as blocks
 from jaxslice.codec import probe
+from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
 from jaxslice.jobs.encoding import BlockTraining, EncodeStats, encode_tasks
@@ -70,7 +71,7 @@ def compress(
         own_networks=planned.block_networks,
     )  # fmt: skip
     with watch.measure("compile"):
-        probe.check_device()
+        probe.check_device(engine=options.engine)
 
     # The compiler keeps one core busy; reading and fitting the other.
     with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
@@ -102,7 +103,8 @@ def _compile(planned: Plan, batch: int, watch: Stopwatch) -> None:
     with watch.measure("compile"):
         blocks.compile_for(
             planned.block_shape, planned.architecture, batch,
-            decoder=planned.options.verify != "none", own_networks=planned.block_networks,
+            decoder=planned.options.verify != "none", block_networks=planned.block_networks,
+            engine=planned.options.engine,
         )  # fmt: skip
 
 
@@ -131,7 +133,7 @@ def _encode_all(
         total.append(stats)
         count.add(stats.blocks)
 
-    tasks = encode_tasks(source, made, batch, options.verify, networks)
+    tasks = encode_tasks(source, made, batch, options.verify, networks, options.engine)
     ThreadExecutor(workers).run(tasks, watch, add)
     return sum(total, EncodeStats())
 
@@ -141,6 +143,9 @@ def _report(archive: str, planned: Plan, base: BaseNetwork, watch: Stopwatch) ->
     if planned.block_networks:
         parts.insert(4, "train_blocks")
     opened = open_archive(archive)
-    details: dict[str, Any] = {"network_bytes": len(base.configuration.packed_network)}
+    details: dict[str, Any] = {
+        "engine": engine_named(planned.options.engine).name,
+        "network_bytes": len(base.configuration.packed_network),
+    }
     details |= {key: opened.provenance[key] for key in REPORTED}
     return report_of(opened, watch.seconds(*parts), details)

@@ -12,6 +12,7 @@ import jax
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
+from jaxslice.codec.engines.interface import AUTO
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Count, Progress, Stopwatch
@@ -33,12 +34,14 @@ class DecodeTask:
       indices: of the blocks.
       sink: takes the voxels of each block.
       batch_blocks: blocks that run together on a device.
+      engine: what runs the march; see `engines.interface`.
     """
 
     archive: Archive
     indices: tuple[Triple, ...]
     sink: Sink
     batch_blocks: int = 1
+    engine: str = AUTO
 
     def read(self, worker: Worker) -> list[bytes]:
         """The payload of each block.
@@ -61,8 +64,8 @@ class DecodeTask:
             try:
                 return blocks.decode_blocks(
                     filled(data, self.batch_blocks), self.archive.block_shape,
-                    model_of(configuration), devices[worker.number % len(devices)],
-                    own_networks=configuration.own_networks,
+                    model_of(configuration, self.engine), devices[worker.number % len(devices)],
+                    block_networks=configuration.own_networks, engine=self.engine,
                 )[: len(data)]  # fmt: skip
             except FormatError as error:
                 where = ", ".join(str(index) for index in self.indices)
@@ -87,7 +90,7 @@ def decode(task: DecodeTask) -> int:
 
 
 def decode_tasks(
-    archive: Archive, box: Box | None, sink: Sink, batch_blocks: int = 1
+    archive: Archive, box: Box | None, sink: Sink, batch_blocks: int = 1, engine: str = AUTO
 ) -> Iterator[DecodeTask]:
     """The tasks that together decode the blocks that hold voxels of a box.
 
@@ -96,9 +99,10 @@ def decode_tasks(
       box: in global coordinates; all blocks if None.
       sink: as in `DecodeTask`.
       batch_blocks: as in `DecodeTask`.
+      engine: as in `DecodeTask`.
     """
     for indices in batches(archive.blocks(box), batch_blocks):
-        yield DecodeTask(archive, indices, sink, batch_blocks)
+        yield DecodeTask(archive, indices, sink, batch_blocks, engine)
 
 
 def decode_all(
@@ -109,6 +113,7 @@ def decode_all(
     batch_blocks: int,
     watch: Stopwatch,
     progress: Progress,
+    engine: str = AUTO,
 ) -> None:
     """Runs `decode_tasks` and reports progress.
 
@@ -117,11 +122,15 @@ def decode_all(
     """
     total = math.prod(map(len, archive.block_ranges(box)))
     count = Count("decode", total, progress)
-    executor.run(decode_tasks(archive, box, sink, batch_blocks), watch, count.add)
+    executor.run(decode_tasks(archive, box, sink, batch_blocks, engine), watch, count.add)
 
 
 def prepare_decoder(
-    archive: Archive, batch_blocks: int | None, workers: int | None, watch: Stopwatch
+    archive: Archive,
+    batch_blocks: int | None,
+    workers: int | None,
+    watch: Stopwatch,
+    engine: str = AUTO,
 ) -> tuple[int, ThreadExecutor]:
     """Compiles the decoder of an archive.
 
@@ -130,16 +139,20 @@ def prepare_decoder(
       batch_blocks: blocks that run together on a device, if requested.
       workers: threads that compute, if requested.
       watch: measures "compile".
+      engine: what runs the march.
 
     Returns:
       The batch size and the executor, as memory allows.
     """
     configuration, shape = archive.configuration, archive.block_shape
     with watch.measure("compile"):
-        architecture = model_of(configuration).architecture
+        architecture = model_of(configuration, engine).architecture
         own_networks = configuration.own_networks
         batch, threads = what_fits(
             batch_blocks, workers, shape, architecture, own_networks=own_networks
         )
-        blocks.compile_for(shape, architecture, batch, encoder=False, own_networks=own_networks)
+        blocks.compile_for(
+            shape, architecture, batch,
+            encoder=False, block_networks=own_networks, engine=engine,
+        )  # fmt: skip
     return batch, ThreadExecutor(threads)

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxslice.archive.report import Report, report_of
 from jaxslice.archive.store import Archive, open_archive
+from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
@@ -42,6 +43,7 @@ def decompress(
     overwrite: bool = False,
     workers: int | None = None,
     batch_blocks: int | None = None,
+    engine: str = AUTO,
     progress: Progress | None = None,
 ) -> Report:
     """Writes an archive's voxels as a new precomputed volume or a `.npy` file.
@@ -53,6 +55,7 @@ def decompress(
       overwrite: whether a volume that is there may be replaced.
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
+      engine: as in `CompressOptions`.
       progress: called now and then with (part of the work, done, total), from any thread.
 
     Returns:
@@ -72,14 +75,14 @@ def decompress(
     box = bbox or opened.box
     if not opened.box.contains(box):
         raise UsageError(f"Got the bbox {box}, expected one inside the volume, {opened.box}.")
-    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch)
+    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     with create_destination(
         dest, box, opened.placement.voxel_size_nm,
         chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite,
     ) as destination:  # fmt: skip
         sink = WriteTo(opened, box, destination)
-        decode_all(opened, box, sink, executor, batch, watch, progress or no_progress)
-    details = {"destination": dest, "box": str(box)}
+        decode_all(opened, box, sink, executor, batch, watch, progress or no_progress, engine)
+    details = {"engine": engine_named(engine).name, "destination": dest, "box": str(box)}
     return report_of(opened, watch.seconds("compile", "read", "decode", "write"), details)
 
 

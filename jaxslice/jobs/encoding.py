@@ -15,6 +15,7 @@ import numpy as np
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
+from jaxslice.codec.engines.interface import AUTO
 from jaxslice.codec.network import Model
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
@@ -121,6 +122,7 @@ class EncodeTask:
       verify: "all" decodes every block again before it is written, "sample" one batch in eight.
       block_networks: where networks of single blocks come from, if any. Each is kept if it makes
         the payload of its block shorter, its own bytes counted.
+      engine: what runs the march; see `engines.interface`.
     """
 
     source: Source
@@ -129,6 +131,7 @@ class EncodeTask:
     batch_blocks: int = 1
     verify: str = "all"
     block_networks: BlockNetworks | None = None
+    engine: str = AUTO
 
     def read(self, worker: Worker) -> list[Volume]:
         """The voxels of each block, filled up with zeros beyond the volume.
@@ -178,13 +181,18 @@ class EncodeTask:
         worker: Worker,
     ) -> list[_Encoded]:
         """Encodes one batch, whose first block is `indices[start]`, on one device."""
-        model, batch = model_of(self.archive.configuration), filled(voxels, self.batch_blocks)
+        model = model_of(self.archive.configuration, self.engine)
+        batch = filled(voxels, self.batch_blocks)
         with worker.watch.measure("encode"):
-            none = None if differences is None else [None] * self.batch_blocks
-            encoded = [_Encoded(p) for p in blocks.encode_blocks(batch, model, device, none)]
+            payloads = blocks.encode_blocks(
+                batch, model, device, block_networks=differences is not None, engine=self.engine
+            )
+            encoded = [_Encoded(payload) for payload in payloads]
             if differences is not None and any(data is not None for data in differences):
                 own = filled(differences, self.batch_blocks)
-                changed = blocks.encode_blocks(batch, model, device, own)
+                changed = blocks.encode_blocks(
+                    batch, model, device, differences=own, engine=self.engine
+                )
                 encoded = list(map(_shorter, encoded, changed, own))
         encoded = encoded[: len(voxels)]
         sampled = sum(self.indices[start]) % VERIFIED_ONE_IN == 0
@@ -205,7 +213,7 @@ class EncodeTask:
         payloads = filled([item.payload for item in encoded], self.batch_blocks)
         decoded = blocks.decode_blocks(
             payloads, self.archive.block_shape, model, device,
-            own_networks=self.block_networks is not None,
+            block_networks=self.block_networks is not None, engine=self.engine,
         )  # fmt: skip
         for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
             if not np.array_equal(before, after):
@@ -243,6 +251,7 @@ def encode_tasks(
     batch_blocks: int = 1,
     verify: str = "all",
     block_networks: BlockNetworks | None = None,
+    engine: str = AUTO,
 ) -> Iterator[EncodeTask]:
     """The tasks that together encode all blocks of an archive; arguments as in `EncodeTask`.
 
@@ -250,7 +259,7 @@ def encode_tasks(
     """
     size = batch_blocks * (len(jax.local_devices()) if block_networks else 1)
     for indices in batches(archive.blocks(), size):
-        yield EncodeTask(source, archive, indices, batch_blocks, verify, block_networks)
+        yield EncodeTask(source, archive, indices, batch_blocks, verify, block_networks, engine)
 
 
 def _shorter(before: _Encoded, changed: bytes, difference: bytes | None) -> _Encoded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from jaxslice.codec.engines.interface import AUTO, NAMES
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.block_shape import LARGEST_BLOCK_AXIS
@@ -38,6 +39,7 @@ class CompressOptions:
       training_steps: optimiser steps of every network; None for the effort's own numbers.
       workers: threads that compute; None for one for each core, or each accelerator.
       batch_blocks: blocks that run together on one device; None for 1 on a CPU, 16 elsewhere.
+      engine: what runs the march: `auto`, or the name of an engine. The bytes are the same.
     """
 
     bbox: Box | None = None
@@ -53,6 +55,7 @@ class CompressOptions:
     training_steps: int | None = None
     workers: int | None = None
     batch_blocks: int | None = None
+    engine: str = AUTO
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""
@@ -68,6 +71,8 @@ class CompressOptions:
             )
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
+        if self.engine not in NAMES:
+            raise UsageError(f"Got the engine {self.engine!r}, expected one of {', '.join(NAMES)}.")
         largest = self.block_shape or (1, 1, 1)
         fits = all(1 <= n <= LARGEST_BLOCK_AXIS for n in largest)
         if not fits or math.prod(largest) > LARGEST_BLOCK_VOXELS:

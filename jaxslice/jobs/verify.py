@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxslice.archive.report import Report, report_of
 from jaxslice.archive.store import Archive, open_archive
+from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
@@ -55,6 +56,7 @@ def verify(
     missing: str = "error",
     workers: int | None = None,
     batch_blocks: int | None = None,
+    engine: str = AUTO,
     progress: Progress | None = None,
 ) -> Report:
     """Decodes every block of an archive against its checksums, and against a source if given.
@@ -66,6 +68,7 @@ def verify(
       missing: "error", or "zero" to take missing chunks of the source as black.
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
+      engine: as in `CompressOptions`.
       progress: called now and then with (part of the work, done, total), from any thread.
 
     Returns:
@@ -83,8 +86,8 @@ def verify(
     volume = None
     if source is not None:
         volume = open_source(source, bbox=opened.box, scale=scale, missing=missing)
-    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch)
+    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     sink = CompareWith(opened, volume)
-    decode_all(opened, None, sink, executor, batch, watch, progress or no_progress)
-    details = {"verified": True, "compared_with": source}
+    decode_all(opened, None, sink, executor, batch, watch, progress or no_progress, engine)
+    details = {"engine": engine_named(engine).name, "verified": True, "compared_with": source}
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 
 from jaxslice.codec import intervals
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.curve import PRECISION
 from jaxslice.codec.march import OUTSIDE
-from jaxslice.codec.network import IntegerNetwork, mixture_of
-from jaxslice.core.types import Contexts, Integers
+from jaxslice.codec.mixture import mixture_of
+from jaxslice.codec.network import IntegerNetwork
+from jaxslice.core.jax_types import Contexts, Integers
 from jaxslice.training.training_set import TrainingSet, sample
 
 COMPARED_VOXELS = 1 << 18
@@ -88,7 +90,7 @@ def bits_of_each(
     """
     mixture = mixture_of(network, contexts, architecture)
     _, freq = intervals.interval_of(mixture, symbol, limit)
-    return intervals.PRECISION - jnp.log2(freq.astype(jnp.float32))
+    return PRECISION - jnp.log2(freq.astype(jnp.float32))
 
 
 @functools.partial(jax.jit, static_argnames=("architecture",))

@@ -1,10 +1,10 @@
-"""The network in floats, for training: it computes what the coder will, with gradients.
+"""The network in floats, for training: it computes what coding will, with gradients.
 
 A masked causal 3-D convolution over symbols, then 1x1x1 convolutions. On the context vectors of
 single voxels, which is what both training and the march evaluate, such a stack is a stack of dense
 layers; so that is how it is written.
 
-Every rounding of `integer.mixture_of` happens here too, as a straight-through estimate (Bengio et
+Every rounding of `mixture.mixture_of` happens here too, as a straight-through estimate (Bengio et
 al. 2013): the forward pass takes the rounded value, the gradient passes as if nothing had happened.
 What training minimises is therefore what the integers will spend.
 """
@@ -15,11 +15,20 @@ import jax.numpy as jnp
 
 from jaxslice.codec import intervals
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.curve import (
+    INVERSE_SCALE_HIGH,
+    LOSS_SHIFT,
+    MEAN_HIGH,
+    MEAN_LOW,
+    MINIMUM_WIDTH,
+    TOTAL,
+    WEIGHT_TOTAL,
+)
 from jaxslice.codec.features import exp2_sixteenths, features_of
 from jaxslice.codec.network import (
     ACTIVATION_HIGH,
     BIAS_ONE,
-    MEAN_HIGH,
+    MEAN_OFFSET_HIGH,
     SUM_HIGH,
     WEIGHT_HIGH,
     WEIGHT_ONE,
@@ -29,7 +38,7 @@ from jaxslice.codec.network import (
 class CausalNetwork(nn.Module):
     """Maps contexts float32 [c, n] to a float `intervals.Mixture` [k, n] in the integers' units.
 
-    Each layer's sums can be perturbed (`sums_0`, ...), and what its inputs are is told under
+    Each layer's sums can be perturbed (`sums_0`, ...), and its inputs are recorded under
     `intermediates` (`inputs_1`, ...), in units in which weights and biases are parameters.
     """
 
@@ -37,7 +46,7 @@ class CausalNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, contexts: jax.Array) -> intervals.Mixture:
-        """Predicts a mixture per voxel; see `integer.mixture_of` for the exact counterpart."""
+        """Predicts a mixture per voxel; see `mixture.mixture_of` for the exact counterpart."""
         features = features_of(contexts, self.architecture)
         activity = features.activity.astype(jnp.float32)
         layers = len(self.architecture.layer_shapes)
@@ -55,19 +64,21 @@ class CausalNetwork(nn.Module):
             scaled = self._perturbed(f"sums_{index}", kernel @ inputs + bias[:, None])
         means, scales, weights = jnp.split(scaled, 3)
 
-        offset = _floor(jnp.clip(_floor(means / 16), -MEAN_HIGH, MEAN_HIGH) * activity / 256)
+        offset = _floor(
+            jnp.clip(_floor(means / 16), -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH) * activity / 256
+        )
         sharpness = _floor(_exp2(scales) * jnp.floor(features.gain) / 32)
         share = _exp2(weights)
-        weight = share / share.sum(axis=0) * intervals.WEIGHT_TOTAL
+        weight = share / share.sum(axis=0) * WEIGHT_TOTAL
         exact = jnp.floor(weight[:-1])
-        exact = jnp.concatenate([exact, intervals.WEIGHT_TOTAL - exact.sum(0, keepdims=True)])
+        exact = jnp.concatenate([exact, WEIGHT_TOTAL - exact.sum(0, keepdims=True)])
         return intervals.Mixture(
             jnp.clip(
                 16.0 * features.reference.astype(jnp.float32) + offset,
-                intervals.MEAN_LOW,
-                intervals.MEAN_HIGH,
+                MEAN_LOW,
+                MEAN_HIGH,
             ),
-            jnp.clip(sharpness, 1, intervals.INVERSE_SCALE_HIGH),
+            jnp.clip(sharpness, 1, INVERSE_SCALE_HIGH),
             _straight_through(weight, exact),
         )
 
@@ -104,7 +115,7 @@ def bits_of(mixture: intervals.Mixture, symbol: jax.Array, limit: jax.Array) -> 
     """
     low = jnp.where(symbol <= 0, 0.0, _cumulative(mixture, symbol))
     high = jnp.where(symbol + 1 >= limit, 1.0, _cumulative(mixture, symbol + 1))
-    share = intervals.MINIMUM_WIDTH / intervals.TOTAL
+    share = MINIMUM_WIDTH / TOTAL
     return -jnp.log2(jnp.maximum(high - low, share))
 
 
@@ -114,9 +125,9 @@ def _cumulative(mixture: intervals.Mixture, index: jax.Array) -> jax.Array:
     size = jnp.minimum(jnp.abs(deviations), 6.0)
     tail = 0.5 * jnp.maximum(1 - 0.1 * size - 20 / 1024 * size**2, 0.0) ** 8
     value = jnp.where(deviations < 0, tail, 1 - tail) * mixture.weight
-    total = value.sum(axis=0) / intervals.WEIGHT_TOTAL
-    share = intervals.MINIMUM_WIDTH / intervals.TOTAL
-    return total * (1 - 2.0**-10) + index * share
+    total = value.sum(axis=0) / WEIGHT_TOTAL
+    share = MINIMUM_WIDTH / TOTAL
+    return total * (1 - 2.0**-LOSS_SHIFT) + index * share
 
 
 def _exp2(logit: jax.Array) -> jax.Array:

@@ -116,8 +116,8 @@ def test_exactness_can_fail(monkeypatch):
     assert bench.check_exact(voxels)["probe"] == "passed"
     together = block.encode_blocks
 
-    def changed(blocks, model, device=None, own=None):
-        made = together(blocks, model, device, own)
+    def changed(blocks, model, device=None, **options):
+        made = together(blocks, model, device, **options)
         return made if len(made) == 1 else [data[:-1] + b"?" for data in made]
 
     monkeypatch.setattr(block, "encode_blocks", changed)

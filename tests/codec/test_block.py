@@ -190,7 +190,7 @@ def test_one_program_serves_every_extent_and_network():
     encode_block(SMOOTH, TINY_MODEL)
     decode_block(encode_block(SMOOTH, TINY_MODEL), SHAPE, TINY_MODEL)
     programs = xla.programs_of(SHAPE, TINY, 1, False, jax.default_backend())
-    misses = [make.cache_info().misses for make in (xla._encoder, xla._decoder)]
+    misses = [make.cache_info().misses for make in (xla.encoder_program, xla.decoder_program)]
     sizes = [program._cache_size() for program in programs]
     other = Model(TINY, random_network(TINY, 77, 1))
     for model in (TINY_MODEL, other):
@@ -201,7 +201,9 @@ def test_one_program_serves_every_extent_and_network():
             np.testing.assert_array_equal(decode_block(data, SHAPE, model), block)
     assert [program._cache_size() for program in programs] == sizes
     assert sizes[0] >= 1
-    assert [make.cache_info().misses for make in (xla._encoder, xla._decoder)] == misses
+    assert [
+        make.cache_info().misses for make in (xla.encoder_program, xla.decoder_program)
+    ] == misses
 
 
 def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
@@ -259,7 +261,7 @@ def test_blocks_of_several_shapes_are_refused():
 def outcome(data: bytes, shape: tuple[int, int, int] = SHAPE, model: Model = TINY_MODEL):
     """The decoded block, or None where it was refused. Any other error fails the test."""
     try:
-        return decode_block(data, shape, model)
+        return decode_block(data, shape, model, block_networks=True)
     except FormatError:
         return None
 
@@ -297,7 +299,7 @@ def test_hostile_payloads_are_an_error_or_a_block(data):
         extent=data.draw(st.tuples(*[st.integers(0, n + 1) for n in SHAPE])),
         voxels_crc=data.draw(st.integers(0, 2**32 - 1)),
         body=body[:cut] + data.draw(st.binary(max_size=8)) + body[cut:],
-        own_network=data.draw(st.booleans()),
+        block_network=data.draw(st.booleans()),
     )
     back = outcome(payload.pack(item))
     assert back is None or crc32c(back) == item.voxels_crc

@@ -10,11 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxslice.codec.curve import INVERSE_SCALE_HIGH, MEAN_HIGH, MEAN_LOW, TOTAL
 from jaxslice.codec.intervals import (
-    INVERSE_SCALE_HIGH,
-    MEAN_HIGH,
-    MEAN_LOW,
-    TOTAL,
     Mixture,
     component_cumulative,
     cumulative,

@@ -22,23 +22,23 @@ INEXACT = (
 )  # fmt: skip
 
 
-def _lowered(direction: str, own_networks: bool, platform: str) -> str:
+def _lowered(direction: str, block_networks: bool, platform: str) -> str:
     geometry_of = Geometry.of_encoder if direction == "encode" else Geometry.of
     geometry = geometry_of(SHAPE, FULL, BATCH)
     network = xla.IntegerNetwork(
         tuple(np.ones((BATCH, *shape), np.int8) for shape in FULL.layer_shapes),
         tuple(np.ones((BATCH, shape[0]), np.int32) for shape in FULL.layer_shapes),
     )
-    if not own_networks:
+    if not block_networks:
         network = jax.tree.map(lambda leaf: leaf[0], network)
     lanes = BATCH, geometry.lanes
     symbols = np.zeros((geometry.num_rows, BATCH, geometry.lane_pitch), np.int16)
     limits = np.zeros((geometry.num_rows, *lanes), np.int16)
     if direction == "encode":
-        program = xla._encoder(geometry, FULL, own_networks, platform)
+        program = xla.encoder_program(geometry, FULL, block_networks, platform)
         arguments = (symbols, limits, np.int32(0))
     else:
-        program = xla._decoder(geometry, FULL, own_networks, platform)
+        program = xla.decoder_program(geometry, FULL, block_networks, platform)
         heads = np.zeros(lanes, np.uint64)
         words = np.zeros((BATCH, payload.most_words(SHAPE)), np.uint32)
         arguments = (heads, words, limits, np.int32(0))
@@ -49,18 +49,18 @@ def _lowered(direction: str, own_networks: bool, platform: str) -> str:
 @pytest.fixture(scope="module")
 def lowered():
     return {
-        (direction, own_networks, platform): _lowered(direction, own_networks, platform)
+        (direction, block_networks, platform): _lowered(direction, block_networks, platform)
         for direction in ("encode", "decode")
-        for own_networks in (False, True)
+        for block_networks in (False, True)
         for platform in ("cuda", "tpu")
     }
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-@pytest.mark.parametrize("own_networks", [False, True])
+@pytest.mark.parametrize("block_networks", [False, True])
 @pytest.mark.parametrize("direction", ["encode", "decode"])
-def test_lowers_without_inexact_operations(lowered, direction, own_networks, platform):
-    text = lowered[direction, own_networks, platform]
+def test_lowers_without_inexact_operations(lowered, direction, block_networks, platform):
+    text = lowered[direction, block_networks, platform]
     operations = set(re.findall(r"stablehlo\.(\w+)", text))
     assert {"while", "dot_general", "add"} <= operations
     assert operations.isdisjoint(INEXACT)

@@ -10,7 +10,8 @@ from models_for_tests import EARLIER, IN_SLICE, SHEARED, TINY
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.geometry import Geometry
-from jaxslice.codec.march import OUTSIDE, contexts_of, rows_of, shear, unshear
+from jaxslice.codec.history import contexts_of, rows_of
+from jaxslice.codec.march import OUTSIDE, shear, unshear
 from jaxslice.models.presets import FULL
 
 SHAPES = [(1, 1, 1), (4, 1, 2), (1, 6, 3), (4, 6, 1), (3, 2, 9)]

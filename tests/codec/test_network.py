@@ -18,7 +18,8 @@ from models_for_tests import (
 )
 
 from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.network import BIAS_HIGH, IntegerNetwork, mixture_of, prove, quantise
+from jaxslice.codec.mixture import mixture_of
+from jaxslice.codec.network import BIAS_HIGH, IntegerNetwork, prove, quantise
 from jaxslice.core.errors import FormatError
 from jaxslice.models.presets import CONTEXTS
 

@@ -25,13 +25,16 @@ from models_for_tests import (
     smooth_block,
 )
 
-from jaxslice.codec import block, rans
+from jaxslice.codec import block
 from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.engines import xla, xla_options
+from jaxslice.codec.engines import interface, xla
 from jaxslice.codec.engines.pallas import decoder, network
+from jaxslice.codec.engines.pallas import engine as pallas_engine
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.march import OUTSIDE
+from jaxslice.codec.message import LOWER_BOUND
 from jaxslice.codec.network import IntegerNetwork
+from jaxslice.core.errors import UsageError
 from jaxslice.models import model_file
 
 UNEVEN = dataclasses.replace(TINY, hidden=(41, 3, 9, 17), components=5, activity_count=2)
@@ -45,7 +48,7 @@ class Call(NamedTuple):
 
     geometry: Geometry
     architecture: Architecture
-    own_networks: bool
+    block_networks: bool
     arrays: tuple[Any, ...]
 
 
@@ -55,7 +58,7 @@ def call(
     blocks: int = 1,
     *,
     networks: list[IntegerNetwork] | None = None,
-    own_networks: bool = False,
+    block_networks: bool = False,
     extents: list[tuple[int, int, int]] | None = None,
     num_words: int = WORDS,
 ) -> Call:
@@ -64,38 +67,37 @@ def call(
     geometry = Geometry.of(shape, architecture, blocks)
     if networks is None:
         networks = [random_network(architecture, seed, spread=4) for seed in range(blocks)]
-    network = xla._stacked(networks) if own_networks else networks[0]
-    heads = np.full((blocks, geometry.lanes), rans.LOWER_BOUND, np.uint64)
+    network = xla.stacked(networks) if block_networks else networks[0]
+    heads = np.full((blocks, geometry.lanes), LOWER_BOUND, np.uint64)
     heads[:, : shape[1]] = rng.integers(1 << 31, 1 << 36, (blocks, shape[1]), np.uint64)
     words = rng.integers(0, 1 << 32, (blocks, num_words), np.uint32)
     sizes = rng.integers(60, 257, (blocks, shape[0]))
     whole = np.array(extents or [shape] * blocks)
     steps = np.int32(max(geometry.steps_for(tuple(extent)) for extent in whole))
-    limits = xla._sheared_limits(sizes, whole, geometry)
-    return Call(geometry, architecture, own_networks, (network, heads, words, limits, steps))
+    limits = xla.sheared_limits(sizes.astype(np.int32), whole.astype(np.int32), geometry)
+    return Call(geometry, architecture, block_networks, (network, heads, words, limits, steps))
 
 
 @functools.cache
 def program(
     geometry: Geometry,
     architecture: Architecture,
-    own_networks: bool,
-    asked: str,
+    block_networks: bool,
+    engine: str,
     platform: str = "cpu",
 ) -> Any:
-    """The decoder that the environment asks for, compiled once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(xla_options.FUSED_DECODE, asked)
-        return xla._decoder.__wrapped__(geometry, architecture, own_networks, platform)
+    """The decoder of an engine, compiled once."""
+    module = {"xla": xla, "pallas": pallas_engine}[engine]
+    return module.decoder_program.__wrapped__(geometry, architecture, block_networks, platform)
 
 
-def decoded(by: Call, asked: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def decoded(by: Call, engine: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with jax.enable_x64(True):
-        return jax.device_get(program(*by[:3], asked)(*by.arrays))
+        return jax.device_get(program(*by[:3], engine)(*by.arrays))
 
 
 def assert_same(by: Call) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    expected, got = decoded(by, "0"), decoded(by, "1")
+    expected, got = decoded(by, "xla"), decoded(by, "pallas")
     for one, other in zip(expected, got, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
@@ -108,9 +110,9 @@ CALLS = {
     "one block": call(TINY, SHAPE),
     "extreme weights": call(TINY, SHAPE, networks=[extreme_network(TINY, seed=1)]),
     "one voxel wide and high": call(TINY, (12, 1, 1)),
-    "narrow, own networks": call(EARLIER, (6, 40, 2), 3, own_networks=True),
+    "narrow, own networks": call(EARLIER, (6, 40, 2), 3, block_networks=True),
     "edges of the volume": call(
-        TINY, SHAPE, 3, own_networks=True, extents=[(3, 8, 24), (1, 2, 24), (3, 5, 3)]
+        TINY, SHAPE, 3, block_networks=True, extents=[(3, 8, 24), (1, 2, 24), (3, 5, 3)]
     ),
     "more shear": call(SHEARED, SHAPE, 2),
     "uneven layers": call(UNEVEN, (2, 10, 8), 2),
@@ -130,7 +132,7 @@ def test_decodes_what_the_plain_decoder_decodes(name):
 
 
 def test_words_end_too_early():
-    _, _, used = assert_same(call(IN_SLICE, (1, 17, 5), own_networks=True, num_words=3))
+    _, _, used = assert_same(call(IN_SLICE, (1, 17, 5), block_networks=True, num_words=3))
     assert used.min() > 3
 
 
@@ -161,53 +163,50 @@ def test_nothing_to_do():
 )
 def test_an_error_in_the_kernel_would_show(monkeypatch, module, name, wrong):
     by = CALLS["one block"]
-    expected = decoded(by, "0")
+    expected = decoded(by, "xla")
     monkeypatch.setattr(module, name, wrong)
     with jax.enable_x64(True):
-        got = jax.device_get(program.__wrapped__(*by[:3], "1")(*by.arrays))
+        got = jax.device_get(program.__wrapped__(*by[:3], "pallas")(*by.arrays))
     assert any(np.any(one != other) for one, other in zip(expected, got, strict=True))
 
 
 @pytest.fixture
 def launches(monkeypatch) -> list[str]:
-    """Names the decoders that are traced: only the fused one is seen."""
+    """Names the decoders that are traced; only the kernel's is seen."""
     seen = []
     real = decoder.decode_lanes
 
     def decode_lanes(*arrays, **static):
-        seen.append("fused")
+        seen.append("pallas")
         return real(*arrays, **static)
 
     monkeypatch.setattr(decoder, "decode_lanes", decode_lanes)
-    xla._decoder.cache_clear()
+    pallas_engine.decoder_program.cache_clear()
     yield seen
-    xla._decoder.cache_clear()
+    pallas_engine.decoder_program.cache_clear()
 
 
-@pytest.mark.parametrize("asked", ["1", "0", None])
-def test_blocks_come_back_by_either_decoder(monkeypatch, launches, asked):
-    if asked is None:
-        monkeypatch.delenv(xla_options.FUSED_DECODE, raising=False)
-    else:
-        monkeypatch.setenv(xla_options.FUSED_DECODE, asked)
+@pytest.mark.parametrize("engine", ["auto", "xla", "pallas"])
+def test_blocks_come_back_by_either_engine(launches, engine):
     volumes = [smooth_block(SHAPE), smooth_block(SHAPE, seed=1)]
     volumes[1][:, 5:] = 0
-    payloads = block.encode_blocks(volumes, TINY_MODEL)
+    payloads = block.encode_blocks(volumes, TINY_MODEL, engine=engine)
     assert all(len(data) < volume.size for data, volume in zip(payloads, volumes, strict=True))
-    for got, volume in zip(block.decode_blocks(payloads, SHAPE, TINY_MODEL), volumes, strict=True):
+    assert payloads == block.encode_blocks(volumes, TINY_MODEL)
+    backs = block.decode_blocks(payloads, SHAPE, TINY_MODEL, engine=engine)
+    for got, volume in zip(backs, volumes, strict=True):
         np.testing.assert_array_equal(got, volume)
-    assert launches == (["fused"] if asked == "1" else [])
+    assert launches == (["pallas"] if engine == "pallas" else [])
 
 
-def test_falls_back_where_there_is_no_kernel(launches):
+def test_names_its_limits_where_there_is_no_kernel():
     geometry = Geometry(SHAPE, TINY.context)
     assert decoder.supports(geometry, "gpu")
     assert not decoder.supports(geometry, "tpu")
-    assert not decoder.supports(Geometry((1, 4000, 8), TINY.context), "gpu")
-    by = CALLS["one block"]
-    with jax.enable_x64(True):
-        program(*by[:3], "1", "tpu").trace(*by.arrays)
-    assert not launches
+    tall = Geometry((1, 4000, 8), TINY.context)
+    for blocks, platform in ((geometry, "tpu"), (tall, "gpu")):
+        with pytest.raises(UsageError, match=r"Got the engine 'pallas' .* expected at most 2048"):
+            interface.engine_named("pallas").decoder_program(blocks, TINY, False, platform)
 
 
 GPU_CALLS = {
@@ -229,7 +228,7 @@ def test_lowers_to_one_kernel(name, platform):
     with jax.enable_x64(True):
         try:
             exported = export.export(
-                program(*by[:3], "1", platform), platforms=[platform], disabled_checks=unsafe
+                program(*by[:3], "pallas", platform), platforms=[platform], disabled_checks=unsafe
             )(*by.arrays)
         except RuntimeError as error:
             # Releases of JAX that compile Triton's programs themselves, without the package for it.
@@ -259,7 +258,7 @@ def _equations(jaxpr: Jaxpr) -> Iterator[Any]:
 
 def _kernel(by: Call, platform: str) -> Jaxpr:
     with jax.enable_x64(True):
-        traced = program(*by[:3], "1", platform).trace(*by.arrays).jaxpr.jaxpr
+        traced = program(*by[:3], "pallas", platform).trace(*by.arrays).jaxpr.jaxpr
     (launch,) = (e for e in _equations(traced) if e.primitive.name == "pallas_call")
     return launch.params["jaxpr"]
 

@@ -16,9 +16,9 @@ from jaxslice.core.errors import ChecksumError, FormatError, VersionError
 
 SHAPE = (4, 5, 6)
 SAMPLE = Payload(CODED, 7, (2, 3, 4), 0x01020304, b"body")
-OWN = dataclasses.replace(SAMPLE, own_network=True)
+OWN = dataclasses.replace(SAMPLE, block_network=True)
 payloads = st.builds(
-    lambda kind, **fields: Payload(mode=kind[0], own_network=kind[1], **fields),
+    lambda kind, **fields: Payload(mode=kind[0], block_network=kind[1], **fields),
     kind=st.sampled_from([(STORED, False), (CODED, False), (CODED, True)]),
     fill=st.integers(0, 255),
     extent=st.tuples(*[st.integers(1, n) for n in SHAPE]),
@@ -177,8 +177,8 @@ def test_a_coded_body_comes_back():
     assert own == b"\3\0\0\0own" + b"\0\x04\x03\x02\x01"
 
 
-def with_body(body: bytes, own_network: bool = False) -> Payload:
-    return dataclasses.replace(SAMPLE, body=body, own_network=own_network)
+def with_body(body: bytes, block_network: bool = False) -> Payload:
+    return dataclasses.replace(SAMPLE, body=body, block_network=block_network)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
@@ -203,4 +203,4 @@ def test_a_body_of_no_whole_words_is_refused(size):
 )
 def test_a_network_that_ends_early_is_refused(body, message):
     with pytest.raises(FormatError, match=message):
-        payload.split_coded_body(with_body(body, own_network=True))
+        payload.split_coded_body(with_body(body, block_network=True))

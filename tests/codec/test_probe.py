@@ -1,27 +1,34 @@
-"""The start-up probe refuses a device that computes otherwise."""
+"""The start-up probe refuses a device or an engine that computes otherwise."""
 
 import jax.numpy as jnp
 import pytest
 
-from jaxslice.codec import intervals, network, probe
-from jaxslice.codec.engines import xla, xla_options
+from jaxslice.codec import intervals, mixture, probe
+from jaxslice.codec.engines import xla
 from jaxslice.codec.engines.pallas import decoder
-from jaxslice.core.errors import DeviceError
+from jaxslice.codec.engines.pallas import engine as pallas_engine
+from jaxslice.core.errors import DeviceError, UsageError
+
+CACHES = (
+    probe.check_device,
+    xla.encoder_program,
+    xla.decoder_program,
+    pallas_engine.decoder_program,
+)
 
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    probe.check_device.cache_clear()
-    probe._probe.clear_cache()
-    xla._decoder.cache_clear()
+    for cached in CACHES:
+        cached.cache_clear()
     yield
-    probe.check_device.cache_clear()
-    probe._probe.clear_cache()
-    xla._decoder.cache_clear()
+    for cached in CACHES:
+        cached.cache_clear()
 
 
-def test_this_machine_passes():
-    probe.check_device()
+@pytest.mark.parametrize("engine", ["auto", "xla", "pallas"])
+def test_this_machine_passes(engine):
+    probe.check_device(engine=engine)
 
 
 def test_a_rounded_product_is_noticed(monkeypatch):
@@ -31,7 +38,7 @@ def test_a_rounded_product_is_noticed(monkeypatch):
         coarse = jnp.round(inputs / 2) * 2
         return jnp.dot(weights, coarse)
 
-    monkeypatch.setattr(network, "_product", rounded)
+    monkeypatch.setattr(mixture, "_product", rounded)
     with pytest.raises(DeviceError, match="start-up probe"):
         probe.check_device()
 
@@ -43,23 +50,19 @@ def test_another_curve_is_noticed(monkeypatch):
         probe.check_device()
 
 
-@pytest.mark.parametrize("asked", ["0", "1"])
-def test_either_decoder_gives_the_stored_blocks(monkeypatch, asked):
-    monkeypatch.setenv(xla_options.FUSED_DECODE, asked)
-    assert probe._blocks_checksum(None) == probe._EXPECTED_BLOCKS_CRC
-
-
-def test_a_wrong_kernel_is_noticed_where_it_is_asked_for(monkeypatch):
+def test_a_wrong_decoder_is_noticed_by_the_engine_that_has_it(monkeypatch):
     real = decoder.decode_lanes
 
-    def late(*arrays, **static):
+    def wrong(*arrays, **static):
         symbols, heads, used = real(*arrays, **static)
         return symbols.at[12, 0, 3].add(1), heads, used
 
-    monkeypatch.setattr(decoder, "decode_lanes", late)
-    monkeypatch.setenv(xla_options.FUSED_DECODE, "0")
+    monkeypatch.setattr(decoder, "decode_lanes", wrong)
     probe.check_device()
-    probe.check_device.cache_clear()
-    monkeypatch.setenv(xla_options.FUSED_DECODE, "1")
-    with pytest.raises(DeviceError, match="JAXSLICE_FUSED_DECODE"):
-        probe.check_device()
+    with pytest.raises(DeviceError, match=r"other symbols .* engine 'pallas'"):
+        probe.check_device(engine="pallas")
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(UsageError, match="Got the engine 'gpu', expected one of auto, xla"):
+        probe.check_device(engine="gpu")

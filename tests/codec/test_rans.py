@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxslice.codec import rans
+from jaxslice.codec.message import LOWER_BOUND, flatten, unflatten
 from jaxslice.core.errors import FormatError
 
 PRECISION = 24
@@ -52,7 +53,7 @@ def published_flatten(message) -> list[int]:
 
 def push_all(steps, lanes: int):
     """`rans.push` of (starts, freqs) one after the other: (head, tail with its top first)."""
-    head, tail = jnp.full(lanes, rans.LOWER_BOUND, jnp.uint64), np.zeros(0, np.uint32)
+    head, tail = jnp.full(lanes, LOWER_BOUND, jnp.uint64), np.zeros(0, np.uint32)
     for starts, freqs in steps:
         interval = jnp.asarray(starts, jnp.int32), jnp.asarray(freqs, jnp.int32)
         head, words, full = jitted_push(head, *interval, PRECISION)
@@ -92,13 +93,13 @@ def steps_of(draw):
 @given(steps_of())
 def test_pop_undoes_push_and_the_words_are_the_published_ones(steps):
     head, tail = push_all(steps, LANES)
-    assert np.all(np.asarray(head) >= rans.LOWER_BOUND)
+    assert np.all(np.asarray(head) >= LOWER_BOUND)
     assert np.all(np.asarray(head) < 2**63)
     published = functools.reduce(
         lambda m, step: published_push(m, *step), steps, (BASE * LANES, [])
     )
-    assert rans.flatten(head, tail).tolist() == published_flatten(published)
-    again, used = pop_all(*rans.unflatten(rans.flatten(head, tail), LANES), steps)
+    assert flatten(head, tail).tolist() == published_flatten(published)
+    again, used = pop_all(*unflatten(flatten(head, tail), LANES), steps)
     assert again.tolist() == BASE * LANES
     assert used == len(tail)
 
@@ -119,7 +120,7 @@ def test_any_number_of_lanes(lanes):
     published = functools.reduce(
         lambda m, step: published_push(m, *step), steps, (BASE * lanes, [])
     )
-    assert rans.flatten(head, tail).tolist() == published_flatten(published)
+    assert flatten(head, tail).tolist() == published_flatten(published)
     several = rng.integers(0, 2, (3, lanes)).astype(bool)
     counted = [np.arange(lanes) % 3 == 0, np.ones(lanes, bool), np.zeros(lanes, bool), several]
     for flags in counted:
@@ -143,7 +144,7 @@ def test_words_by_hand():
     #                           2**34 + 1: halves 4 and 1.
     steps = [([9, 5], [1, 1]), ([2**23, 3], [2**10, 1]), ([7, 1], [3, 2**5])]
     head, tail = push_all(steps, 2)
-    assert rans.flatten(head, tail).tolist() == [178967893, 4, 1426063368, 1, 3, 9, 5]
+    assert flatten(head, tail).tolist() == [178967893, 4, 1426063368, 1, 3, 9, 5]
     again, used = pop_all(head, tail, steps)
     assert (again.tolist(), used) == ([2**31, 2**31], 3)
 
@@ -196,7 +197,7 @@ def test_craystack_makes_the_same_words():
     for start, freq in zip(starts, freqs, strict=True):
         message = craystack.push(message, start.astype("uint64"), freq.astype("uint64"), PRECISION)
     ours = push_all(list(zip(starts.tolist(), freqs.tolist(), strict=True)), LANES)
-    assert craystack.flatten(message).tolist() == rans.flatten(*ours).tolist()
+    assert craystack.flatten(message).tolist() == flatten(*ours).tolist()
 
 
 @given(
@@ -204,10 +205,10 @@ def test_craystack_makes_the_same_words():
     st.lists(st.integers(0, 2**32 - 1), max_size=6),
 )
 def test_unflatten_is_the_inverse_of_flatten(states, tail):
-    words = rans.flatten(np.array(states, np.uint64), np.array(tail, np.uint32))
+    words = flatten(np.array(states, np.uint64), np.array(tail, np.uint32))
     assert words.dtype == np.uint32
     assert words.tolist() == published_flatten((states, tail))
-    head, rest = rans.unflatten(words, len(states))
+    head, rest = unflatten(words, len(states))
     assert (head.tolist(), rest.tolist()) == (states, tail)
 
 
@@ -215,11 +216,11 @@ def test_unflatten_is_the_inverse_of_flatten(states, tail):
 def test_a_message_without_its_heads_is_refused(size):
     message = f"Got a message of {size} words, expected at least 4 for 2 lanes"
     with pytest.raises(FormatError, match=message):
-        rans.unflatten(np.full(size, 2**31, np.uint32), 2)
+        unflatten(np.full(size, 2**31, np.uint32), 2)
 
 
 @pytest.mark.parametrize("state", [0, 2**31 - 1, 2**63, 2**64 - 1])
 def test_a_head_out_of_range_is_refused(state):
-    words = rans.flatten(np.array([2**31, state], np.uint64), np.zeros(3, np.uint32))
+    words = flatten(np.array([2**31, state], np.uint64), np.zeros(3, np.uint32))
     with pytest.raises(FormatError, match="head out of range"):
-        rans.unflatten(words, 2)
+        unflatten(words, 2)

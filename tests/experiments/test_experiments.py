@@ -173,8 +173,8 @@ def test_rows_of_other_volumes_stay(experiment, tmp_path):
 
 def test_bits_are_those_of_coding(experiment):
     from jaxslice.codec.block import encode_block
+    from jaxslice.codec.message import LOWER_BOUND
     from jaxslice.codec.network import Model
-    from jaxslice.codec.rans import LOWER_BOUND
 
     common = experiment("common")
     block = synthetic_volume((3, 16, 40))

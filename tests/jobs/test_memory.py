@@ -43,10 +43,10 @@ def compiled_sizes(direction, architecture, shape, batch, own_networks):
     steps = array((), np.int32)
     with jax.enable_x64(True):
         if direction == "encoder":
-            program = xla._encoder(geometry, architecture, own_networks, "cpu")
+            program = xla.encoder_program(geometry, architecture, own_networks, "cpu")
             lowered = program.lower(network, symbols, limits, steps)
         else:
-            program = xla._decoder(geometry, architecture, own_networks, "cpu")
+            program = xla.decoder_program(geometry, architecture, own_networks, "cpu")
             heads = array(lanes, np.uint64)
             words = array((batch, payload.most_words(shape)), np.uint32)
             lowered = program.lower(network, heads, words, limits, steps)

@@ -17,7 +17,6 @@ from jaxslice.codec.block import (
     decode_blocks,
     encode_block,
     encode_blocks,
-    shorter_of,
 )
 from jaxslice.codec.engines import xla
 from jaxslice.codec.network import Model
@@ -41,7 +40,7 @@ def test_blocks_with_networks_of_their_own_come_back(monkeypatch):
     ):
         together = [SAMPLES[name] for name in names]
         own = [seed and own_of(seed)[0] for seed in seeds]
-        data = encode_blocks(together, TINY_MODEL, own=own)
+        data = encode_blocks(together, TINY_MODEL, differences=own)
         for block, item, seed in zip(together, data, seeds, strict=True):
             if seed is None:
                 assert item == encode_block(block, TINY_MODEL)
@@ -49,12 +48,14 @@ def test_blocks_with_networks_of_their_own_come_back(monkeypatch):
             packed, model = own_of(seed)
             alone = payload.unpack(encode_block(block, model), SHAPE)
             body = struct.pack("<I", len(packed)) + packed + alone.body
-            expected = dataclasses.replace(alone, body=body, own_network=True)
+            expected = dataclasses.replace(alone, body=body, block_network=True)
             assert payload.unpack(item, SHAPE) == expected
-            # Alone, and by the program that is chosen by looking at the payload.
-            assert encode_blocks([block], TINY_MODEL, own=[packed]) == [item]
-            np.testing.assert_array_equal(decode_block(item, SHAPE, TINY_MODEL), block)
-        backs = decode_blocks(data, SHAPE, TINY_MODEL, own_networks=True)
+            # And alone.
+            assert encode_blocks([block], TINY_MODEL, differences=[packed]) == [item]
+            np.testing.assert_array_equal(
+                decode_block(item, SHAPE, TINY_MODEL, block_networks=True), block
+            )
+        backs = decode_blocks(data, SHAPE, TINY_MODEL, block_networks=True)
         for back, block in zip(backs, together, strict=True):
             np.testing.assert_array_equal(back, block)
 
@@ -64,55 +65,44 @@ def test_without_a_network_of_its_own_nothing_changes():
     for together in zip(samples[::2], samples[1::2], strict=True):
         data = encode_blocks(together, TINY_MODEL)
         assert {item[0] for item in data} == {1}
-        assert encode_blocks(together, TINY_MODEL, own=[None, None]) == data
-        for own_networks in (None, False, True):
-            backs = decode_blocks(data, SHAPE, TINY_MODEL, own_networks=own_networks)
+        assert encode_blocks(together, TINY_MODEL, differences=[None, None]) == data
+        assert encode_blocks(together, TINY_MODEL, block_networks=True) == data
+        for block_networks in (False, True):
+            backs = decode_blocks(data, SHAPE, TINY_MODEL, block_networks=block_networks)
             for back, block in zip(backs, together, strict=True):
                 np.testing.assert_array_equal(back, block)
 
 
 def test_constant_and_stored_blocks_leave_their_network_away():
     together = [SAMPLES["constant"], SAMPLES["noise"]]
-    data = encode_blocks(together, TINY_MODEL, own=[own_of(3)[0]] * 2)
+    data = encode_blocks(together, TINY_MODEL, differences=[own_of(3)[0]] * 2)
     assert data == encode_blocks(together, TINY_MODEL)
     assert [item[:2] for item in data] == [b"\1\0", b"\1\1"]
     # So does one that the network makes longer than its voxels.
     bulky, _ = network_difference.encode(TINY_MODEL.network, extreme_network(TINY, 0), TINY)
-    (stored,) = encode_blocks([SMOOTH], TINY_MODEL, own=[bulky])
+    (stored,) = encode_blocks([SMOOTH], TINY_MODEL, differences=[bulky])
     assert stored[:2] == b"\1\1"
     assert len(stored) == VOXELS + payload.OVERHEAD_BYTES
     np.testing.assert_array_equal(decode_block(stored, SHAPE, TINY_MODEL), SMOOTH)
 
 
-def test_the_shorter_of_two_encodings():
-    assert shorter_of([b"aa", b"b"], [b"c", b"d"], [b"ee", b""]) == [b"c", b""]
-    assert shorter_of([b"a"], [b"b"]) == [b"a"]
-    poor = Model(TINY, random_network(TINY, 0, 127))
-    packed, _ = network_difference.encode(poor.network, TINY_MODEL.network, TINY)
-    together = [SMOOTH, SAMPLES["constant"]]
-    base, own = encode_blocks(together, poor), encode_blocks(together, poor, own=[packed] * 2)
-    assert len(own[0]) < len(base[0])
-    assert shorter_of(base, own) == [own[0], base[1]]
-    assert shorter_of(own, base) == [own[0], base[1]]
-
-
 def test_a_network_in_an_archive_of_version_1_is_refused():
-    (data,) = encode_blocks([SMOOTH], TINY_MODEL, own=[own_of(3)[0]])
+    (data,) = encode_blocks([SMOOTH], TINY_MODEL, differences=[own_of(3)[0]])
     with pytest.raises(VersionError, match="format version 2, expected 1 as the archive says"):
-        decode_block(data, SHAPE, TINY_MODEL, own_networks=False)
+        decode_block(data, SHAPE, TINY_MODEL, block_networks=False)
 
 
 def test_networks_that_are_no_difference_are_refused():
     with pytest.raises(UsageError, match="Got 1 networks of 2 blocks"):
-        encode_blocks([SMOOTH, SMOOTH], TINY_MODEL, own=[None])
+        encode_blocks([SMOOTH, SMOOTH], TINY_MODEL, differences=[None])
     with pytest.raises(FormatError, match="difference"):
-        encode_blocks([SMOOTH], TINY_MODEL, own=[b"not one"])
+        encode_blocks([SMOOTH], TINY_MODEL, differences=[b"not one"])
 
 
 @pytest.mark.parametrize("step", [1, 2])
 def test_flipped_bytes_of_a_network_of_its_own_are_noticed(step):
     """Under a valid checksum, and without one."""
-    data = encode_blocks([SMOOTH], TINY_MODEL, own=[own_of(3)[0]])[0]
+    data = encode_blocks([SMOOTH], TINY_MODEL, differences=[own_of(3)[0]])[0]
     end = BODY + 4 + len(own_of(3)[0])
     for at in range(0, end, step):
         damaged = data[:at] + bytes([data[at] ^ (1 << (at + step) % 8)]) + data[at + 1 :]
@@ -122,14 +112,16 @@ def test_flipped_bytes_of_a_network_of_its_own_are_noticed(step):
 
 
 def test_one_program_serves_blocks_with_and_without_networks():
-    blocks.compile_for(SHAPE, TINY, 2, own_networks=True)
+    blocks.compile_for(SHAPE, TINY, 2, block_networks=True)
     programs = xla.programs_of(SHAPE, TINY, 1, True, jax.default_backend())
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
-    misses = [make.cache_info().misses for make in (xla._encoder, xla._decoder)]
+    misses = [make.cache_info().misses for make in (xla.encoder_program, xla.decoder_program)]
     together, device = [SMOOTH, SAMPLES["comb"]], jax.local_devices()[0]
     for own in ([None, own_of(3)[0]], [own_of(4)[0]] * 2, [None, None]):
-        data = encode_blocks(together, TINY_MODEL, device, own)
-        decode_blocks(data, SHAPE, TINY_MODEL, device, own_networks=True)
+        data = encode_blocks(together, TINY_MODEL, device, differences=own)
+        decode_blocks(data, SHAPE, TINY_MODEL, device, block_networks=True)
     assert [program._cache_size() for program in programs] == sizes
-    assert [make.cache_info().misses for make in (xla._encoder, xla._decoder)] == misses
+    assert [
+        make.cache_info().misses for make in (xla.encoder_program, xla.decoder_program)
+    ] == misses

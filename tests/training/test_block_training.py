@@ -38,7 +38,7 @@ def test_a_network_of_its_own_makes_a_block_smaller():
     blocks = _blocks(2)
     own = _train(blocks, dataclasses.replace(CONFIG, steps=100))
     model = Model(TINY, BASE)
-    without, with_own = encode_blocks(blocks, model), encode_blocks(blocks, model, own=own)
+    without, with_own = encode_blocks(blocks, model), encode_blocks(blocks, model, differences=own)
     for before, after, data in zip(without, with_own, own, strict=True):
         prove(network_difference.decode(data, BASE, TINY), TINY)
         assert len(after) < 0.95 * len(before)
@@ -61,7 +61,7 @@ def test_strange_data_give_networks_that_code(kind):
         assert own == [None], "there is nothing to learn from"
     if own[0] is not None:
         prove(network_difference.decode(own[0], BASE, TINY), TINY)
-        encode_blocks([block], Model(TINY, BASE), own=own)
+        encode_blocks([block], Model(TINY, BASE), differences=own)
 
 
 def test_a_network_that_diverged_is_not_used():

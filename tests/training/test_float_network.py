@@ -12,7 +12,8 @@ from models_for_tests import EARLIER, TINY, random_contexts
 from jaxslice.codec import intervals
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.features import features_of
-from jaxslice.codec.network import IntegerNetwork, mixture_of, prove, quantise
+from jaxslice.codec.mixture import mixture_of
+from jaxslice.codec.network import IntegerNetwork, prove, quantise
 from jaxslice.training.float_network import CausalNetwork, bits_of
 
 COUNT = 2000

@@ -30,9 +30,11 @@ from jax.experimental.pallas import triton
 
 from jaxslice.codec import intervals, rans
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.curve import PRECISION
 from jaxslice.codec.engines.pallas.network import MOST_TOGETHER, Ref, Weights, carried, mixture_of
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.march import OUTSIDE
+from jaxslice.codec.message import LOWER_BOUND
 from jaxslice.codec.network import IntegerNetwork
 
 MAX_WARPS = 16
@@ -58,20 +60,20 @@ def decode_lanes(
     *,
     geometry: Geometry,
     architecture: Architecture,
-    own_networks: bool,
+    block_networks: bool,
     interpret: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Decodes blocks as the plain decoder does, bit for bit. Needs `jax.enable_x64` around it.
 
     Args:
-      network: proven; one for all blocks or, with `own_networks`, one for each (a leading axis).
+      network: proven; one for all blocks or, with `block_networks`, one for each (a leading axis).
       head: uint64 [block, lane].
       words: uint32 [block, word].
       limits: int16 [t, block, lane], the alphabets' sizes, 0 where a lane rests.
       steps: int32, time steps to run.
       geometry: static.
       architecture: static.
-      own_networks: static.
+      block_networks: static.
       interpret: static: XLA evaluates the kernel on any device, instead of Triton compiling it.
 
     Returns:
@@ -81,7 +83,7 @@ def decode_lanes(
     """
     layout = _Layout(geometry)
     resting = layout.lanes - geometry.lanes
-    heads = jnp.pad(head, ((0, 0), (0, resting)), constant_values=rans.LOWER_BOUND)
+    heads = jnp.pad(head, ((0, 0), (0, resting)), constant_values=LOWER_BOUND)
     limits = jnp.pad(limits, ((0, 0), (0, 0), (0, resting)))
     history = jnp.full((geometry.blocks, layout.places), OUTSIDE, jnp.int16)
     weights, tree = jax.tree.flatten(carried(network))
@@ -103,7 +105,7 @@ def decode_lanes(
             *map(_of_all, common),
             by_time,
             _of_block(heads),
-            *map(_of_block if own_networks else _of_all, weights),
+            *map(_of_block if block_networks else _of_all, weights),
         ],
         out_specs=[
             _of_block(history),
@@ -208,9 +210,9 @@ def _decode_block(
             return history[pallas.ds(place + offset, layout.lanes)].astype(jnp.float32)
 
         mixture = mixture_of(weights, context_of, architecture)
-        position = rans.peek(head, intervals.PRECISION)
+        position = rans.peek(head, PRECISION)
         symbol, start, freq = intervals.find_interval(mixture, position, jnp.maximum(limit, 1))
-        head, empty = rans.without(head, start, freq, intervals.PRECISION)
+        head, empty = rans.without(head, start, freq, PRECISION)
         flags = empty.astype(jnp.int32)
         before = jnp.cumsum(flags, dtype=jnp.int32) - flags
         word = words[jnp.minimum(cursor + before, words.shape[0] - 1)]

@@ -1,8 +1,8 @@
-"""`network.mixture_of` inside a Pallas kernel, written as Triton can have it.
+"""`mixture.mixture_of` inside a Pallas kernel, written as Triton can have it.
 
 Triton neither slices nor stacks arrays, so that an axis of a few (neighbours, components) is a
 sequence of arrays [n] here, and one of many (units of a layer) a sequence of arrays [TILE, n]. What
-works voxel by voxel is called from `features` and `integer`, not repeated. Written a second time
+works voxel by voxel is called from `features` and `mixture`, not repeated. Written a second time
 are the matrix products, the sum that is the reference, and the division of components' shares. All
 of them are sums of integers, or of eighths, that `network.prove` keeps where float32 is exact, so
 that their order does not matter. There is no product that a matrix unit could take (and round).
@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxslice.codec import intervals, network
+from jaxslice.codec import mixture
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.curve import WEIGHT_TOTAL
 from jaxslice.codec.features import REFERENCE_SHARES, difference_to, extras_of, gain_of, nearest_of
+from jaxslice.codec.intervals import Mixture
 from jaxslice.codec.network import IntegerNetwork
-from jaxslice.core.types import Integers
+from jaxslice.core.jax_types import Integers
 
 TILE = 8
 """Units of a layer that are one array, [TILE, n]."""
@@ -86,7 +88,7 @@ def mixture_of(
     weights: Weights,
     context_of: Callable[[int | jax.Array], jax.Array],
     architecture: Architecture,
-) -> intervals.Mixture:
+) -> Mixture:
     """The mixtures of n voxels, each of their components' parameters a list of int32 [n].
 
     Args:
@@ -114,19 +116,17 @@ def mixture_of(
     sums = _further_layer(weights.later[-1], weights.biases[-1], sums, none)
     outputs = [part.astype(jnp.int32) for part in sums]
     count = architecture.components
-    shares = [network.share_of(sums) for sums in outputs[2 * count :]]
+    shares = [mixture.share_of(sums) for sums in outputs[2 * count :]]
     total = _sum(shares)
-    all_but_last = [jax.lax.div(share * intervals.WEIGHT_TOTAL, total) for share in shares[:-1]]
-    last = functools.reduce(
-        operator.sub, all_but_last, jnp.full_like(total, intervals.WEIGHT_TOTAL)
-    )
+    all_but_last = [jax.lax.div(share * WEIGHT_TOTAL, total) for share in shares[:-1]]
+    last = functools.reduce(operator.sub, all_but_last, jnp.full_like(total, WEIGHT_TOTAL))
     # Lists in place of arrays: `intervals.cumulative` goes through components one by one.
     parameters: list[Any] = [
-        [network.mean_of(sums, reference, activity) for sums in outputs[:count]],
-        [network.inverse_scale_of(sums, gain_of(activity)) for sums in outputs[count : 2 * count]],
+        [mixture.mean_of(sums, reference, activity) for sums in outputs[:count]],
+        [mixture.inverse_scale_of(sums, gain_of(activity)) for sums in outputs[count : 2 * count]],
         [*all_but_last, last],
     ]
-    return intervals.Mixture(*parameters)
+    return Mixture(*parameters)
 
 
 def _first_layer(
@@ -159,7 +159,7 @@ def _first_layer(
 
     none = [jnp.zeros((TILE, *reference.shape), jnp.float32) for _ in tiles]
     sums = jax.lax.fori_loop(jnp.int32(0), jnp.int32(contexts // together), add, none)
-    sums = [network.scaled(part, gain_of(activity)) for part in sums]
+    sums = [mixture.scaled(part, gain_of(activity)) for part in sums]
     for number, extra in enumerate(extras_of(reference, activity)):
         extra = extra.astype(jnp.float32)
         sums = [
@@ -182,7 +182,7 @@ def _further_layer(
     """
     units, width = weights.shape
     together = math.gcd(_together(width), units)
-    inputs = [network.activation(part) for part in sums]
+    inputs = [mixture.activation(part) for part in sums]
 
     def fill(index, outputs):
         for unit in range(together):

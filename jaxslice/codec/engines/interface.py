@@ -1,0 +1,150 @@
+"""Engines: what runs the march. All of them give the same bytes and the same symbols.
+
+    block.py    voxels, level tables, payloads
+    engine      symbols <-> messages
+
+How an engine lays blocks out in time, in lanes and in batches is its own business. `engine_named`
+imports an engine's module when it is first requested, so that JAX starts only if it is used.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.core.box import Triple
+from jaxslice.core.errors import UsageError
+from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
+
+AUTO = "auto"
+"""The first of `_PREFERRED` that is available."""
+
+_MODULES = {
+    "xla": "jaxslice.codec.engines.xla",
+    "pallas": "jaxslice.codec.engines.pallas.engine",
+}
+"""Name of each engine -> the module whose ENGINE it is."""
+
+_PREFERRED = ("xla",)
+"""What "auto" tries, in this order. The Pallas kernel runs only where it is requested."""
+
+NAMES = (AUTO, *_MODULES)
+
+
+class Engine(Protocol):
+    """Encodes and decodes batches of blocks of one shape. Safe to use from several threads.
+
+    A batch may hold blocks that are not coded: their extent is (0, 0, 0), their symbols are -1 and
+    their message is empty. So a batch can be filled up to the size that was compiled for.
+    """
+
+    @property
+    def name(self) -> str:
+        """As `engine_named` takes it."""
+        ...
+
+    def is_available(self) -> bool:
+        """Whether this process can run it."""
+        ...
+
+    def encode(
+        self,
+        symbols: BlockSymbols,
+        sizes: AlphabetSizes,
+        extents: Extents,
+        model: Model,
+        networks: Sequence[IntegerNetwork] | None = None,
+        device: Device | None = None,
+    ) -> list[Words]:
+        """Encodes a batch of blocks.
+
+        Args:
+          symbols: int16 [block, z, y, x], below the slice's alphabet size; -1 beyond the extent.
+          sizes: int32 [block, z], symbols in the alphabet of each slice, at most 256; 0 beyond the
+            extent.
+          extents: int32 [block, 3], voxels along z, y and x.
+          model: the architecture, and the network that predicts; `network.prove` holds.
+          networks: one for each block, in place of the model's; also proven.
+          device: where to run; the engine's default if None.
+
+        Returns:
+          The message of each block, flattened.
+        """
+        ...
+
+    def decode(
+        self,
+        messages: Sequence[Words],
+        sizes: AlphabetSizes,
+        extents: Extents,
+        block_shape: Triple,
+        model: Model,
+        networks: Sequence[IntegerNetwork] | None = None,
+        device: Device | None = None,
+    ) -> BlockSymbols:
+        """Decodes a batch of blocks: the inverse of `encode`.
+
+        Args:
+          messages: of each block. They may be damaged.
+          sizes: as for `encode`.
+          extents: as for `encode`.
+          block_shape: of all blocks.
+          model: as for `encode`.
+          networks: as for `encode`.
+          device: as for `encode`.
+
+        Returns:
+          int16 [block, z, y, x]; beyond a block's extent whatever the engine leaves there.
+
+        Raises:
+          FormatError: a message is too short or too long, a head is out of range, or a lane does
+            not end where every lane starts.
+        """
+        ...
+
+    def compile_for(
+        self,
+        block_shape: Triple,
+        architecture: Architecture,
+        batch: int,
+        *,
+        encoder: bool = True,
+        decoder: bool = True,
+        block_networks: bool = False,
+    ) -> None:
+        """Prepares for batches of one kind, on every device; does nothing if that needs nothing.
+
+        Args:
+          block_shape: of the blocks.
+          architecture: of the networks.
+          batch: blocks in a batch.
+          encoder: whether to prepare for `encode`.
+          decoder: whether to prepare for `decode`.
+          block_networks: whether `networks` will be given.
+        """
+        ...
+
+
+def engine_named(name: str = AUTO) -> Engine:
+    """The engine of a name; "auto" is the fastest one that is available.
+
+    Raises:
+      UsageError: there is no engine of this name, or this process cannot run it.
+    """
+    if name == AUTO:
+        return next(engine for engine in map(_load, _PREFERRED) if engine.is_available())
+    if name not in _MODULES:
+        raise UsageError(f"Got the engine {name!r}, expected one of {', '.join(NAMES)}.")
+    engine = _load(name)
+    if not engine.is_available():
+        raise UsageError(f"Got the engine {name!r}, which cannot run here, expected {AUTO!r}.")
+    return engine
+
+
+@functools.cache
+def _load(name: str) -> Engine:
+    return importlib.import_module(_MODULES[name]).ENGINE

@@ -1,0 +1,54 @@
+"""The engine whose decoder is one Pallas kernel; its encoder is XLA's.
+
+The kernel has not run on the GPUs that it is written for, so it runs only where it is requested.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.engines.pallas import decoder
+from jaxslice.codec.engines.xla import XlaEngine, compiled
+from jaxslice.codec.geometry import Geometry
+from jaxslice.core.errors import UsageError
+
+
+class PallasEngine(XlaEngine):
+    """See `interface.Engine`. On a CPU Pallas interprets the kernel, slowly."""
+
+    name = "pallas"
+
+    def decoder_program(
+        self, geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+    ) -> Any:
+        """The compiled kernel.
+
+        Raises:
+          UsageError: there is no kernel for such blocks or such a device.
+        """
+        return decoder_program(geometry, architecture, block_networks, platform)
+
+
+ENGINE = PallasEngine()
+
+
+@functools.lru_cache(maxsize=32)
+def decoder_program(
+    geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+) -> Any:
+    """The decoder of batches: what `jax.jit` returned. Raises UsageError, as above."""
+    if not decoder.supports(geometry, platform):
+        raise UsageError(
+            f"Got the engine 'pallas' for blocks of {geometry.lanes} lanes on a {platform}, "
+            f"expected at most {decoder.MAX_LANES} lanes and a GPU or CPU."
+        )
+    return compiled(
+        decoder.decode_lanes,
+        platform,
+        geometry=geometry,
+        architecture=architecture,
+        block_networks=block_networks,
+        interpret=platform == "cpu",
+    )

@@ -1,0 +1,177 @@
+"""The march as JAX functions of all lanes: symbols to words, and words to symbols.
+
+Both directions walk the same geometry and call the same `mixture.mixture_of`. Encoding knows every
+context from the start, so it predicts many time steps at once and then pushes them in reverse;
+decoding is one step after the other.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxslice.codec import intervals, rans
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.curve import PRECISION
+from jaxslice.codec.geometry import Geometry
+from jaxslice.codec.history import contexts_of, rows_of
+from jaxslice.codec.march import OUTSIDE
+from jaxslice.codec.message import LOWER_BOUND
+from jaxslice.codec.mixture import mixture_of
+from jaxslice.codec.network import IntegerNetwork
+
+
+def predict(
+    network: IntegerNetwork,
+    contexts: jax.Array,
+    *,
+    geometry: Geometry,
+    architecture: Architecture,
+    block_networks: bool,
+) -> intervals.Mixture:
+    """The mixtures of all lanes at some time steps, n = t * block * lane of them.
+
+    Args:
+      network: one for all blocks or, with `block_networks`, one for each (a leading axis).
+      contexts: int16 [c, t, block, lane].
+      geometry: static.
+      architecture: static.
+      block_networks: static.
+    """
+    count = len(contexts)
+    if block_networks and geometry.blocks == 1:
+        network, block_networks = jax.tree.map(lambda leaf: leaf[0], network), False
+    if not block_networks:
+        return mixture_of(network, contexts.reshape(count, -1), architecture)
+    by_block = contexts.transpose(2, 0, 1, 3).reshape(geometry.blocks, count, -1)
+    mixtures = jax.vmap(lambda own, seen: mixture_of(own, seen, architecture))(network, by_block)
+    back = lambda part: (
+        part.reshape(geometry.blocks, part.shape[1], -1, geometry.lanes)
+        .transpose(1, 2, 0, 3)
+        .reshape(part.shape[1], -1)
+    )
+    return jax.tree.map(back, mixtures)
+
+
+def encode_lanes(
+    network: IntegerNetwork,
+    sheared: jax.Array,
+    limits: jax.Array,
+    steps: jax.Array,
+    *,
+    geometry: Geometry,
+    predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The final heads, and the words in decoding order [t, block, lane] with a mask."""
+    chunk = geometry.steps_predicted
+    row, none = (geometry.blocks, geometry.lanes), jnp.int32(0)
+    before = jnp.full((geometry.lead, *sheared.shape[1:]), OUTSIDE, jnp.int16)
+    history = jnp.concatenate([before, sheared])
+
+    def push_step(head, edges):
+        start, end = edges
+        head, word, full = rans.push(head, start, end - start, PRECISION)
+        return head, (word, full)
+
+    def encode_chunk(index, state):
+        head, words, emitted, room = state
+        time = jnp.int32((geometry.num_rows // chunk - 1 - index) * chunk)
+        part = lambda array, place: jax.lax.dynamic_slice(
+            array, (time, none, jnp.int32(place)), (chunk, *row)
+        )
+        contexts = contexts_of(room, history, time + geometry.lead, chunk, geometry, slice(None))
+        mixture = predict(network, contexts)
+        symbol = jnp.maximum(part(sheared, geometry.margin), 0).reshape(-1).astype(jnp.int32)
+        limit = jnp.maximum(part(limits, 0), 1).reshape(-1).astype(jnp.int32)
+        # The difference is left to the loop: outside, XLA would compute one of the edges twice.
+        edges = [
+            intervals.cumulative(mixture, index, limit).reshape(chunk, *row)
+            for index in (symbol, symbol + 1)
+        ]
+        head, (word, full) = jax.lax.scan(push_step, head, edges, reverse=True)
+        words = jax.lax.dynamic_update_slice(words, word, (time, none, none))
+        emitted = jax.lax.dynamic_update_slice(emitted, full, (time, none, none))
+        return head, words, emitted, contexts
+
+    chunks = jnp.int32(geometry.num_rows // chunk)
+    head, words, emitted, _ = jax.lax.fori_loop(
+        chunks - (steps + (chunk - 1)) // chunk,
+        chunks,
+        encode_chunk,
+        (
+            jnp.full(row, LOWER_BOUND, jnp.uint64),
+            jnp.zeros(limits.shape, jnp.uint32),
+            jnp.zeros(limits.shape, bool),
+            jnp.zeros((len(geometry.context), chunk, *row), jnp.int16),
+        ),
+    )
+    return head, words, emitted
+
+
+def decode_lanes(
+    network: IntegerNetwork,
+    head: jax.Array,
+    words: jax.Array,
+    limits: jax.Array,
+    steps: jax.Array,
+    *,
+    geometry: Geometry,
+    predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Symbols [t, block, lane], the final heads, and how many words each block used.
+
+    The history moves past instead of being indexed: every context voxel then is a slice at a fixed
+    place, and nothing larger than a few slices of the block is ever copied.
+    """
+    chunk, lead = geometry.steps_together, geometry.lead
+    row, none = (geometry.blocks, geometry.lanes), jnp.int32(0)
+    in_slice = sum(dz == 0 for dz, _, _ in geometry.context)
+    reach = max((-lag for lag in geometry.lags[:in_slice]), default=1)
+
+    firsts = jnp.arange(geometry.blocks, dtype=jnp.int32) * words.shape[1]
+    words = words.reshape(-1)
+
+    def decode_step(state, inputs):
+        recent, head, cursor, room = state
+        earlier, limit = inputs
+        contexts = contexts_of(room, recent, reach, 1, geometry, slice(in_slice))
+        below = (jnp.int32(in_slice), none, none, none)
+        contexts = jax.lax.dynamic_update_slice(contexts, earlier[:, None], below)
+        mixture = predict(network, contexts)
+        used = jnp.maximum(limit, 1).reshape(-1).astype(jnp.int32)
+        position = rans.peek(head, PRECISION).reshape(-1)
+        found = intervals.find_interval(mixture, position, used)
+        symbol, start, freq = (part.reshape(row) for part in found)
+        head, cursor = rans.pop(head, start, freq, words, cursor, PRECISION)
+        lanes = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))
+        recent = jnp.concatenate([recent[1:], rows_of(lanes, geometry)[None]])
+        return (recent, head, cursor, contexts), lanes
+
+    def decode_chunk(index, state):
+        history, sheared, head, cursor, earlier, room = state
+        start = (jnp.int32(index * chunk), none, none)
+        earlier = contexts_of(earlier, history, lead, chunk, geometry, slice(in_slice, None))
+        limit = jax.lax.dynamic_slice(limits, start, (chunk, *row))
+        (_, head, cursor, room), lanes = jax.lax.scan(
+            decode_step,
+            (history[lead - reach : lead], head, cursor, room),
+            (earlier.transpose(1, 0, 2, 3), limit),
+        )
+        history = jnp.concatenate([history[chunk:lead], rows_of(lanes, geometry), history[lead:]])
+        sheared = jax.lax.dynamic_update_slice(sheared, lanes, start)
+        return history, sheared, head, cursor, earlier, room
+
+    _, sheared, head, cursor, _, _ = jax.lax.fori_loop(
+        jnp.int32(0),
+        (steps + (chunk - 1)) // chunk,
+        decode_chunk,
+        (
+            jnp.full((lead + chunk, geometry.blocks, geometry.lane_pitch), OUTSIDE, jnp.int16),
+            jnp.full(limits.shape, OUTSIDE, jnp.int16),
+            head,
+            firsts,
+            jnp.zeros((len(geometry.context) - in_slice, chunk, *row), jnp.int16),
+            jnp.zeros((len(geometry.context), 1, *row), jnp.int16),
+        ),
+    )
+    return sheared, head, cursor - firsts

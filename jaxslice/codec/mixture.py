@@ -1,0 +1,91 @@
+"""The predicted mixture of every voxel: the one function that encoding and decoding share.
+
+Every operation of `mixture_of` is exact on a network that `network.prove` accepts. Matrix products
+take integers in float32 carriers.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.curve import INVERSE_SCALE_HIGH, MEAN_HIGH, MEAN_LOW, WEIGHT_TOTAL
+from jaxslice.codec.features import exp2_sixteenths, features_of
+from jaxslice.codec.intervals import Mixture
+from jaxslice.codec.network import (
+    ACTIVATION_HIGH,
+    MEAN_OFFSET_HIGH,
+    SUM_HIGH,
+    WEIGHT_ONE,
+    IntegerNetwork,
+)
+from jaxslice.core.jax_types import Contexts, Integers
+
+
+def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Architecture) -> Mixture:
+    """Predicts a mixture for every voxel from its context. The one function of encode and decode.
+
+    Args:
+      network: proven by `prove`.
+      contexts: [c, n], symbols or OUTSIDE, of any type that holds them.
+      architecture: static.
+
+    Returns:
+      A mixture over symbols for each of the n voxels.
+    """
+    features = features_of(contexts, architecture)
+    first = _carried(network.weights[0])
+    sums = _product(first[:, :-NUM_FEATURES], features.differences)
+    sums = scaled(sums, features.gain)
+    for column, extra in zip(first[:, -NUM_FEATURES:].T, features.extras, strict=True):
+        sums += column[:, None] * extra
+    sums += _carried(network.biases[0])[:, None]
+    for weights, biases in zip(network.weights[1:], network.biases[1:], strict=True):
+        hidden = activation(sums)
+        sums = _product(_carried(weights), hidden) + _carried(biases)[:, None]
+    sums = sums.astype(jnp.int32)
+    means, scales, weights = jnp.split(sums, 3)
+
+    mean = mean_of(means, features.reference, features.activity)
+    inverse_scale = inverse_scale_of(scales, features.gain)
+    share = share_of(weights)
+    shares = jnp.broadcast_to(share.sum(axis=0, dtype=jnp.int32), share[:-1].shape)
+    weight = jax.lax.div(share[:-1] * WEIGHT_TOTAL, shares)
+    last = WEIGHT_TOTAL - weight.sum(axis=0, keepdims=True, dtype=jnp.int32)
+    return Mixture(mean, inverse_scale, jnp.concatenate([weight, last]))
+
+
+def scaled(sums: jax.Array, gain: jax.Array) -> jax.Array:
+    """The first layer's sums over the differences, float32 [..., n], in units of the activity."""
+    return jnp.floor(jnp.clip(sums, -SUM_HIGH, SUM_HIGH) * gain * (1 / 64))
+
+
+def activation(sums: jax.Array) -> jax.Array:
+    """What a hidden layer passes on: float32 of integers within [0, ACTIVATION_HIGH]."""
+    return jnp.clip(jnp.floor(sums * (1 / WEIGHT_ONE)), 0, ACTIVATION_HIGH)
+
+
+def mean_of(means: jax.Array, reference: Integers, activity: Integers) -> jax.Array:
+    """Components' means, int32 [..., n], from the last layer's sums for them."""
+    offset = (jnp.clip(means >> 4, -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH) * activity) >> 8
+    return jnp.clip(16 * reference + offset, MEAN_LOW, MEAN_HIGH)
+
+
+def inverse_scale_of(scales: jax.Array, gain: jax.Array) -> jax.Array:
+    """Components' inverse scales, int32 [..., n], from the last layer's sums for them."""
+    gain = gain.astype(jnp.int32)
+    sharpness = (exp2_sixteenths(jnp.clip((scales >> 7) + 64, 0, 127)) * gain) >> 5
+    return jnp.clip(sharpness, 1, INVERSE_SCALE_HIGH)
+
+
+def share_of(weights: jax.Array) -> jax.Array:
+    """Components' shares, int32 [..., n], to be divided by their sum."""
+    return exp2_sixteenths(jnp.clip((weights >> 7) + 64, 0, 127))
+
+
+def _carried(integers: jax.Array | np.ndarray) -> jax.Array:
+    return jnp.asarray(integers).astype(jnp.float32)
+
+
+def _product(weights: jax.Array, inputs: jax.Array) -> jax.Array:
+    return jnp.dot(weights, inputs, precision=jax.lax.Precision.HIGHEST)
