@@ -56,7 +56,7 @@ class Interrupter:
         again.start()
 
 
-def _signal_main_thread(number: int) -> None:
+def _signal_main_thread(number: signal.Signals) -> None:
     # A real signal also ends a wait for a lock, where the system has one.
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
