@@ -89,12 +89,8 @@ def bench(
         report.write_csv(output, rows)
     if output and plot:
         report.draw(output, plot)
-    devices = jax.local_devices()
     return {
-        "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
-        "cores": os.cpu_count(),
-        "jax": jax.__version__,
-        "engine": engine_named(options.engine).name,
+        **_machine(options.engine),
         "source": source or "synthetic",
         "shape": list(voxels.shape),
         "exactness": exactness,
@@ -102,6 +98,16 @@ def bench(
         "rows": rows,
         "csv": output,
         "plot": plot,
+    }
+
+
+def _machine(engine: str) -> dict[str, Any]:
+    devices = jax.local_devices()
+    return {
+        "device": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "cores": os.cpu_count(),
+        "jax": jax.__version__,
+        "engine": engine_named(engine).name,
     }
 
 

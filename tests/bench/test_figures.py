@@ -17,7 +17,8 @@ THREE_ROWS = (337, 1200)
 
 def read_png(path) -> np.ndarray:
     """Pixels of a PNG, uint8 [row, column, colour]."""
-    matplotlib_image = pytest.importorskip("matplotlib.image")
+    import matplotlib.image as matplotlib_image
+
     return np.rint(255 * matplotlib_image.imread(path)[..., :3]).astype(np.uint8)
 
 
@@ -26,7 +27,6 @@ def highlighted_pixels(path) -> int:
 
 
 def draw_figure1(path, original=CUT, prediction=CUT, bits=CUT / 32, **options) -> np.ndarray:
-    pytest.importorskip("matplotlib")
     figures.figure1(path, original, prediction, bits, title="A cut", **options)
     return read_png(path)
 
@@ -84,7 +84,6 @@ def test_figure1_refuses_cuts_of_different_shapes(tmp_path):
 
 
 def test_figure2_has_a_row_for_each_codec_and_for_raw(tmp_path):
-    pytest.importorskip("matplotlib")
     path = tmp_path / "2.png"
     figures.figure2(path, {"PNG": 5.4, "jaxslice": 4.6}, title="Rates")
     assert read_png(path).shape[:2] == THREE_ROWS
@@ -93,7 +92,6 @@ def test_figure2_has_a_row_for_each_codec_and_for_raw(tmp_path):
 
 
 def test_figure2_highlights_ours_by_the_length_of_its_bar(tmp_path):
-    pytest.importorskip("matplotlib")
     areas = []
     for number, rate in enumerate([2.0, 4.0]):
         path = tmp_path / f"{number}.png"
@@ -106,7 +104,6 @@ def test_figure2_highlights_ours_by_the_length_of_its_bar(tmp_path):
 
 
 def test_figure2_puts_raw_first_and_the_best_last(tmp_path):
-    pytest.importorskip("matplotlib")
     path = tmp_path / "2.png"
     figures.figure2(path, {"jaxslice": 4.6, "zstd": 9.0, "PNG": 5.4}, title="Rates")
     pixels = read_png(path)
@@ -132,7 +129,6 @@ def test_without_matplotlib_the_error_names_the_extra(monkeypatch, tmp_path):
 
 
 def test_importing_and_drawing_needs_no_pyplot(tmp_path):
-    pytest.importorskip("matplotlib")
     program = (
         "import sys; from jaxslice.bench import figures\n"
         "assert 'matplotlib' not in sys.modules\n"

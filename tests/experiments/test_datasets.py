@@ -47,7 +47,8 @@ def test_the_hash_is_of_the_voxels_in_z_y_x_order(datasets):
 
 @pytest.mark.parametrize("kind", ["npy", "png", "tif", "pages"])
 def test_a_volume_is_made_from_what_is_published(datasets, dataset, monkeypatch, tmp_path, kind):
-    imagecodecs = pytest.importorskip("imagecodecs")
+    import imagecodecs
+
     source = tmp_path / "published"
     if kind == "npy":
         source = tmp_path / "published.npy"

@@ -20,9 +20,6 @@ COLUMNS = [
     "threads", "lossless", "train_seconds", *provenance.COLUMNS,
 ]  # fmt: skip
 
-pytest.importorskip("imagecodecs")
-pytest.importorskip("matplotlib")
-
 
 @pytest.fixture
 def plot(monkeypatch):
