@@ -45,7 +45,7 @@ from ablation_plot import GROUPS
 from common import Row
 
 import jaxslice
-from jaxslice.codec import levels, network, network_bytes
+from jaxslice.codec import levels, mixture, network_bytes
 from jaxslice.codec.architecture import SYMBOL_LIMIT, Architecture
 from jaxslice.codec.block import encode_block
 from jaxslice.codec.features import features_of
@@ -231,7 +231,7 @@ def without_activity(block: Volume) -> contextlib.AbstractContextManager:
         return features._replace(activity=jnp.full_like(features.activity, median))
 
     return _changed(
-        *(mock.patch.object(m, "features_of", constant) for m in (network, float_network))
+        *(mock.patch.object(m, "features_of", constant) for m in (mixture, float_network))
     )
 
 

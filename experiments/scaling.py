@@ -8,8 +8,8 @@
 Sizes are in MB of 10**6 voxels. The given volume (or a synthetic one) is repeated along z into a
 `.npy` file, which is read in parts. Each size is compressed at effort 0 without verification, and
 decompressed, each time in a new process, whose peak resident memory is read when it ends.
-Compilation and fitting count in `seconds`, not in MB/s. `formula_mb` is the estimate of
-`jaxslice.jobs.memory`. Needs three times the largest size on the disk.
+Compilation and fitting count in `seconds`, not in MB/s. `bound_mb` is the estimate of
+`jaxslice.jobs.resources`. Needs three times the largest size on the disk.
 
 Cost: 10 minutes for the three sizes on 2 cores. Expected: the same MB/s at all sizes that keep the
 cores busy, and peak memory that does not grow with the volume.
@@ -36,7 +36,7 @@ SHAPE: Triple = (64, 512, 512)
 SMOKE_SIZES, SMOKE_BLOCK = "0.02,0.05", "8,40,48"
 COLUMNS = (
     "volume", "direction", "megabytes", "shape", "blocks", "workers", "seconds", "mb_per_s",
-    "bits_per_voxel", "peak_mb", "formula_mb",
+    "bits_per_voxel", "peak_mb", "bound_mb",
 )  # fmt: skip
 
 
@@ -76,8 +76,7 @@ def child(direction: str, folder: str, block_shape: str) -> None:
     import jaxslice
     from jaxslice.archive.store import open_archive
     from jaxslice.core.machine import peak_so_far_bytes
-    from jaxslice.jobs import memory
-    from jaxslice.jobs.parallelism import batch_and_workers
+    from jaxslice.jobs.resources import prepare
 
     z, y, x = map(int, block_shape.split(","))
     archive = f"{folder}/archive.zarr"
@@ -86,27 +85,26 @@ def child(direction: str, folder: str, block_shape: str) -> None:
         report = jaxslice.compress(f"{folder}/volume.npy", archive, options)
     else:
         report = jaxslice.decompress(archive, f"{folder}/back.npy")
-    batch, workers = batch_and_workers(None, None)
     seconds = report.seconds
     # Compiling and adapting go on side by side, before the first block.
     coding = seconds["total"] - max(seconds["compile"], seconds.get("adapt", 0.0))
-    formula = memory.peak_bytes(
-        report.block_shape, batch, workers, open_archive(archive).configuration.architecture
-    )
+    architecture = open_archive(archive).configuration.architecture
+    peak = peak_so_far_bytes()
+    resources = prepare(report.block_shape, architecture)
     row = {
         "blocks": report.num_blocks,
-        "workers": workers,
+        "workers": resources.workers,
         "seconds": seconds["total"],
         "mb_per_s": report.raw_bytes / 1e6 / max(coding, 1e-3),
         "bits_per_voxel": report.bits_per_voxel,
-        "peak_mb": peak_so_far_bytes() / 1e6,
-        "formula_mb": formula / 1e6,
+        "peak_mb": peak / 1e6,
+        "bound_mb": resources.peak_bytes / 1e6,
     }
     print(json.dumps(row))
 
 
 def draw(rows: list[Row], output: Path) -> None:
-    """Speeds, and peak memory beside the formula's, over the size."""
+    """Speeds, and peak memory beside the bound, over the size."""
     if not rows:
         return
     figure = common.new_figure(9, 3.8)
@@ -119,10 +117,10 @@ def draw(rows: list[Row], output: Path) -> None:
         column = lambda name, some=some: [float(row[name]) for row in some]
         speeds.plot(column("megabytes"), column("mb_per_s"), "o-", color=colour, label=direction)
         peaks.plot(column("megabytes"), column("peak_mb"), "o-", color=colour, label=direction)
-        peaks.plot(column("megabytes"), column("formula_mb"), ":", color=colour)
+        peaks.plot(column("megabytes"), column("bound_mb"), ":", color=colour)
     speeds.set(xscale="log", xlabel="MB of voxels", ylabel="MB/s, all cores")
     peaks.set(xscale="log", xlabel="MB of voxels", ylabel="peak resident MB")
-    peaks.set_title("dotted: the bound of jaxslice.jobs.memory", fontsize=9)
+    peaks.set_title("dotted: the bound of jaxslice.jobs.resources", fontsize=9)
     for axes in (speeds, peaks):
         axes.set_ylim(bottom=0)
         common.bare(axes)

@@ -28,9 +28,10 @@ import common
 from common import OURS, PAPER, PLAIN, Row
 
 import jaxslice
+from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.progress import Stopwatch
 from jaxslice.jobs import compress
-from jaxslice.jobs.parallelism import batch_and_workers
+from jaxslice.jobs.resources import requested_or_usual
 
 COLUMNS = ("volume", "workers", "thread", "part", "start_seconds", "end_seconds")
 COMPUTING = ("encode", "verify", "train_blocks")
@@ -75,7 +76,7 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
         compress, "Stopwatch", recorder
     ):  # fmt: skip
         jaxslice.compress(path, f"{folder}/archive.zarr", options)
-    _, workers = batch_and_workers(None, arguments.workers)
+    _, workers = requested_or_usual(None, arguments.workers, engine_named())
     rows = [
         {
             "volume": common.name_of(path),

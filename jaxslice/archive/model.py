@@ -35,7 +35,7 @@ def _model_of(configuration: CodecConfiguration, engine: str) -> Model:
     from jaxslice.codec import network_bytes, probe
     from jaxslice.codec.network import Model
 
-    probe.check_device(engine=engine)
+    probe.check_devices(engine)
     unpack = network_bytes.unpack_coded if configuration.coded_network else network_bytes.unpack
     network = unpack(configuration.packed_network, configuration.architecture)
     return Model(configuration.architecture, network)

@@ -141,8 +141,7 @@ def check_exact(voxels: Volume, engine: str = AUTO) -> dict[str, Any]:
     Raises:
       DeviceError: bytes differ, or do not decode to the voxels.
     """
-    for device in jax.local_devices():
-        probe.check_device(device, engine)
+    probe.check_devices(engine)
     model = model_file.load("default").model
     shape = tuple(min(n, most) for n, most in zip(voxels.shape, EXACTNESS_SHAPE, strict=True))
     starts = [tuple(part * (n - s) // 2 for n, s in zip(voxels.shape, shape, strict=True))

@@ -16,7 +16,7 @@ COLUMNS: tuple[str, ...] = (
     "codec", "batch", "threads", "bits_per_voxel", "encode_mb_per_s", "decode_mb_per_s", "lossless",
     "compile_seconds", "train_seconds", "programs", "programs_for_edges",
     "multiply_adds_per_voxel", "peak_gflops", "encode_share_of_peak", "decode_share_of_peak",
-    "formula_megabytes", "note", *provenance.COLUMNS,
+    "bound_megabytes", "note", *provenance.COLUMNS,
 )  # fmt: skip
 _SPEEDS = (
     ("batch", "batch", "d"), ("threads", "threads", "d"),
@@ -29,7 +29,7 @@ _COSTS = (
     ("multiply-adds", "multiply_adds_per_voxel", "d"), ("peak GFLOP/s", "peak_gflops", ".0f"),
     ("encode share", "encode_share_of_peak", ".1%"),
     ("decode share", "decode_share_of_peak", ".1%"),
-    ("formula MB", "formula_megabytes", ".0f"),
+    ("memory MB, at most", "bound_megabytes", ".0f"),
 )  # fmt: skip
 
 

@@ -19,18 +19,18 @@ from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive, create_archive, open_archive
 from jaxslice.bench.compilations import counted_compilations
 from jaxslice.codec import block, payload
+from jaxslice.codec.engines.interface import engine_named
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import Model
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Device, Volume
-from jaxslice.jobs import memory
 from jaxslice.jobs.compress import compress
 from jaxslice.jobs.decoding import decode_all
 from jaxslice.jobs.encoding import encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
 from jaxslice.jobs.options import CompressOptions
-from jaxslice.jobs.parallelism import batch_and_workers
+from jaxslice.jobs.resources import prepare, requested_or_usual
 from jaxslice.jobs.task import Worker
 from jaxslice.volumes.source import Source
 
@@ -55,7 +55,7 @@ def effort_rows(
     """Compresses a volume, and measures its coding at some batch sizes."""
     packed = compress(path, str(scratch / "archive.zarr"), options, notify)
     opened = open_archive(packed.archive)
-    workers = batch_and_workers(None, options.workers)[1]
+    workers = requested_or_usual(None, options.workers, engine_named(options.engine))[1]
     settings = [(batch, workers) for batch in batches]
     if jax.default_backend() == "cpu" and workers > 1:
         settings.insert(0, (batches[0], 1))
@@ -76,10 +76,6 @@ def effort_rows(
             "peak_gflops": peak / 1e9,
             "encode_share_of_peak": measured["encode_mb_per_s"] * operations / peak,
             "decode_share_of_peak": measured["decode_mb_per_s"] * operations / peak,
-            "formula_megabytes": memory.peak_bytes(
-                opened.block_shape, batch, threads, architecture,
-                own_networks=opened.configuration.own_networks,
-            ) / 1e6,
         }  # fmt: skip
 
 
@@ -98,9 +94,10 @@ def _measure(
     jax.clear_caches()
     with counted_compilations() as compiled:
         start = time.perf_counter()
-        block.compile_for(
-            shape, model.architecture, batch, block_networks=own_networks, engine=engine
-        )
+        resources = prepare(
+            shape, model.architecture, batch, workers,
+            block_networks=own_networks, engine=engine,
+        )  # fmt: skip
         compile_seconds = time.perf_counter() - start
     needed = BATCHES_PER_WORKER * batch * workers
     many, times = repeated(volume, voxels, shape, opened.num_blocks, needed)
@@ -115,6 +112,7 @@ def _measure(
         "decode_mb_per_s": megabytes / decode_seconds,
         "lossless": same and edge_same,
         "compile_seconds": compile_seconds,
+        "bound_megabytes": resources.peak_bytes / 1e6,
         "programs": compiled.number,
         "programs_for_edges": more.number,
     }

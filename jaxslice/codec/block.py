@@ -176,7 +176,7 @@ def compile_for(
     decoder: bool = True,
     block_networks: bool = False,
     engine: str = AUTO,
-) -> None:
+) -> int:
     """Prepares the engine for blocks of one shape, before it is needed.
 
     Args:
@@ -187,8 +187,11 @@ def compile_for(
       decoder: whether `decode_blocks` will be called.
       block_networks: as these functions will be given it.
       engine: likewise.
+
+    Returns:
+      Bytes of memory that a batch takes on a device while it runs.
     """
-    engine_named(engine).compile_for(
+    return engine_named(engine).compile_for(
         block_shape,
         architecture,
         batch,

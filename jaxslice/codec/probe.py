@@ -72,6 +72,12 @@ def check_device(device: Device | None = None, engine: str = AUTO) -> None:
         )
 
 
+def check_devices(engine: str = AUTO) -> None:
+    """Runs the probe on every device of an engine; see `check_device`."""
+    for device in engine_named(engine).devices():
+        check_device(device, engine)
+
+
 def _network(draws: Callable[[int], np.ndarray]) -> IntegerNetwork:
     weights, biases = [], []
     for outputs, inputs in _ARCHITECTURE.layer_shapes:

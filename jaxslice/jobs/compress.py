@@ -15,7 +15,6 @@ from jaxslice.archive.store import (
     create_archive,
     open_archive,
 )
-from jaxslice.codec import block as blocks
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
@@ -23,8 +22,8 @@ from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_b
 from jaxslice.jobs.encoding import BlockTraining, EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
 from jaxslice.jobs.options import CompressOptions
-from jaxslice.jobs.parallelism import what_fits
 from jaxslice.jobs.plan import Plan, plan
+from jaxslice.jobs.resources import Resources, prepare
 from jaxslice.volumes.source import Source, open_source
 
 REPORTED = (
@@ -66,18 +65,14 @@ def compress(
     opened = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
     planned = plan(opened, options)
-    batch, workers = what_fits(
-        options.batch_blocks, options.workers, planned.block_shape, planned.architecture,
-        own_networks=planned.block_networks,
-    )  # fmt: skip
     with watch.measure("compile"):
-        probe.check_device(engine=options.engine)
+        probe.check_devices(options.engine)
 
     # The compiler keeps one core busy; reading and fitting the other.
     with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-        compiled = pool.submit(_compile, planned, batch, watch)
+        compiled = pool.submit(_compile, planned, watch)
         base = fit_base_network(opened, planned, watch, progress)
-        compiled.result()
+        resources = compiled.result()
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": opened.description,
@@ -91,7 +86,7 @@ def compress(
         archive, planned.box, planned.block_shape, base.configuration, planned.placement,
         provenance, overwrite=options.overwrite,
     ) as made:  # fmt: skip
-        stats = _encode_all(opened, planned, made, batch, workers, watch, progress)
+        stats = _encode_all(opened, planned, made, resources, watch, progress)
         provenance[BLOCKS_BYTES] = stats.payload_bytes
         provenance["own_networks"] = stats.block_networks
         provenance["own_networks_bytes"] = stats.block_networks_bytes
@@ -99,12 +94,13 @@ def compress(
     return _report(archive, planned, base, watch)
 
 
-def _compile(planned: Plan, batch: int, watch: Stopwatch) -> None:
+def _compile(planned: Plan, watch: Stopwatch) -> Resources:
+    options = planned.options
     with watch.measure("compile"):
-        blocks.compile_for(
-            planned.block_shape, planned.architecture, batch,
-            decoder=planned.options.verify != "none", block_networks=planned.block_networks,
-            engine=planned.options.engine,
+        return prepare(
+            planned.block_shape, planned.architecture, options.batch_blocks, options.workers,
+            engine=options.engine, decoder=options.verify != "none",
+            block_networks=planned.block_networks,
         )  # fmt: skip
 
 
@@ -112,12 +108,11 @@ def _encode_all(
     source: Source,
     planned: Plan,
     made: Archive,
-    batch: int,
-    workers: int,
+    resources: Resources,
     watch: Stopwatch,
     progress: Progress,
 ) -> EncodeStats:
-    options, networks = planned.options, None
+    options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
             planned.architecture, planned.effort, math.prod(planned.block_shape),
@@ -133,7 +128,9 @@ def _encode_all(
         total.append(stats)
         count.add(stats.blocks)
 
-    tasks = encode_tasks(source, made, batch, options.verify, networks, options.engine)
+    tasks = encode_tasks(
+        source, made, resources.batch_blocks, options.verify, networks, options.engine
+    )
     ThreadExecutor(workers).run(tasks, watch, add)
     return sum(total, EncodeStats())
 

@@ -7,18 +7,16 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-import jax
-
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
-from jaxslice.codec.engines.interface import AUTO
+from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Count, Progress, Stopwatch
 from jaxslice.core.types import Volume
 from jaxslice.jobs.executors.threads import ThreadExecutor
-from jaxslice.jobs.parallelism import what_fits
+from jaxslice.jobs.resources import prepare
 from jaxslice.jobs.task import Executor, Worker, batches, filled, run_task
 
 Sink: TypeAlias = Callable[[Triple, Volume, Worker], None]
@@ -58,7 +56,7 @@ class DecodeTask:
         Raises:
           FormatError: a block is damaged; the message says which.
         """
-        devices = jax.local_devices()
+        devices = engine_named(self.engine).devices()
         configuration = self.archive.configuration
         with worker.watch.measure("decode"):
             try:
@@ -148,11 +146,8 @@ def prepare_decoder(
     with watch.measure("compile"):
         architecture = model_of(configuration, engine).architecture
         own_networks = configuration.own_networks
-        batch, threads = what_fits(
-            batch_blocks, workers, shape, architecture, own_networks=own_networks
-        )
-        blocks.compile_for(
-            shape, architecture, batch,
-            encoder=False, block_networks=own_networks, engine=engine,
+        found = prepare(
+            shape, architecture, batch_blocks, workers,
+            engine=engine, encoder=False, block_networks=own_networks,
         )  # fmt: skip
-    return batch, ThreadExecutor(threads)
+    return found.batch_blocks, ThreadExecutor(found.workers)

@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-import jax
 import numpy as np
 
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
-from jaxslice.codec.engines.interface import AUTO
+from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.codec.network import Model
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
@@ -154,7 +153,7 @@ class EncodeTask:
         Raises:
           FormatError: a block did not decode to the voxels that were encoded.
         """
-        devices = jax.local_devices()
+        devices = engine_named(self.engine).devices()
         if self.block_networks is None:
             return self._encode(0, data, None, devices[worker.number % len(devices)], worker)
         with worker.watch.measure("train_blocks"):
@@ -257,7 +256,7 @@ def encode_tasks(
 
     Where networks are trained for single blocks, a task holds a batch for every device.
     """
-    size = batch_blocks * (len(jax.local_devices()) if block_networks else 1)
+    size = batch_blocks * (len(engine_named(engine).devices()) if block_networks else 1)
     for indices in batches(archive.blocks(), size):
         yield EncodeTask(source, archive, indices, batch_blocks, verify, block_networks, engine)
 

@@ -222,19 +222,19 @@ def test_percentages_compare_like_with_like(experiment):
 
 
 def test_changes_of_a_variant_end_with_it(experiment):
-    from jaxslice.codec import features, levels, network
+    from jaxslice.codec import features, levels, mixture
     from jaxslice.training import float_network
 
     module, block = experiment("ablation"), synthetic_volume((3, 16, 16))
     before = (
         levels.choose,
         float_network.features_of,
-        network.features_of,
+        mixture.features_of,
         float_network._straight_through,
     )
     for change in (module.without_level_tables(block), module.without_activity(block)):
         with change:
-            during = levels.choose, float_network.features_of, network.features_of
+            during = levels.choose, float_network.features_of, mixture.features_of
             assert during != before[:3]
     with module.without_rounding():
         assert float_network._straight_through(1.5, 1.0) == 1.5
@@ -242,7 +242,7 @@ def test_changes_of_a_variant_end_with_it(experiment):
     after = (
         levels.choose,
         float_network.features_of,
-        network.features_of,
+        mixture.features_of,
         float_network._straight_through,
     )
     assert after == before

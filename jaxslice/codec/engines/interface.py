@@ -51,6 +51,14 @@ class Engine(Protocol):
         """Whether this process can run it."""
         ...
 
+    def runs_on_host(self) -> bool:
+        """Whether it runs on the cores of the host, in its memory, and not on accelerators."""
+        ...
+
+    def devices(self) -> Sequence[Device | None]:
+        """What it can run on, for the argument `device`; None where there is no choice."""
+        ...
+
     def encode(
         self,
         symbols: BlockSymbols,
@@ -115,8 +123,8 @@ class Engine(Protocol):
         encoder: bool = True,
         decoder: bool = True,
         block_networks: bool = False,
-    ) -> None:
-        """Prepares for batches of one kind, on every device; does nothing if that needs nothing.
+    ) -> int:
+        """Prepares for batches of one kind, on every device.
 
         Args:
           block_shape: of the blocks.
@@ -125,6 +133,9 @@ class Engine(Protocol):
           encoder: whether to prepare for `encode`.
           decoder: whether to prepare for `decode`.
           block_networks: whether `networks` will be given.
+
+        Returns:
+          Bytes of memory that a batch takes on a device while it runs.
         """
         ...
 

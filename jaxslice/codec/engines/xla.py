@@ -35,6 +35,14 @@ class XlaEngine:
         """XLA runs wherever JAX does."""
         return True
 
+    def runs_on_host(self) -> bool:
+        """Whether JAX has no accelerator."""
+        return jax.default_backend() == "cpu"
+
+    def devices(self) -> Sequence[Device | None]:
+        """JAX's local devices."""
+        return jax.local_devices()
+
     def encode(
         self,
         symbols: BlockSymbols,
@@ -45,17 +53,9 @@ class XlaEngine:
         device: Device | None = None,
     ) -> list[Words]:
         """See `interface.Engine.encode`."""
-        batch, depth, height, width = symbols.shape
-        geometry = Geometry.of_encoder((depth, height, width), model.architecture, batch)
-        program = encoder_program(
-            geometry, model.architecture, networks is not None, _platform(device)
-        )
-        network = model.network if networks is None else stacked(networks)
-        sheared, limits = shear(symbols, geometry), sheared_limits(sizes, extents, geometry)
+        program, arguments = self._encoder_call(symbols, sizes, extents, model, networks, device)
         with jax.enable_x64(True):
-            arguments = (network, sheared, limits, _steps_for(extents, geometry))
-            results = jax.device_get(program(*jax.device_put(arguments, device)))
-        heads, words, emitted = results
+            heads, words, emitted = jax.device_get(program(*arguments))
         return [
             _message(heads[block, :rows], words[:, block], emitted[:, block])
             for block, (_, rows, _) in enumerate(extents)
@@ -72,19 +72,14 @@ class XlaEngine:
         device: Device | None = None,
     ) -> BlockSymbols:
         """See `interface.Engine.decode`."""
-        geometry = Geometry.of(block_shape, model.architecture, len(messages))
-        program = self.decoder_program(
-            geometry, model.architecture, networks is not None, _platform(device)
+        program, arguments, tails = self._decoder_call(
+            messages, sizes, extents, block_shape, model, networks, device
         )
-        network = model.network if networks is None else stacked(networks)
-        heads, words, tails = _arrays(messages, extents, block_shape, geometry)
-        limits = sheared_limits(sizes, extents, geometry)
         with jax.enable_x64(True):
-            arguments = (network, heads, words, limits, _steps_for(extents, geometry))
-            results = jax.device_get(program(*jax.device_put(arguments, device)))
-        sheared, last, used = results
+            sheared, last, used = jax.device_get(program(*arguments))
         for head, taken, tail in zip(last, used, tails, strict=True):
             check_finished(head, int(taken), tail)
+        geometry = Geometry.of(block_shape, model.architecture, len(messages))
         return unshear(sheared, geometry)
 
     def compile_for(
@@ -96,19 +91,69 @@ class XlaEngine:
         encoder: bool = True,
         decoder: bool = True,
         block_networks: bool = False,
-    ) -> None:
+    ) -> int:
         """Runs the programs for no time step; see `interface.Engine.compile_for`."""
         model = Model(architecture, blank(architecture))
         networks = [model.network] * batch if block_networks else None
-        sizes = np.zeros((batch, block_shape[0]), np.int32)
-        extents = np.zeros((batch, 3), np.int32)
+        sizes, extents = np.zeros((batch, block_shape[0]), np.int32), np.zeros((batch, 3), np.int32)
+        taken = [0]
         for device in jax.local_devices():
             if encoder:
                 symbols = np.full((batch, *block_shape), OUTSIDE, np.int16)
-                self.encode(symbols, sizes, extents, model, networks, device)
+                program, arguments = self._encoder_call(
+                    symbols, sizes, extents, model, networks, device
+                )
+                taken.append(_run_once(program, arguments))
             if decoder:
                 empty = [np.zeros(0, np.uint32)] * batch
-                self.decode(empty, sizes, extents, block_shape, model, networks, device)
+                program, arguments, _ = self._decoder_call(
+                    empty, sizes, extents, block_shape, model, networks, device
+                )
+                taken.append(_run_once(program, arguments))
+        return max(taken)
+
+    def _encoder_call(
+        self,
+        symbols: BlockSymbols,
+        sizes: AlphabetSizes,
+        extents: Extents,
+        model: Model,
+        networks: Sequence[IntegerNetwork] | None,
+        device: Device | None,
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """The encoder and its arguments, on the device."""
+        batch, depth, height, width = symbols.shape
+        geometry = Geometry.of_encoder((depth, height, width), model.architecture, batch)
+        program = encoder_program(
+            geometry, model.architecture, networks is not None, _platform(device)
+        )
+        network = model.network if networks is None else stacked(networks)
+        sheared, limits = shear(symbols, geometry), sheared_limits(sizes, extents, geometry)
+        with jax.enable_x64(True):
+            arguments = (network, sheared, limits, _steps_for(extents, geometry))
+            return program, jax.device_put(arguments, device)
+
+    def _decoder_call(
+        self,
+        messages: Sequence[Words],
+        sizes: AlphabetSizes,
+        extents: Extents,
+        block_shape: Triple,
+        model: Model,
+        networks: Sequence[IntegerNetwork] | None,
+        device: Device | None,
+    ) -> tuple[Any, tuple[Any, ...], list[int]]:
+        """The decoder, its arguments on the device, and how many words each tail has."""
+        geometry = Geometry.of(block_shape, model.architecture, len(messages))
+        program = self.decoder_program(
+            geometry, model.architecture, networks is not None, _platform(device)
+        )
+        network = model.network if networks is None else stacked(networks)
+        heads, words, tails = _arrays(messages, extents, block_shape, geometry)
+        limits = sheared_limits(sizes, extents, geometry)
+        with jax.enable_x64(True):
+            arguments = (network, heads, words, limits, _steps_for(extents, geometry))
+            return program, jax.device_put(arguments, device), tails
 
     def decoder_program(
         self, geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
@@ -118,6 +163,15 @@ class XlaEngine:
 
 
 ENGINE = XlaEngine()
+
+
+def _run_once(program: Any, arguments: tuple[Any, ...]) -> int:
+    """Compiles and runs a program: bytes of its arguments, results and what is in between."""
+    with jax.enable_x64(True):
+        sizes = program.lower(*arguments).compile().memory_analysis()
+        jax.block_until_ready(program(*arguments))
+    parts = ("argument", "output", "temp", "generated_code")
+    return sum(getattr(sizes, f"{part}_size_in_bytes") for part in parts)
 
 
 def _platform(device: Device | None) -> str:
