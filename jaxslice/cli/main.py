@@ -122,24 +122,19 @@ def _print(show: Callable[[], None]) -> int:
         show()
         sys.stdout.flush()
     except BrokenPipeError:
-        _drop_stdout()
         return EXIT_FAILED
     except OSError as error:
-        _drop_stdout()
         return _fail(f"Cannot write to stdout: {error.strerror}.", EXIT_FAILED)
     except KeyboardInterrupt:
         return _fail("Interrupted while the report was printed; the work is done.", EXIT_FAILED)
     return 0
 
 
-def _drop_stdout() -> None:
-    """Sends what is left in the buffer nowhere, or Python would complain of it at its end."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _leave(code: int) -> None:
-    """Exits. After a failure at once: JAX may still run threads, which Python's end would crash."""
+    """Exits; after a failure at once, without Python's own end.
+
+    That end could crash in threads that JAX still runs, or complain of an unwritable stdout.
+    """
     if code == 0:
         sys.exit(0)
     for stream in (sys.stdout, sys.stderr):

@@ -18,9 +18,9 @@ _LARGEST_ARRAY_BYTES = 1 << 30
 def keep_memory() -> bool:
     """Lets glibc keep the arrays of a block for those of the next.
 
-    As it is, each array of some megabytes is mapped anew and given back, and the kernel fills
-    every page of it with zeros: 6 % of the time of coding on two cores. Threads share arenas, a few
-    for each core, so that one finds what another has left: a tenth less memory at the peak.
+    By default glibc maps each array of some megabytes anew and unmaps it again, and the kernel
+    fills every page with zeros. Threads share a few arenas, so that one can reuse the memory that
+    another has freed.
 
     It holds for the whole process, so it is for programs, not for libraries. Another C library,
     and a user who has set one of glibc's own variables, are left alone.
@@ -28,8 +28,8 @@ def keep_memory() -> bool:
     Returns:
       Whether anything was changed.
     """
-    asked = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
-    if asked or not _is_glibc():
+    set_by_user = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if set_by_user or not _is_glibc():
         return False
     library = ctypes.CDLL(None)
     settings = {

@@ -1,5 +1,6 @@
 """The command line as a user meets it: whole commands, exit codes, one clear line."""
 
+import errno
 import json
 import os
 import subprocess
@@ -148,7 +149,17 @@ def test_damaged_metadata_exit_with_3(jaxslice, archive_copy):
         (DeviceError("another integer"), 1, "another integer"),
         (OSError(28, "No space left on device"), 1, "No space left on device."),
         (OSError(5, "Input/output error", "a.zarr"), 1, "Input/output error: 'a.zarr'."),
-        (PermissionError(13, "Permission denied", "a.zarr"), 2, "Permission denied: 'a.zarr'."),
+        *(
+            (OSError(number, "No use", "a.zarr"), 2, "No use: 'a.zarr'.")
+            for number in (
+                errno.EACCES,
+                errno.EPERM,
+                errno.EROFS,
+                errno.ELOOP,
+                errno.ENAMETOOLONG,
+                errno.ENOTDIR,
+            )
+        ),
         (OSError("Cannot write 'x'."), 1, "Cannot write 'x'."),
         (MemoryError(), 1, "Out of memory; fewer --workers"),
         (RecursionError("maximum recursion depth"), 3, "nested too deeply"),

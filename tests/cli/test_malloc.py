@@ -1,4 +1,4 @@
-"""What is asked of the C library, in a process of its own: it cannot be taken back."""
+"""Settings of the C library, each in a process of its own, since they cannot be undone."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def faults(**environment: str) -> tuple[str, int]:
     return changed, int(count)
 
 
-@pytest.mark.skipif(not _is_glibc(), reason="glibc alone is asked")
+@pytest.mark.skipif(not _is_glibc(), reason="only glibc has these settings")
 def test_memory_is_kept_unless_the_user_decides():
     changed, count = faults()
     assert changed == "True"

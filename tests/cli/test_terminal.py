@@ -123,15 +123,21 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
-def test_a_reader_that_goes_away_is_no_error():
+BUFFERING = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+
+
+@BUFFERING
+def test_a_reader_that_goes_away_is_no_error(unbuffered):
     # The pipe is closed before the program starts to print.
-    done = shell("{ sleep 0.1; $PROGRAM --help; echo $? >&2; } | true")
+    line = "{ sleep 0.1; $PROGRAM --help; echo $? >&2; } | true"
+    done = shell(line, PYTHONUNBUFFERED=unbuffered)
     assert done.stderr == "1\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is a device of Linux")
-def test_a_full_stdout_is_one_line():
-    done = shell("$PROGRAM --help > /dev/full")
+@BUFFERING
+def test_a_full_stdout_is_one_line(unbuffered):
+    done = shell("$PROGRAM --help > /dev/full", PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == 1
     assert done.stderr == "jaxslice: Cannot write to stdout: No space left on device.\n"
 
