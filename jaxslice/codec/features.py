@@ -94,7 +94,7 @@ def extras_of(reference: Integers, activity: Integers) -> tuple[Integers, Intege
     return reference - 128, log2_sixteenths(activity) - 112
 
 
-def log2_sixteenths(value: jax.Array) -> Integers:
+def log2_sixteenths(value: jax.Array) -> jax.Array:
     """16 log2(value) for int32 `value` within [1, 2**24), linear between powers of two, floored.
 
     The exponent and the upper mantissa bits of a float32 that holds the integer exactly say just
@@ -104,6 +104,6 @@ def log2_sixteenths(value: jax.Array) -> Integers:
     return (bits >> 19) - (127 << 4)
 
 
-def exp2_sixteenths(exponent: jax.Array) -> Integers:
+def exp2_sixteenths(exponent: jax.Array) -> jax.Array:
     """16 * 2**(exponent / 16), linear between powers of two, for int32 within [0, 127]."""
     return (16 + (exponent & 15)) << (exponent >> 4)
