@@ -70,6 +70,9 @@ def load(name: str) -> ModelFile:
     Args:
       name: `default`, `medium`, `large`, or the path of a file that `train` wrote.
 
+    Returns:
+      The network with its architecture, its provenance and its adaptation.
+
     Raises:
       UsageError: there is no such model.
       FormatError: the file is damaged, or no model; VersionError if of a later version.
