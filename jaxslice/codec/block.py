@@ -56,9 +56,8 @@ def encode_blocks(
       device: the JAX device; the engine's default if None.
       differences: for each block the difference of its own network to the model's, as
         `network_difference.encode` returns it, or None. Constant and stored blocks ignore theirs.
-      block_networks: whether to run the program that takes a network for each block, even if no
-        differences are given. The bytes are the same; a caller who needs that program anyway
-        spares the compilation of the other one.
+      block_networks: whether to run the program that takes a network for each block, even without
+        differences. The bytes are the same, and one program less is compiled.
       engine: `auto`, or the name of an engine; see `engines.interface`.
 
     Returns:
@@ -90,10 +89,8 @@ def encode_blocks(
     coded = [index for index, draft in enumerate(drafts) if draft.mode == payload.CODED]
     results = {}
     if coded:
-        inputs = [
-            _coder_inputs(blocks[i], drafts[i], differences[i] if differences else None)
-            for i in coded
-        ]
+        own = differences or [None] * len(blocks)
+        inputs = [_coder_inputs(blocks[i], drafts[i], own[i]) for i in coded]
         networks = None
         if block_networks or differences is not None:
             networks = _networks([item.difference for item in inputs], len(blocks), model)
@@ -192,13 +189,9 @@ def compile_for(
       Bytes of memory that a batch takes on a device while it runs.
     """
     return engine_named(engine).compile_for(
-        block_shape,
-        architecture,
-        batch,
-        encoder=encoder,
-        decoder=decoder,
-        block_networks=block_networks,
-    )
+        block_shape, architecture, batch,
+        encoder=encoder, decoder=decoder, block_networks=block_networks,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

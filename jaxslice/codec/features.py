@@ -55,7 +55,7 @@ def features_of(contexts: Contexts, architecture: Architecture) -> Features:
     nearest = jnp.stack(nearest_of(first, second, third, fourth, fallback))
     shares = jnp.array(REFERENCE_SHARES, jnp.float32)
     reference = jnp.floor(jnp.dot(shares, nearest, precision=jax.lax.Precision.HIGHEST))
-    differences = difference_to(reference, contexts)
+    differences = difference_to(reference[None], contexts)
     # A sum of integers: one of floats XLA's CPU backend would hand to other threads.
     sizes = jnp.abs(differences[: architecture.activity_count].astype(jnp.int32))
     activity = sizes.sum(axis=0, dtype=jnp.int32) + architecture.activity_offset
@@ -75,7 +75,7 @@ def nearest_of(
 
 
 def difference_to(reference: jax.Array, contexts: jax.Array) -> jax.Array:
-    """Contexts [..., n] minus the reference [n], all float32; 0 where they are outside."""
+    """Contexts minus the reference, float32 of the same rank; 0 where a context is outside."""
     return jnp.where(contexts < 0, jnp.float32(0), contexts - reference)
 
 
@@ -94,7 +94,7 @@ def extras_of(reference: Integers, activity: Integers) -> tuple[Integers, Intege
     return reference - 128, log2_sixteenths(activity) - 112
 
 
-def log2_sixteenths(value: jax.Array) -> Integers:
+def log2_sixteenths(value: jax.Array) -> jax.Array:
     """16 log2(value) for int32 `value` within [1, 2**24), linear between powers of two, floored.
 
     The exponent and the upper mantissa bits of a float32 that holds the integer exactly say just
@@ -104,6 +104,6 @@ def log2_sixteenths(value: jax.Array) -> Integers:
     return (bits >> 19) - (127 << 4)
 
 
-def exp2_sixteenths(exponent: jax.Array) -> Integers:
+def exp2_sixteenths(exponent: jax.Array) -> jax.Array:
     """16 * 2**(exponent / 16), linear between powers of two, for int32 within [0, 127]."""
     return (16 + (exponent & 15)) << (exponent >> 4)

@@ -19,7 +19,7 @@ from jaxslice.codec.network import (
     WEIGHT_ONE,
     IntegerNetwork,
 )
-from jaxslice.core.jax_types import Contexts, Integers
+from jaxslice.core.jax_types import Contexts
 
 
 def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Architecture) -> Mixture:
@@ -36,9 +36,9 @@ def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Archit
     features = features_of(contexts, architecture)
     first = _carried(network.weights[0])
     sums = _product(first[:, :-NUM_FEATURES], features.differences)
-    sums = scaled(sums, features.gain)
+    sums = scaled(sums, features.gain[None])
     for column, extra in zip(first[:, -NUM_FEATURES:].T, features.extras, strict=True):
-        sums += column[:, None] * extra
+        sums += column[:, None] * extra[None]
     sums += _carried(network.biases[0])[:, None]
     for weights, biases in zip(network.weights[1:], network.biases[1:], strict=True):
         hidden = activation(sums)
@@ -46,8 +46,8 @@ def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Archit
     sums = sums.astype(jnp.int32)
     means, scales, weights = jnp.split(sums, 3)
 
-    mean = mean_of(means, features.reference, features.activity)
-    inverse_scale = inverse_scale_of(scales, features.gain)
+    mean = mean_of(means, features.reference[None], features.activity[None])
+    inverse_scale = inverse_scale_of(scales, features.gain[None])
     share = share_of(weights)
     shares = jnp.broadcast_to(share.sum(axis=0, dtype=jnp.int32), share[:-1].shape)
     weight = jax.lax.div(share[:-1] * WEIGHT_TOTAL, shares)
@@ -56,7 +56,10 @@ def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Archit
 
 
 def scaled(sums: jax.Array, gain: jax.Array) -> jax.Array:
-    """The first layer's sums over the differences, float32 [..., n], in units of the activity."""
+    """The first layer's sums over the differences, float32, in units of the activity.
+
+    Here and below, all arguments of a function have the same rank.
+    """
     return jnp.floor(jnp.clip(sums, -SUM_HIGH, SUM_HIGH) * gain * (1 / 64))
 
 
@@ -65,21 +68,21 @@ def activation(sums: jax.Array) -> jax.Array:
     return jnp.clip(jnp.floor(sums * (1 / WEIGHT_ONE)), 0, ACTIVATION_HIGH)
 
 
-def mean_of(means: jax.Array, reference: Integers, activity: Integers) -> jax.Array:
-    """Components' means, int32 [..., n], from the last layer's sums for them."""
+def mean_of(means: jax.Array, reference: jax.Array, activity: jax.Array) -> jax.Array:
+    """Components' means, int32, from the last layer's sums for them."""
     offset = (jnp.clip(means >> 4, -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH) * activity) >> 8
     return jnp.clip(16 * reference + offset, MEAN_LOW, MEAN_HIGH)
 
 
 def inverse_scale_of(scales: jax.Array, gain: jax.Array) -> jax.Array:
-    """Components' inverse scales, int32 [..., n], from the last layer's sums for them."""
+    """Components' inverse scales, int32, from the last layer's sums for them."""
     gain = gain.astype(jnp.int32)
     sharpness = (exp2_sixteenths(jnp.clip((scales >> 7) + 64, 0, 127)) * gain) >> 5
     return jnp.clip(sharpness, 1, INVERSE_SCALE_HIGH)
 
 
 def share_of(weights: jax.Array) -> jax.Array:
-    """Components' shares, int32 [..., n], to be divided by their sum."""
+    """Components' shares, int32, to be divided by their sum."""
     return exp2_sixteenths(jnp.clip((weights >> 7) + 64, 0, 127))
 
 

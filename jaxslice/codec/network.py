@@ -9,7 +9,8 @@ derives those bounds from the weights themselves and refuses a network that coul
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Model:
     network: IntegerNetwork
 
 
-def quantise(kernels: list[np.ndarray], biases: list[np.ndarray]) -> IntegerNetwork:
+def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
     """Rounds float weights (of each layer [outputs, inputs] and [outputs]) to integers, once."""
     weights = [np.rint(np.asarray(k, np.float64) * WEIGHT_ONE) for k in kernels]
     offsets = [np.rint(np.asarray(b, np.float64) * BIAS_ONE) for b in biases]

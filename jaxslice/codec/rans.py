@@ -20,11 +20,11 @@ import jax.numpy as jnp
 
 from jaxslice.codec.division import quotient_of
 from jaxslice.codec.message import LOWER_BOUND
-from jaxslice.core.jax_types import Heads, Integers
+from jaxslice.core.jax_types import Heads, LaneIntegers
 
 
 def push(
-    head: Heads, start: Integers, freq: Integers, precision: int
+    head: Heads, start: LaneIntegers, freq: LaneIntegers, precision: int
 ) -> tuple[Heads, jax.Array, jax.Array]:
     """Pushes one symbol on every lane.
 
@@ -46,15 +46,15 @@ def push(
     return (quotient << precision) + (head - quotient * freq) + start, word, full
 
 
-def peek(head: Heads, precision: int) -> Integers:
+def peek(head: Heads, precision: int) -> LaneIntegers:
     """The position, within [0, 2**precision), that says which symbol is on top of each lane."""
     return (head & ((1 << precision) - 1)).astype(jnp.int32)
 
 
 def pop(
     head: Heads,
-    start: Integers,
-    freq: Integers,
+    start: LaneIntegers,
+    freq: LaneIntegers,
     words: jax.Array,
     cursor: jax.Array,
     precision: int,
@@ -80,7 +80,7 @@ def pop(
 
 
 def without(
-    head: Heads, start: Integers, freq: Integers, precision: int
+    head: Heads, start: LaneIntegers, freq: LaneIntegers, precision: int
 ) -> tuple[Heads, jax.Array]:
     """The first half of `pop`: the heads before they are filled up, and which must be."""
     position = peek(head, precision).astype(jnp.uint64)

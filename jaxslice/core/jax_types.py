@@ -14,5 +14,8 @@ Contexts: TypeAlias = Real[Array, "c n"]
 Heads: TypeAlias = UInt64[Array, "*block lane"]
 """rANS states, one for each lane, in [2**31, 2**63)."""
 
+LaneIntegers: TypeAlias = Int32[Array, "*block lane"]
+"""A number for each lane."""
+
 Integers: TypeAlias = Int32[Array, " n"]
 ComponentIntegers: TypeAlias = Int32[Array, "k n"]

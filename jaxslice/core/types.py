@@ -1,6 +1,7 @@
 """Names for NumPy arrays that travel between modules: shape, dtype and meaning. Needs no JAX.
 
-Axis letters: z, y, x voxels; t time steps of the march.
+Axis letters: z, y, x voxels; t time steps of the march. An axis with an underscore may have
+another length in each argument of a function.
 """
 
 from typing import Any, TypeAlias
@@ -8,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Int16, Int32, UInt8, UInt32, UInt64
 
-Volume: TypeAlias = UInt8[np.ndarray, "z y x"]
+Volume: TypeAlias = UInt8[np.ndarray, "_z _y _x"]
 """Grey levels of a volume or of any part of it."""
 
 BlockSymbols: TypeAlias = Int16[np.ndarray, "block z y x"]
@@ -26,7 +27,7 @@ Sheared: TypeAlias = Int16[np.ndarray, "t block place"]
 HeadArray: TypeAlias = UInt64[np.ndarray, " lane"]
 """rANS states, one for each lane, in [2**31, 2**63)."""
 
-Words: TypeAlias = UInt32[np.ndarray, " word"]
+Words: TypeAlias = UInt32[np.ndarray, " _word"]
 """A message, or the tail of one."""
 
 Device: TypeAlias = Any

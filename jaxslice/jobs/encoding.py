@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ VERIFIED_ONE_IN = 8
 """Of the blocks, where only a sample is decoded again."""
 
 
+@runtime_checkable
 class BlockNetworks(Protocol):
     """Where the networks of single blocks come from. Implementations are frozen and pickle."""
 

@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from jaxslice.core.progress import Stopwatch
 
@@ -33,6 +33,7 @@ class Worker:
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
+@runtime_checkable
 class Task(Protocol):
     """Blocks to work on. The result of each step is the input of the next."""
 
@@ -50,6 +51,7 @@ class Task(Protocol):
         """
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Runs tasks, in any order."""
 

@@ -70,9 +70,17 @@ def load(name: str) -> ModelFile:
     Args:
       name: `default`, `medium`, `large`, or the path of a file that `train` wrote.
 
+    Returns:
+      The network with its architecture, its provenance and its adaptation.
+
     Raises:
       UsageError: there is no such model.
       FormatError: the file is damaged, or no model; VersionError if of a later version.
+
+    >>> import jaxslice
+    >>> model = jaxslice.load_model("default")
+    >>> model.architecture.hidden, model.architecture.num_params
+    ((24, 12), 1650)
     """
     shipped = name in names()
     path = FOLDER / f"{name}{SUFFIX}" if shipped else Path(name)

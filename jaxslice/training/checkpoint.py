@@ -47,7 +47,11 @@ class Checkpoints:
                     f"Got the checkpoints {str(folder)!r} of a training with other volumes or "
                     "settings, expected those of this one, or an empty folder."
                 )
-            note.write_text(text)
+            if not note.exists():
+                # Renamed when it is complete: a torn note would lock the folder.
+                partial = note.with_name(f"{_NOTE}.partial")
+                partial.write_text(text)
+                partial.replace(note)
         except OSError as error:
             raise UsageError(
                 f"Got the checkpoints' folder {str(folder)!r}: {error.strerror}."

@@ -48,12 +48,12 @@ class CausalNetwork(nn.Module):
     def __call__(self, contexts: jax.Array) -> intervals.Mixture:
         """Predicts a mixture per voxel; see `mixture.mixture_of` for the exact counterpart."""
         features = features_of(contexts, self.architecture)
-        activity = features.activity.astype(jnp.float32)
+        activity = features.activity.astype(jnp.float32)[None]
         layers = len(self.architecture.layer_shapes)
 
         kernel, bias = self._layer(0)
         scaled = kernel[:, :-NUM_FEATURES] @ features.differences
-        scaled = _floor(jnp.clip(scaled, -SUM_HIGH, SUM_HIGH) * features.gain / 64)
+        scaled = _floor(jnp.clip(scaled, -SUM_HIGH, SUM_HIGH) * features.gain[None] / 64)
         scaled += kernel[:, -NUM_FEATURES:] @ features.extras + bias[:, None]
         scaled = self._perturbed("sums_0", scaled)
         for index in range(1, layers):
@@ -67,14 +67,14 @@ class CausalNetwork(nn.Module):
         offset = _floor(
             jnp.clip(_floor(means / 16), -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH) * activity / 256
         )
-        sharpness = _floor(_exp2(scales) * jnp.floor(features.gain) / 32)
+        sharpness = _floor(_exp2(scales) * jnp.floor(features.gain)[None] / 32)
         share = _exp2(weights)
-        weight = share / share.sum(axis=0) * WEIGHT_TOTAL
+        weight = share / share.sum(axis=0, keepdims=True) * WEIGHT_TOTAL
         exact = jnp.floor(weight[:-1])
         exact = jnp.concatenate([exact, WEIGHT_TOTAL - exact.sum(0, keepdims=True)])
         return intervals.Mixture(
             jnp.clip(
-                16.0 * features.reference.astype(jnp.float32) + offset,
+                16.0 * features.reference.astype(jnp.float32)[None] + offset,
                 MEAN_LOW,
                 MEAN_HIGH,
             ),
@@ -121,7 +121,7 @@ def bits_of(mixture: intervals.Mixture, symbol: jax.Array, limit: jax.Array) -> 
 
 def _cumulative(mixture: intervals.Mixture, index: jax.Array) -> jax.Array:
     index = index.astype(jnp.float32)
-    deviations = (index * 16.0 - 8.0 - mixture.mean) * mixture.inverse_scale / (1 << 18)
+    deviations = (index[None] * 16.0 - 8.0 - mixture.mean) * mixture.inverse_scale / (1 << 18)
     size = jnp.minimum(jnp.abs(deviations), 6.0)
     tail = 0.5 * jnp.maximum(1 - 0.1 * size - 20 / 1024 * size**2, 0.0) ** 8
     value = jnp.where(deviations < 0, tail, 1 - tail) * mixture.weight

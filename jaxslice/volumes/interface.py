@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ VoxelSize: TypeAlias = tuple[float, float, float]
 """Nanometres along z, y and x."""
 
 
+@runtime_checkable
 class Reader(Protocol):
     """Reads the voxels of boxes; a frozen value that pickles, called from several threads."""
 
@@ -33,6 +34,7 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
 class Writer(Protocol):
     """Writes the voxels of boxes; a frozen value that pickles, called from several threads."""
 

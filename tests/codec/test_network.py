@@ -5,6 +5,7 @@ import functools
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from models_for_tests import (
@@ -134,7 +135,9 @@ def test_the_mixture_is_by_the_book(architecture, kind):
     network = NETWORKS[kind](architecture, seed=3)
     prove(network, architecture)
     contexts = contexts_for(architecture)
-    got = np.stack(jitted_mixture_of(network, contexts, architecture)).transpose(2, 0, 1)
+    got = np.stack(jitted_mixture_of(network, jnp.asarray(contexts), architecture)).transpose(
+        2, 0, 1
+    )
     few = 100 if architecture.num_params > 1000 else COUNT
     for column, mixture in list(zip(contexts.T.astype(int).tolist(), got.tolist(), strict=True))[
         :few
@@ -149,7 +152,7 @@ def test_the_largest_layers_are_by_the_book():
     prove(network, WIDE)
     contexts = random_contexts(WIDE, 8, seed=0)
     contexts[:, :2] = [[0, 255]] * 255 + [[255, 0]]
-    got = np.stack(mixture_of(network, contexts, WIDE)).transpose(2, 0, 1)
+    got = np.stack(mixture_of(network, jnp.asarray(contexts), WIDE)).transpose(2, 0, 1)
     for column, mixture in zip(contexts.T.astype(int).tolist(), got.tolist(), strict=True):
         assert mixture == list(map(list, mixture_by_the_book(network, column, WIDE)))
 
@@ -167,7 +170,7 @@ def test_the_clip_of_the_first_sum_is_by_the_book(nearest, bias):
     prove(network, WIDE)
     contexts = np.full((256, 8), 255 - nearest, np.float32)
     contexts[:4] = nearest
-    got = np.stack(mixture_of(network, contexts, WIDE)).transpose(2, 0, 1)
+    got = np.stack(mixture_of(network, jnp.asarray(contexts), WIDE)).transpose(2, 0, 1)
     column = contexts[:, 0].astype(int).tolist()
     assert got[0].tolist() == list(map(list, mixture_by_the_book(network, column, WIDE)))
 
@@ -175,7 +178,7 @@ def test_the_clip_of_the_first_sum_is_by_the_book(nearest, bias):
 def test_a_mixture_by_hand():
     # Weights are zero and all neighbours 100: reference 100, activity 16, gain 2**12.
     # mean 16 * 100; inverse (2**4 << 4) * 2**12 >> 5 = 2**15; shares are equal: 128 and 128.
-    contexts = np.full((10, 1), 100, np.float32)
+    contexts = jnp.full((10, 1), 100, jnp.float32)
     mixture = mixture_of(narrow_network(TINY), contexts, TINY)
     assert [field.ravel().tolist() for field in mixture] == [[1600] * 2, [2**15] * 2, [128] * 2]
     # A bias of 16 * 256 * 3 moves the first mean by 3 * 16 = activity * 3 sixteenths; one of
@@ -189,7 +192,7 @@ def test_a_mixture_by_hand():
 
 
 def test_the_batch_does_not_matter():
-    network, contexts = random_network(TINY, 5), contexts_for(TINY)
+    network, contexts = random_network(TINY, 5), jnp.asarray(contexts_for(TINY))
     together = np.stack(jitted_mixture_of(network, contexts, TINY))
     for column in range(0, COUNT, 25):
         alone = np.stack(jitted_mixture_of(network, contexts[:, column : column + 1], TINY))
@@ -220,12 +223,12 @@ def test_the_order_of_summation_does_not_matter(make_network):
     shuffled = network._replace(weights=(first[:, columns], *rest))
     contexts = contexts_for(architecture)
     np.testing.assert_array_equal(
-        np.stack(jitted_mixture_of(shuffled, contexts[order], permuted)),
-        np.stack(jitted_mixture_of(network, contexts, architecture)),
+        np.stack(jitted_mixture_of(shuffled, jnp.asarray(contexts[order]), permuted)),
+        np.stack(jitted_mixture_of(network, jnp.asarray(contexts), architecture)),
     )
     # The check can fail: random weights that stay where they were give another mixture.
-    unmoved = np.stack(jitted_mixture_of(network, contexts[order], permuted))
-    expected = np.stack(jitted_mixture_of(network, contexts, architecture))
+    unmoved = np.stack(jitted_mixture_of(network, jnp.asarray(contexts[order]), permuted))
+    expected = np.stack(jitted_mixture_of(network, jnp.asarray(contexts), architecture))
     assert make_network is extreme_network or np.any(unmoved != expected)
 
 

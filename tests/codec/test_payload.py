@@ -171,7 +171,7 @@ def test_a_coded_body_comes_back():
             assert again[2].tolist() == message.tolist()
             assert again[2].dtype == np.uint32
     # Little-endian, after the byte of the table's kind.
-    everything, word = np.ones((2, 256), bool), np.array([0x01020304])
+    everything, word = np.ones((2, 256), bool), np.array([0x01020304], np.uint32)
     assert payload.coded_body(everything, word) == b"\0\x04\x03\x02\x01"
     own = payload.coded_body(everything, word, b"own")
     assert own == b"\3\0\0\0own" + b"\0\x04\x03\x02\x01"

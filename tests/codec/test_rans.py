@@ -59,14 +59,14 @@ def push_all(steps, lanes: int):
         head, words, full = jitted_push(head, *interval, PRECISION)
         assert words.dtype == np.uint32
         tail = np.concatenate([np.asarray(words)[np.asarray(full)], tail])
-    return head, tail
+    return np.asarray(head), tail
 
 
 def pop_all(head, tail, steps):
     """Takes off again what `push_all` put there; checks every position on the way."""
     words = np.zeros(64, np.uint32)
     words[: len(tail)] = tail
-    words, cursor = jnp.asarray(words), jnp.int32(0)
+    head, words, cursor = jnp.asarray(head), jnp.asarray(words), jnp.int32(0)
     for starts, freqs in reversed(steps):
         position = np.asarray(rans.peek(head, PRECISION))
         assert np.all(position >= starts)

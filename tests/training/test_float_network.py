@@ -54,7 +54,7 @@ def both_mixtures(name: str, spread: float) -> tuple[intervals.Mixture, interval
     """(float, integer) mixtures of one network on the same contexts."""
     architecture = ARCHITECTURES[name]
     params = params_of(architecture, 1, spread)
-    contexts = random_contexts(architecture, COUNT, seed=2)
+    contexts = jnp.asarray(random_contexts(architecture, COUNT, seed=2))
     apply = jax.jit(lambda params, contexts: CausalNetwork(architecture).apply(params, contexts))
     exact = jax.jit(mixture_of, static_argnums=2)
     return jax.device_get(
@@ -75,7 +75,9 @@ def test_the_float_mixture_is_the_integer_one(name, spread, field):
 
 
 def test_contexts_of_the_comparison_reach_every_kind_of_gain():
-    gains = np.asarray(features_of(random_contexts(LIVELY, COUNT, seed=2), LIVELY).gain)
+    gains = np.asarray(
+        features_of(jnp.asarray(random_contexts(LIVELY, COUNT, seed=2)), LIVELY).gain
+    )
     assert gains.max() == 4096
     assert np.any(gains != np.floor(gains))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import IntegerNetwork, Model
@@ -35,6 +35,7 @@ _PREFERRED = ("xla",)
 NAMES = (AUTO, *_MODULES)
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Encodes and decodes batches of blocks of one shape. Safe to use from several threads.
 

@@ -159,7 +159,7 @@ def _first_layer(
 
     none = [jnp.zeros((TILE, *reference.shape), jnp.float32) for _ in tiles]
     sums = jax.lax.fori_loop(jnp.int32(0), jnp.int32(contexts // together), add, none)
-    sums = [mixture.scaled(part, gain_of(activity)) for part in sums]
+    sums = [mixture.scaled(part, gain_of(activity)[None, :]) for part in sums]
     for number, extra in enumerate(extras_of(reference, activity)):
         extra = extra.astype(jnp.float32)
         sums = [

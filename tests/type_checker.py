@@ -1,0 +1,6 @@
+"""The checker of annotations that all tests run with; see `addopts` in pyproject.toml."""
+
+from beartype import BeartypeConf, beartype
+
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+"""Where `float` is expected an `int` will do, as for type checkers."""
