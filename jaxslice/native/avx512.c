@@ -259,4 +259,4 @@ static const panel_function encoders[] = {FOR_EACH_COUNT(ENCODER)};
 static void decode(struct march *m, int32_t panel) { decoders[m->components - 1](m, panel); }
 static void encode(struct march *m, int32_t panel) { encoders[m->components - 1](m, panel); }
 
-const struct kernel march_avx512 = {4, 3, sizeof(struct work), decode, encode};
+const struct kernel march_avx512 = {4, 3, sizeof(struct work), NULL, decode, encode};

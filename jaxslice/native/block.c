@@ -34,6 +34,7 @@ static int64_t prepare(struct march *m, const struct march_task *task, const str
     base += -(uintptr_t)base % ALIGNMENT;
     march_plan(m, task, kernel, base);
     memset(m->work, 0, (size_t)kernel->work_bytes);
+    if (kernel->start) kernel->start(m->work);
     return MARCH_OK;
 }
 

@@ -93,6 +93,7 @@ struct kernel {
     int32_t inputs_per_cell;      /* 0 if the kernel reads the weights as they are */
     int32_t last_tile;            /* outputs in a tile of the last layer; others have 4 */
     int64_t work_bytes;
+    void (*start)(void *work);    /* fills the work, which is all 0 before; NULL if it need not */
     void (*decode)(struct march *m, int32_t panel);
     void (*encode)(struct march *m, int32_t panel);
 };

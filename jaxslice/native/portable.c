@@ -199,4 +199,4 @@ static void encode_panel(struct march *m, int32_t panel) {
         if (live >> i & 1) encode_lane(m, panel * PANEL + i);
 }
 
-const struct kernel march_portable = {0, 4, 0, decode_panel, encode_panel};
+const struct kernel march_portable = {0, 4, 0, NULL, decode_panel, encode_panel};
