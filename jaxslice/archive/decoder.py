@@ -50,6 +50,10 @@ def _pool_and_process() -> tuple[ThreadPoolExecutor, int]:
 
 def blocks_together() -> int:
     """How many blocks one call decodes best: one where each core decodes blocks of its own."""
+    from jaxslice.codec.engines.interface import engine_named
+
+    if engine_named().name == "native":
+        return 1
     import jax
 
     return 1 if jax.default_backend() == "cpu" else BATCH_ON_ACCELERATOR

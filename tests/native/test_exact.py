@@ -119,7 +119,7 @@ def test_xla_gives_the_same_payload(index, number):
     coded = 0
     for block in [smooth_block(SHAPE), *strange_blocks((4, *SHAPE[1:])).values()]:
         block = np.ascontiguousarray(block[: SHAPE[0]])
-        data = encode_block(block, model)
+        data = encode_block(block, model, engine="xla")
         if payload.unpack(data, SHAPE).mode == payload.CODED:
             coded += 1
             assert payload_of(block, model, number) == data

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxslice.codec import payload
+from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.message import unflatten
+from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
+from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
 from jaxslice.native import build
-
-if TYPE_CHECKING:
-    from jaxslice.codec.network import Model
-    from jaxslice.core.box import Triple
 
 PORTABLE, AVX2, AVX512 = 0, 1, 2
 SET_NAMES = ("portable", "avx2", "avx512")
@@ -240,3 +242,81 @@ def encode(
     room = np.empty(symbols.size * 5 // 8 + 2 * height + 64, np.uint32)
     count = call.run("march_encode", symbols, room)
     return room[room.size - count :]
+
+
+class NativeEngine:
+    """See `interface.Engine`. Blocks of a batch run one after the other."""
+
+    name = "native"
+
+    @functools.cache  # noqa: B019 (there is one engine, which lives as long as the process)
+    def is_available(self) -> bool:
+        """Whether the library was built, this core is one it is fast on, and the probe passes."""
+        from jaxslice.codec import probe
+
+        return best_set() is not None and probe.passes(self)
+
+    def encode(
+        self,
+        symbols: BlockSymbols,
+        sizes: AlphabetSizes,
+        extents: Extents,
+        model: Model,
+        networks: Sequence[IntegerNetwork] | None = None,
+        device: Device | None = None,
+    ) -> list[Words]:
+        """See `interface.Engine.encode`."""
+        messages = []
+        for block, extent in enumerate(_triples(extents)):
+            if not extent[0]:
+                messages.append(np.zeros(0, np.uint32))
+                continue
+            used = Model(model.architecture, networks[block]) if networks else model
+            inside = symbols[(block, *payload.within(extent))].astype(np.uint8)
+            counts = sizes[block, : extent[0]]
+            messages.append(encode(inside, symbols.shape[1:], counts, used))
+        return messages
+
+    def decode(
+        self,
+        messages: Sequence[Words],
+        sizes: AlphabetSizes,
+        extents: Extents,
+        block_shape: Triple,
+        model: Model,
+        networks: Sequence[IntegerNetwork] | None = None,
+        device: Device | None = None,
+    ) -> BlockSymbols:
+        """See `interface.Engine.decode`."""
+        symbols = np.zeros((len(messages), *block_shape), np.int16)
+        for block, extent in enumerate(_triples(extents)):
+            if not extent[0]:
+                continue
+            _, tail = unflatten(messages[block], extent[1])
+            most = payload.most_words(block_shape)
+            if tail.size > most:
+                raise FormatError(f"Got a message of {tail.size} words, expected at most {most}.")
+            used = Model(model.architecture, networks[block]) if networks else model
+            counts = sizes[block, : extent[0]]
+            inside = (block, *payload.within(extent))
+            symbols[inside] = decode(messages[block], block_shape, extent, counts, used)
+        return symbols
+
+    def compile_for(
+        self,
+        block_shape: Triple,
+        architecture: Architecture,
+        batch: int,
+        *,
+        encoder: bool = True,
+        decoder: bool = True,
+        block_networks: bool = False,
+    ) -> None:
+        """Nothing is compiled; see `interface.Engine.compile_for`."""
+
+
+def _triples(extents: Extents) -> list[Triple]:
+    return [(int(z), int(y), int(x)) for z, y, x in extents]
+
+
+ENGINE = NativeEngine()
