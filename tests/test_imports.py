@@ -10,12 +10,25 @@ from fresh_python import modules_after
 PACKAGE = Path(__file__).parents[1] / "jaxslice"
 
 EVERYTHING = frozenset(
-    ["core", "codec", "models", "training", "storage", "volumes", "archive", "jobs", "bench", "cli"]
+    [
+        "core",
+        "native",
+        "codec",
+        "models",
+        "training",
+        "storage",
+        "volumes",
+        "archive",
+        "jobs",
+        "bench",
+        "cli",
+    ]
 )
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "": EVERYTHING,
     "core": frozenset(),
-    "codec": frozenset({"core", "codec"}),
+    "native": frozenset(),
+    "codec": frozenset({"core", "codec", "native"}),
     "models": frozenset({"core", "codec", "models"}),
     "training": frozenset({"core", "codec", "models", "training"}),
     "storage": frozenset({"core", "storage"}),

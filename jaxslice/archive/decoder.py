@@ -50,9 +50,9 @@ def _pool_and_process() -> tuple[ThreadPoolExecutor, int]:
 
 def blocks_together() -> int:
     """How many blocks one call decodes best: one where each core decodes blocks of its own."""
-    import jax
+    from jaxslice.codec.engines.interface import engine_named
 
-    return 1 if jax.default_backend() == "cpu" else BATCH_ON_ACCELERATOR
+    return 1 if engine_named().runs_on_host() else BATCH_ON_ACCELERATOR
 
 
 def decode_payloads(

@@ -78,6 +78,11 @@ def check_devices(engine: str = AUTO) -> None:
         check_device(device, engine)
 
 
+def passes(engine: Engine) -> bool:
+    """Whether an engine gives what the format prescribes, on its default device."""
+    return _checksum(engine, None) == _EXPECTED_CRC and _decodes(engine, None)
+
+
 def _network(draws: Callable[[int], np.ndarray]) -> IntegerNetwork:
     weights, biases = [], []
     for outputs, inputs in _ARCHITECTURE.layer_shapes:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
+import os
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -24,13 +26,18 @@ AUTO = "auto"
 """The first of `_PREFERRED` that is available."""
 
 _MODULES = {
+    "native": "jaxslice.codec.engines.native",
     "xla": "jaxslice.codec.engines.xla",
     "pallas": "jaxslice.codec.engines.pallas.engine",
 }
 """Name of each engine -> the module whose ENGINE it is."""
 
-_PREFERRED = ("xla",)
-"""What "auto" tries, in this order. The Pallas kernel runs only where it is requested."""
+_PREFERRED = ("native", "xla")
+"""What "auto" tries, in this order, on CPUs; on accelerators it is xla. The Pallas kernel runs only
+where it is requested."""
+
+_ACCELERATORS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
+"""Packages without which JAX has no accelerator."""
 
 NAMES = (AUTO, *_MODULES)
 
@@ -148,6 +155,8 @@ def engine_named(name: str = AUTO) -> Engine:
       UsageError: there is no engine of this name, or this process cannot run it.
     """
     if name == AUTO:
+        if _has_accelerator():
+            return _load("xla")
         return next(engine for engine in map(_load, _PREFERRED) if engine.is_available())
     if name not in _MODULES:
         raise UsageError(f"Got the engine {name!r}, expected one of {', '.join(NAMES)}.")
@@ -155,6 +164,18 @@ def engine_named(name: str = AUTO) -> Engine:
     if not engine.is_available():
         raise UsageError(f"Got the engine {name!r}, which cannot run here, expected {AUTO!r}.")
     return engine
+
+
+@functools.cache
+def _has_accelerator() -> bool:
+    """Whether JAX would run on one by default. Starts JAX only if it might."""
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return False
+    if not any(map(importlib.util.find_spec, _ACCELERATORS)):
+        return False
+    import jax
+
+    return jax.default_backend() != "cpu"
 
 
 @functools.cache

@@ -1,0 +1,1 @@
+"""The C source of the native engine, and its build."""

@@ -1,0 +1,87 @@
+"""Compiles the native engine to one shared library: `python -m jaxslice.native.build`.
+
+Every file is compiled for the generic target of its machine; only the kernels of an instruction set
+get that set's options, so that one library runs anywhere and chooses when it runs. The compiler is
+the machine's `cc`, or `zig cc` where the Python package ziglang is installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SHARED = ("block", "check", "dispatch", "history", "plan", "portable", "voxels")
+X86 = {
+    "avx2": ("-mavx2",),
+    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
+}
+OPTIONS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall")
+
+
+def compiler() -> list[str] | None:
+    """The command that compiles C: `CC`, the machine's, or zig's; None if there is none."""
+    if os.environ.get("CC"):
+        return shlex.split(os.environ["CC"])
+    for name in ("cc", "gcc", "clang"):
+        if shutil.which(name):
+            return [name]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc"]
+    return None
+
+
+def sources() -> dict[str, tuple[str, ...]]:
+    """Each source file's name, and the options that it needs beside the common ones."""
+    files: dict[str, tuple[str, ...]] = dict.fromkeys(SHARED, ())
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        files.update(X86)
+    return files
+
+
+def library_name() -> str:
+    """The library's file name: that of no Python version, since it knows nothing of Python."""
+    return "libjaxslice_march.dylib" if sys.platform == "darwin" else "libjaxslice_march.so"
+
+
+def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
+    """Compiles the library into `folder`; one that is there is replaced by a whole new one.
+
+    Args:
+      folder: where the library goes.
+      extra: options for every file and the link, as `-fsanitize=address`.
+
+    Raises:
+      RuntimeError: there is no compiler, or it fails.
+    """
+    command = compiler()
+    if command is None:
+        raise RuntimeError("Got no C compiler: expected cc, gcc, clang or the package ziglang.")
+    target = folder / library_name()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        objects = []
+        for name, options in sources().items():
+            objects.append(f"{scratch}/{name}.o")
+            source = str(FOLDER / f"{name}.c")
+            _run([*command, *OPTIONS, *options, *extra, "-c", source, "-o", objects[-1]])
+        partial = Path(scratch, "partial")
+        _run([*command, *extra, "-shared", *objects, "-o", str(partial)])
+        partial.replace(target)
+    return target
+
+
+def _run(command: list[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"Got an error from {shlex.join(command)}:\n{result.stderr}")
+
+
+if __name__ == "__main__":
+    print(build())

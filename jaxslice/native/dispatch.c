@@ -1,0 +1,44 @@
+/* What this core can do, read with CPUID and XGETBV: the compilers' own tests disagree. */
+#include "march.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+enum { OSXSAVE = 1 << 27, AVX_BIT = 1 << 28, AVX2_BIT = 1 << 5, VNNI_BIT = 1 << 11 };
+
+/* AVX-512 F, DQ, BW and VL, in leaf 7's EBX. */
+static const uint32_t AVX512_BITS = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+
+/* The register states that the operating system saves: 6 for AVX, 0xe0 more for AVX-512. */
+static uint32_t saved_states(void) {
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+
+static int32_t has(int32_t set) {
+    uint32_t a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE) || !(c & AVX_BIT)) return 0;
+    const uint32_t saved = saved_states();
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    if ((saved & 6) != 6 || !(b & AVX2_BIT)) return 0;
+    if (set == MARCH_AVX2) return 1;
+    return (saved & 0xe6) == 0xe6 && (b & AVX512_BITS) == AVX512_BITS && (c & VNNI_BIT) != 0;
+}
+#else
+static int32_t has(int32_t set) {
+    (void)set;
+    return 0;
+}
+#endif
+
+int32_t march_has_set(int32_t set) {
+    if (set == MARCH_PORTABLE) return 1;
+    return set > MARCH_PORTABLE && set < MARCH_SETS && has(set);
+}
+
+int32_t march_best_set(void) {
+    for (int32_t set = MARCH_SETS - 1; set > MARCH_PORTABLE; set--)
+        if (march_has_set(set)) return set;
+    return MARCH_PORTABLE;
+}
