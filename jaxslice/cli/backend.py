@@ -7,15 +7,20 @@ import os
 from jaxslice.core.errors import DeviceError
 
 
-def start_backend(*, keep_programs: bool = True) -> None:
-    """Starts JAX, so that a device that cannot be used is found out first.
+def start_backend(engine: str = "xla", *, keep_programs: bool = True) -> None:
+    """Starts JAX if the engine needs it, so that a device that cannot be used is found out first.
 
     Args:
+      engine: what runs the march.
       keep_programs: keep compiled programs in the user's cache folder, which processes can share.
 
     Raises:
       DeviceError: JAX finds no device of the requested kind.
     """
+    from jaxslice.codec.engines.interface import engine_named
+
+    if engine_named(engine).name == "native":
+        return
     import jax
 
     if keep_programs:

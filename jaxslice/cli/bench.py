@@ -42,6 +42,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_scale(values)
     shared_flags.define_missing(values)
     shared_flags.define_network(values)
+    shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     define_text(values, "output", None, "CSV file to write. Default: none.", OUTPUT)
     define_text(
@@ -61,6 +62,7 @@ def _run(values: flags.FlagValues, source: str | None = None) -> dict[str, Any]:
         seed=values.seed,
         missing=values.missing,
         training_steps=values.training_steps,
+        engine=values.engine,
         workers=values.workers,
     )
     _check_outputs(values)

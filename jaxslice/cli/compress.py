@@ -31,6 +31,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Blocks that are decoded again before they are written: all, one in eight, or none.",
         values, module_name=CHECKS,
     )  # fmt: skip
+    shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
     shared_flags.define_overwrite(values, "the archive at ARCHIVE")
@@ -52,6 +53,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         overwrite=values.overwrite,
         missing=values.missing,
         training_steps=values.training_steps,
+        engine=values.engine,
         workers=values.workers,
         batch_blocks=values.batch_blocks,
     )

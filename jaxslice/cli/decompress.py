@@ -13,6 +13,7 @@ from jaxslice.cli.terminal import progress_display
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
+    shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
     shared_flags.define_overwrite(values, "the volume at DEST")
@@ -23,13 +24,14 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
     import jaxslice
 
     places.check_destination(dest, values.overwrite)
-    backend.start_backend()
+    backend.start_backend(values.engine)
     with progress_display() as progress:
         return jaxslice.decompress(
             archive,
             dest,
             bbox=values.bbox,
             overwrite=values.overwrite,
+            engine=values.engine,
             workers=values.workers,
             batch_blocks=values.batch_blocks,
             progress=progress,

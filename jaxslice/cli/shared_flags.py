@@ -8,6 +8,7 @@ from __future__ import annotations
 from absl import flags
 
 from jaxslice.cli.flag_types import BoxParser, CommaSerializer, ShapeParser, define_text
+from jaxslice.codec.engines.interface import NAMES as ENGINES
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models.presets import CONTEXTS
 
@@ -97,6 +98,15 @@ def define_workers(values: flags.FlagValues) -> None:
         "workers", DEFAULTS.workers,
         "Threads that compute. Default: one for each core, or two for each accelerator.",
         1, MOST_WORKERS, values, module_name=RESOURCES,
+    )  # fmt: skip
+
+
+def define_engine(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "engine", DEFAULTS.engine, list(ENGINES),
+        "What runs the march: auto is native on CPUs where it was built, otherwise xla. All "
+        "engines make the same bytes.",
+        values, module_name=RESOURCES,
     )  # fmt: skip
 
 

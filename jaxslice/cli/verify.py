@@ -21,6 +21,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     )  # fmt: skip
     shared_flags.define_scale(values)
     shared_flags.define_missing(values)
+    shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
     shared_flags.define_json(values)
@@ -35,13 +36,14 @@ def _run(values: flags.FlagValues, archive: str) -> dict[str, Any]:
                 raise UsageError(
                     f"verify: Got --{name} without --source, expected the volume it is for."
                 )
-    backend.start_backend()
+    backend.start_backend(values.engine)
     with progress_display() as progress:
         return jaxslice.verify(
             archive,
             source=values.source,
             scale=values.scale,
             missing=values.missing,
+            engine=values.engine,
             workers=values.workers,
             batch_blocks=values.batch_blocks,
             progress=progress,

@@ -40,14 +40,14 @@ def test_a_rounded_product_is_noticed(monkeypatch):
 
     monkeypatch.setattr(mixture, "_product", rounded)
     with pytest.raises(DeviceError, match="start-up probe"):
-        probe.check_device()
+        probe.check_device(engine="xla")
 
 
 def test_another_curve_is_noticed(monkeypatch):
     real = intervals.component_cumulative
     monkeypatch.setattr(intervals, "component_cumulative", lambda q: jnp.maximum(real(q) - 1, 0))
     with pytest.raises(DeviceError, match="expected 0x"):
-        probe.check_device()
+        probe.check_device(engine="xla")
 
 
 def test_a_wrong_decoder_is_noticed_by_the_engine_that_has_it(monkeypatch):
@@ -64,5 +64,5 @@ def test_a_wrong_decoder_is_noticed_by_the_engine_that_has_it(monkeypatch):
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(UsageError, match="Got the engine 'gpu', expected one of auto, xla"):
+    with pytest.raises(UsageError, match="Got the engine 'gpu', expected one of auto, native, xla"):
         probe.check_device(engine="gpu")

@@ -31,7 +31,9 @@ def architectures(draw) -> Architecture:
         hidden=tuple(draw(st.lists(st.sampled_from([1, 2, 3, 5, 8, 17]), min_size=1, max_size=4))),
         components=draw(st.integers(1, 8)),
         shear=shear,
-        activity_offset=draw(st.sampled_from([16, 64, 4096 - 255 * activity])),
+        activity_offset=draw(
+            st.sampled_from([16, min(64, 4096 - 255 * activity), 4096 - 255 * activity])
+        ),
     )
 
 
