@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxslice.codec import intervals, mixture, probe
-from jaxslice.codec.engines import xla
+from jaxslice.codec.engines import native, xla
 from jaxslice.codec.engines.pallas import decoder
 from jaxslice.codec.engines.pallas import engine as pallas_engine
 from jaxslice.core.errors import DeviceError, UsageError
@@ -26,8 +26,10 @@ def _fresh():
         cached.cache_clear()
 
 
-@pytest.mark.parametrize("engine", ["auto", "xla", "pallas"])
+@pytest.mark.parametrize("engine", ["auto", "native", "xla", "pallas"])
 def test_this_machine_passes(engine):
+    if engine == "native" and not native.ENGINE.is_available():
+        pytest.skip("the native engine was not built, or this core is none that it is fast on")
     probe.check_device(engine=engine)
 
 
@@ -40,14 +42,24 @@ def test_a_rounded_product_is_noticed(monkeypatch):
 
     monkeypatch.setattr(mixture, "_product", rounded)
     with pytest.raises(DeviceError, match="start-up probe"):
-        probe.check_device()
+        probe.check_device(engine="xla")
 
 
 def test_another_curve_is_noticed(monkeypatch):
     real = intervals.component_cumulative
     monkeypatch.setattr(intervals, "component_cumulative", lambda q: jnp.maximum(real(q) - 1, 0))
     with pytest.raises(DeviceError, match="expected 0x"):
-        probe.check_device()
+        probe.check_device(engine="xla")
+
+
+def test_a_native_library_that_computes_otherwise_is_not_used(monkeypatch):
+    real = native.encode
+
+    def wrong(symbols, *others):
+        return real(symbols // 2, *others)
+
+    monkeypatch.setattr(native, "encode", wrong)
+    assert not probe.passes(native.ENGINE)
 
 
 def test_a_wrong_decoder_is_noticed_by_the_engine_that_has_it(monkeypatch):
@@ -64,5 +76,5 @@ def test_a_wrong_decoder_is_noticed_by_the_engine_that_has_it(monkeypatch):
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(UsageError, match="Got the engine 'gpu', expected one of auto, xla"):
+    with pytest.raises(UsageError, match="Got the engine 'gpu', expected one of auto, native, xla"):
         probe.check_device(engine="gpu")
