@@ -128,7 +128,8 @@ static int run_round(int32_t set) {
         void *scratch = room(bytes);
         const int64_t used =
             march_encode(&task, set, symbols, voxels, message, words, scratch, bytes);
-        march_encode(&task, set, symbols, voxels, message, draw(200), scratch, bytes);
+        march_encode(&task, set, symbols, voxels, message, (int64_t)draw((uint32_t)words),
+                     scratch, bytes);
         march_encode(&task, set, symbols, voxels, message, words, scratch, bytes);
         free(scratch);
         uint32_t *good = message + words - used;

@@ -167,7 +167,7 @@ def fuzzer(tmp_path_factory) -> str:
 @pytest.mark.parametrize("number", SETS)
 def test_sanitizers_find_nothing(fuzzer, number):
     result = subprocess.run(
-        [fuzzer, str(number), "60"], capture_output=True, text=True, check=False
+        [fuzzer, str(number), "30"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr[:5000]
     assert "rounds were coded" in result.stdout
