@@ -249,13 +249,18 @@ INLINE void set_mixtures(const struct work *work, const struct features *f, int 
     if (count % 2) mix->inverse[count][j] = mix->start[count][j] = zero;
 }
 
+/* The network of any number of components: compiled once. */
+static __attribute__((noinline)) void evaluate(const struct march *m, int32_t panel,
+                                               struct features *f) {
+    load_features(m, panel, m->work, f);
+    first_layer(m, m->work, f);
+    further_layers(m, m->work);
+}
+
 INLINE void predict(const struct march *m, int32_t panel, const int count, struct mixtures *mix) {
-    struct work *work = m->work;
     struct features f;
-    load_features(m, panel, work, &f);
-    first_layer(m, work, &f);
-    further_layers(m, work);
-    UNROLL for (int j = 0; j < 4; j++) set_mixtures(work, &f, j, count, mix);
+    evaluate(m, panel, &f);
+    UNROLL for (int j = 0; j < 4; j++) set_mixtures(m->work, &f, j, count, mix);
 }
 
 #endif

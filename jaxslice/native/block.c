@@ -77,10 +77,10 @@ int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t 
         for (int32_t panel = 0; panel < m.panels; panel++)
             if (live_lanes(&m, panel)) kernel->decode(&m, panel);
         if (m.failed) return MARCH_TOO_SHORT;
-        const int32_t count = (int32_t)(time % ROWS_TOGETHER) + 1;
-        if (count == ROWS_TOGETHER || time == m.steps - 1)
-            rows_to_voxels(&m, m.now - (count - 1) * m.row_bytes, time - (count - 1), count,
-                           symbols);
+        /* At the end some are written once more. */
+        if (time % ROWS_TOGETHER == ROWS_TOGETHER - 1 || time == m.steps - 1)
+            rows_to_voxels(&m, m.now - (ROWS_TOGETHER - 1) * m.row_bytes,
+                           time - (ROWS_TOGETHER - 1), symbols);
     }
     return is_finished(&m) ? MARCH_OK : MARCH_UNFINISHED;
 }

@@ -118,8 +118,9 @@ HIDDEN void history_forward(struct march *m, int64_t time);
 HIDDEN void history_start_backward(struct march *m);
 HIDDEN void history_backward(struct march *m, int64_t time, const uint8_t *symbols);
 
-/* voxels.c: moves symbols of ROWS_TOGETHER or fewer times between rows and voxels */
-HIDDEN void rows_to_voxels(const struct march *m, const uint8_t *rows, int64_t time, int32_t count,
+/* voxels.c: moves the symbols of ROWS_TOGETHER times, from `time` on, between rows and voxels.
+ * Times may lie before the first and after the last. */
+HIDDEN void rows_to_voxels(const struct march *m, const uint8_t *rows, int64_t time,
                            uint8_t *symbols);
 HIDDEN void voxels_to_rows(const struct march *m, uint8_t *rows, int64_t time,
                            const uint8_t *symbols);

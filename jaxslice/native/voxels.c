@@ -72,8 +72,8 @@ static void step(const struct march *m, struct position *at) {
 }
 
 static void put_lane(const struct march *m, struct position at, int32_t y, const uint8_t *lane,
-                     int32_t count, uint8_t *symbols) {
-    for (int32_t i = 0; i < count; i++, step(m, &at))
+                     uint8_t *symbols) {
+    for (int32_t i = 0; i < ROWS_TOGETHER; i++, step(m, &at))
         if (is_voxel(m, at)) symbols[offset_of(m, at, y)] = lane[i];
 }
 
@@ -83,17 +83,17 @@ static void get_lane(const struct march *m, struct position at, int32_t y, uint8
         lane[i] = is_voxel(m, at) ? symbols[offset_of(m, at, y)] : 0;
 }
 
-void rows_to_voxels(const struct march *m, const uint8_t *rows, int64_t time, int32_t count,
+void rows_to_voxels(const struct march *m, const uint8_t *rows, int64_t time,
                     uint8_t *symbols) {
     uint8_t lanes[16 * 16];
     struct position at = position_at(m, time);
     for (int32_t y = 0; y < m->height; y++) {
         if (y % 16 == 0) transpose(rows + y, m->row_bytes, lanes, 16);
         const uint8_t *lane = lanes + 16 * (y % 16);
-        if (count == ROWS_TOGETHER && is_run(m, at))
+        if (is_run(m, at))
             memcpy(symbols + offset_of(m, at, y), lane, ROWS_TOGETHER);
         else
-            put_lane(m, at, y, lane, count, symbols);
+            put_lane(m, at, y, lane, symbols);
         at = next_lane(m, at);
     }
 }

@@ -24,7 +24,7 @@ from models_for_tests import (
 from jaxslice.codec import block as blocks
 from jaxslice.codec import levels, payload
 from jaxslice.codec.block import decode_block, decode_blocks, encode_block, encode_blocks
-from jaxslice.codec.engines import xla
+from jaxslice.codec.engines import interface, xla
 from jaxslice.codec.network import Model
 from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import FormatError, UsageError
@@ -34,6 +34,16 @@ VOXELS = int(np.prod(SHAPE))
 MODE = 1
 BODY = 20
 """Where in a payload its mode is, and its body begins."""
+
+
+@pytest.fixture(scope="module", autouse=True, params=["native", "xla"])
+def _engine(request):
+    """Everything here holds for each engine that "auto" may be."""
+    if not interface._load(request.param).is_available():
+        pytest.skip(f"{request.param} cannot run here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interface, "_PREFERRED", (request.param,))
+        yield
 
 
 def bordered(block: np.ndarray) -> np.ndarray:
@@ -187,8 +197,8 @@ def test_blocks_that_are_views_encode_as_copies_do():
 
 
 def test_one_program_serves_every_extent_and_network():
-    encode_block(SMOOTH, TINY_MODEL)
-    decode_block(encode_block(SMOOTH, TINY_MODEL), SHAPE, TINY_MODEL)
+    data = encode_block(SMOOTH, TINY_MODEL, engine="xla")
+    decode_block(data, SHAPE, TINY_MODEL, engine="xla")
     programs = xla.programs_of(SHAPE, TINY, 1, False, jax.default_backend())
     misses = [make.cache_info().misses for make in (xla.encoder_program, xla.decoder_program)]
     sizes = [program._cache_size() for program in programs]
@@ -197,8 +207,9 @@ def test_one_program_serves_every_extent_and_network():
         for extent in ((1, 8, 24), (3, 5, 24), (2, 7, 20)):
             block = np.zeros(SHAPE, np.uint8)
             block[payload.within(extent)] = SMOOTH[payload.within(extent)] | 1
-            data = encode_block(block, model)
-            np.testing.assert_array_equal(decode_block(data, SHAPE, model), block)
+            data = encode_block(block, model, engine="xla")
+            decoded = decode_block(data, SHAPE, model, engine="xla")
+            np.testing.assert_array_equal(decoded, block)
     assert [program._cache_size() for program in programs] == sizes
     assert sizes[0] >= 1
     assert [
@@ -208,14 +219,14 @@ def test_one_program_serves_every_extent_and_network():
 
 def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
     shape = (1, 3, 40)
-    blocks.compile_for(shape, TINY)
+    blocks.compile_for(shape, TINY, engine="xla")
     programs = xla.programs_of(shape, TINY, 1, False, jax.default_backend())
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
     monkeypatch.setattr(blocks, "_shorter", lambda item, block: item)
     for device in jax.local_devices():
-        data = encode_block(smooth_block(shape), TINY_MODEL, device)
-        decode_block(data, shape, TINY_MODEL, device)
+        data = encode_block(smooth_block(shape), TINY_MODEL, device, engine="xla")
+        decode_block(data, shape, TINY_MODEL, device, engine="xla")
     assert [program._cache_size() for program in programs] == sizes
 
 

@@ -35,9 +35,10 @@ _ERRORS = {
     -4: "a slice without levels",
     -5: "a symbol beyond its slice's levels",
     _BAD_STATE: "a message with a head out of range, expected 2**31 to 2**63",
-    _TOO_SHORT: "a message that ends before its voxels do",
-    _UNFINISHED: "a message that left words or a lane unfinished: damaged, or coded with another "
-    "network",
+    _TOO_SHORT: "a message that has too few words or left a lane unfinished: damaged, or coded "
+    "with another network",
+    _UNFINISHED: "a message that has too many words or left a lane unfinished: damaged, or coded "
+    "with another network",
     -9: "too little memory",
     -10: "an instruction set that this core lacks",
     -11: "a null pointer",

@@ -1,0 +1,94 @@
+"""The library is built when the package is installed, by whatever compiler there is."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from jaxslice.native import build
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "build_backend"))
+
+import jaxslice_build  # noqa: E402 (the backend is no package)
+
+
+@pytest.fixture
+def no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+
+
+def test_a_compiler_of_the_machine_is_enough(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert not any("zig" in name for name in jaxslice_build.get_requires_for_build_wheel())
+    assert not any("zig" in name for name in jaxslice_build.get_requires_for_build_editable())
+
+
+def test_without_one_zig_is_required(no_compiler, monkeypatch):
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
+    assert build.compiler() is None
+    assert any("zig" in name for name in jaxslice_build._compiler())
+
+
+def test_a_failed_build_says_so_and_is_no_error(no_compiler, monkeypatch, capsys):
+    monkeypatch.setattr(build, "compiler", lambda: None)
+    monkeypatch.setattr(jaxslice_build, "_native_build", lambda: build)
+    jaxslice_build._compile()
+    assert capsys.readouterr().err.count("XLA runs instead") == 1
+
+
+def test_the_compilers_own_words_are_passed_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", f"{sys.executable} -c 'import sys;sys.exit(sys.argv[-1])'")
+    with pytest.raises(RuntimeError, match="Got an error from"):
+        build.build(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_zig_builds_where_the_machine_has_no_compiler(no_compiler, tmp_path):
+    pytest.importorskip("ziglang")
+    assert "ziglang" in " ".join(build.compiler() or [])
+    library = build.build(tmp_path)
+    script = (
+        "import ctypes, sys; from jaxslice.codec.engines import native;"
+        "print(native.instruction_sets(), native.ENGINE.is_available())"
+    )
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    moved = build.FOLDER / build.library_name()
+    kept = moved.read_bytes() if moved.exists() else None
+    results = []
+    try:
+        for path in (moved, library):
+            if path != moved:
+                shutil.copyfile(library, moved)
+            run = subprocess.run(
+                [sys.executable, "-c", script], env=environment, capture_output=True, check=True
+            )
+            results.append(run.stdout)
+    finally:
+        if kept is not None:
+            moved.write_bytes(kept)
+    assert results[0] == results[1]
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_the_library(tmp_path):
+    if build.compiler() is None:
+        pytest.skip("no C compiler")
+    copy = tmp_path / "source"
+    for name in ("jaxslice", "build_backend"):
+        ignored = shutil.ignore_patterns("*.so", "*.dylib", "__pycache__")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, copy / name)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "-w", str(tmp_path), str(copy)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert f"jaxslice/native/{build.library_name()}" in names
+    assert "jaxslice/native/march.h" in names
