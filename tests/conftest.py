@@ -2,20 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
+from small_volume import OPTIONS, SHAPE, SmallVolume, write_volume
 
 import jaxslice
 from jaxslice.bench.synthetic import synthetic_volume
-from jaxslice.core.box import Box
-from jaxslice.volumes.destination import create_destination
-
-OFFSET = (30, 200, 100)
-SHAPE = (10, 40, 50)
-VOXEL_SIZE_NM = (40.0, 4.0, 4.5)
-OPTIONS = jaxslice.CompressOptions(block_shape=(4, 16, 32), training_steps=50)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,19 +15,6 @@ def pytest_configure(config: pytest.Config) -> None:
     assert config.cache is not None
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("xla")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
-
-
-class SmallVolume(NamedTuple):
-    path: str
-    voxels: np.ndarray
-    box: Box
-
-
-def write_volume(path: Path, voxels: np.ndarray) -> SmallVolume:
-    box = Box.of_shape(voxels.shape, OFFSET)
-    with create_destination(str(path), box, VOXEL_SIZE_NM, chunk_shape=(8, 16, 16)) as written:
-        written.write(box, voxels)
-    return SmallVolume(str(path), voxels, box)
 
 
 @pytest.fixture(scope="session")

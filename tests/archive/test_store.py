@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import OPTIONS
 from servers import s3_bucket, serve_folder
+from small_volume import OPTIONS
 
 import jaxslice
 from jaxslice.archive.store import check_creatable, create_archive, open_archive

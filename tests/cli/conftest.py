@@ -13,7 +13,7 @@ Run = Callable[..., tuple[int, str, str]]
 def jaxslice(capsys, monkeypatch) -> Run:
     """Runs a command: (exit code, stdout, stderr)."""
     # The compilation cache is a global setting, which must not leak into other tests.
-    monkeypatch.setattr(backend, "start_backend", lambda **_: None)
+    monkeypatch.setattr(backend, "start_backend", lambda *_, **__: None)
 
     def run(*words):
         code = main.run(["jaxslice", *map(str, words)])
@@ -27,7 +27,7 @@ def jaxslice(capsys, monkeypatch) -> Run:
 def no_work(monkeypatch) -> None:
     """Fails a test whose command goes further than its checks."""
 
-    def started(**_):
+    def started(*_, **__):
         raise AssertionError("the work has begun")
 
     monkeypatch.setattr(backend, "start_backend", started)

@@ -15,14 +15,14 @@ from jaxslice.jobs.train_model import ARCHITECTURES
 
 FLAGS = {
     "compress": "bbox scale missing effort model context block_shape training_steps seed verify "
-    "workers batch_blocks overwrite json",
-    "decompress": "bbox workers batch_blocks overwrite json",
-    "verify": "source scale missing workers batch_blocks json",
+    "engine workers batch_blocks overwrite json",
+    "decompress": "bbox engine workers batch_blocks overwrite json",
+    "verify": "source scale missing engine workers batch_blocks json",
     "info": "json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "bench": "efforts batches peers bbox scale missing model context block_shape training_steps "
-    "seed workers output plot json",
+    "seed engine workers output plot json",
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],

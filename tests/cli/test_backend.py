@@ -17,12 +17,22 @@ def run(program: str, **environment: str) -> subprocess.CompletedProcess:
 
 
 def test_a_platform_that_is_not_there_is_one_line(small_archive):
-    argv = ["jaxslice", "verify", small_archive]
+    argv = ["jaxslice", "verify", small_archive, "--engine=xla"]
     program = f"from jaxslice.cli import main; main.main({argv})"
     done = run(program, JAX_PLATFORMS="none_such")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("jaxslice: Cannot start JAX with JAX_PLATFORMS=none_such: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_engine_without_jax_does_not_start_it(small_archive):
+    argv = ["jaxslice", "verify", small_archive, "--engine=native"]
+    program = (
+        f"import sys; from jaxslice.cli import main; assert main.run({argv}) == 0\n"
+        "assert 'jax' not in sys.modules\n"
+    )
+    done = run(program, JAX_PLATFORMS="none_such")
+    assert done.returncode == 0, done.stderr
 
 
 def test_compiled_programs_are_kept_in_the_users_cache_folder(tmp_path):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxslice.codec import intervals, mixture, probe
-from jaxslice.codec.engines import xla
+from jaxslice.codec.engines import native, xla
 from jaxslice.codec.engines.pallas import decoder
 from jaxslice.codec.engines.pallas import engine as pallas_engine
 from jaxslice.core.errors import DeviceError, UsageError
@@ -48,6 +48,16 @@ def test_another_curve_is_noticed(monkeypatch):
     monkeypatch.setattr(intervals, "component_cumulative", lambda q: jnp.maximum(real(q) - 1, 0))
     with pytest.raises(DeviceError, match="expected 0x"):
         probe.check_device(engine="xla")
+
+
+def test_a_native_library_that_computes_otherwise_is_not_used(monkeypatch):
+    real = native.encode
+
+    def wrong(symbols, *others):
+        return real(symbols // 2, *others)
+
+    monkeypatch.setattr(native, "encode", wrong)
+    assert not probe.passes(native.ENGINE)
 
 
 def test_a_wrong_decoder_is_noticed_by_the_engine_that_has_it(monkeypatch):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import OPTIONS, write_volume
 from servers import serve_folder
+from small_volume import OPTIONS, write_volume
 
 import jaxslice
 from jaxslice import reference

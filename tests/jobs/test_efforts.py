@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_volume
 from models_for_tests import TINY, random_network, strange_blocks
+from small_volume import write_volume
 
 import jaxslice
 from jaxslice import reference

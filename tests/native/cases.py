@@ -24,6 +24,7 @@ def architectures(draw) -> Architecture:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     chosen = [causal[i] for i in rng.choice(len(causal), size, replace=False)]
     activity = draw(st.integers(1, min(size, 16)))
+    most = 4096 - 255 * activity
     return Architecture(
         context=tuple(sorted(chosen, key=lambda offset: offset[0] < 0)),
         activity_count=activity,
@@ -31,9 +32,7 @@ def architectures(draw) -> Architecture:
         hidden=tuple(draw(st.lists(st.sampled_from([1, 2, 3, 5, 8, 17]), min_size=1, max_size=4))),
         components=draw(st.integers(1, 8)),
         shear=shear,
-        activity_offset=draw(
-            st.sampled_from([16, min(64, 4096 - 255 * activity), 4096 - 255 * activity])
-        ),
+        activity_offset=draw(st.sampled_from([16, min(64, most), most])),
     )
 
 
