@@ -37,3 +37,15 @@ def archive_copy(small_archive, tmp_path) -> Path:
     import shutil
 
     return Path(shutil.copytree(small_archive, tmp_path / "copy.zarr"))
+
+
+@pytest.fixture(scope="module", params=["native", "xla"])
+def each_engine(request):
+    """Runs the tests of a module once with each engine that "auto" may be."""
+    from jaxslice.codec.engines import interface
+
+    if not interface._load(request.param).is_available():
+        pytest.skip(f"{request.param} cannot run on this core")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interface, "_PREFERRED", (request.param,))
+        yield request.param

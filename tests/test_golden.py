@@ -30,7 +30,7 @@ def _sha256(voxels: np.ndarray) -> str:
 
 
 @pytest.mark.parametrize(("version", "name"), ARCHIVES)
-def test_golden_archives_decode(version, name):
+def test_golden_archives_decode(version, name, each_engine):
     archive = GOLDEN / version / f"{name}.zarr"
     assert _sha256(jaxslice.open(str(archive))[...]) == CHECKSUMS[version][name]
 
@@ -48,7 +48,7 @@ def test_zarr_reads_networks_of_blocks():
 
 
 @pytest.mark.parametrize(("version", "name"), ARCHIVES)
-def test_encoding_gives_the_same_bytes(version, name):
+def test_encoding_gives_the_same_bytes(version, name, each_engine):
     """Payloads, not only voxels: an encoder that changes without a reason shows up here."""
     from jaxslice.codec.block import encode_blocks
 

@@ -24,7 +24,7 @@ from models_for_tests import (
 from jaxslice.codec import block as blocks
 from jaxslice.codec import levels, payload
 from jaxslice.codec.block import decode_block, decode_blocks, encode_block, encode_blocks
-from jaxslice.codec.engines import interface, xla
+from jaxslice.codec.engines import xla
 from jaxslice.codec.network import Model
 from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import FormatError, UsageError
@@ -36,14 +36,7 @@ BODY = 20
 """Where in a payload its mode is, and its body begins."""
 
 
-@pytest.fixture(scope="module", autouse=True, params=["native", "xla"])
-def _engine(request):
-    """Everything here holds for each engine that "auto" may be."""
-    if not interface._load(request.param).is_available():
-        pytest.skip(f"{request.param} cannot run here")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(interface, "_PREFERRED", (request.param,))
-        yield
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 
 def bordered(block: np.ndarray) -> np.ndarray:

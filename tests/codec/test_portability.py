@@ -40,7 +40,7 @@ def sample_blocks() -> list[np.ndarray]:
 
 
 def encoded_on(device) -> list[bytes]:
-    return encode_blocks(sample_blocks(), TINY_MODEL, device)
+    return encode_blocks(sample_blocks(), TINY_MODEL, device, engine="xla")
 
 
 def digest_on(device) -> str:
@@ -49,7 +49,7 @@ def digest_on(device) -> str:
 
 def outcome_of(payloads: list[bytes], device) -> bool:
     """Whether payloads that another process encoded decode to the sample blocks."""
-    backs = decode_blocks(payloads, SHAPE, TINY_MODEL, device)
+    backs = decode_blocks(payloads, SHAPE, TINY_MODEL, device, engine="xla")
     return all(np.array_equal(a, b) for a, b in zip(backs, sample_blocks(), strict=True))
 
 
