@@ -39,6 +39,7 @@ from jaxslice.volumes.source import open_source
 
 COLUMNS = ("volume", "codec", "bits_per_voxel", "encode_mb_per_cpu_s", "decode_mb_per_cpu_s")
 LARGEST: Triple = (64, 256, 256)
+ENGINES = ("native", "xla")
 JPEG_XL_EFFORTS = (7, 3)
 ROUNDS = 4
 
@@ -57,10 +58,13 @@ def fitted_model(path: str) -> Model:
 def codecs_of(voxels: Volume, model: Model) -> dict[str, Codec]:
     """For each codec, what encodes the block and what decodes it to slices."""
     codecs: dict[str, Codec] = {
-        "jaxslice effort 0": (
-            lambda: [block.encode_block(voxels, model)],
-            lambda coded: list(block.decode_block(coded[0], voxels.shape, model)),
+        f"jaxslice effort 0, {engine}": (
+            lambda engine=engine: [block.encode_block(voxels, model, engine=engine)],
+            lambda coded, engine=engine: list(
+                block.decode_block(coded[0], voxels.shape, model, engine=engine)
+            ),
         )
+        for engine in ENGINES
     }
     for peer in map(peers.jpeg_xl, JPEG_XL_EFFORTS):
         codecs[peer.name] = (
@@ -77,7 +81,8 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
     z, y, x = (min(a, b) for a, b in zip(LARGEST, volume.shape, strict=True))
     voxels = volume.read(Box.of_shape((z, y, x), volume.box.start))
     model = fitted_model(path)
-    block.compile_for((z, y, x), model.architecture)
+    for engine in ENGINES:
+        block.compile_for((z, y, x), model.architecture, engine=engine)
     megabytes = voxels.size / 1e6
     codecs = codecs_of(voxels, model)
     best = {name: (float("inf"), float("inf")) for name in codecs}
