@@ -79,8 +79,9 @@ def s3_bucket(monkeypatch: pytest.MonkeyPatch):
     """An S3 service on this machine with the bucket `volumes`; yields its endpoint."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        server_module = pytest.importorskip("moto.server")
-        server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         server.start()
         try:
             endpoint = "http://{}:{}".format(*server.get_host_and_port())

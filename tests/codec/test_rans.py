@@ -188,18 +188,6 @@ def test_without_jit_the_words_are_the_same():
     assert (again.tolist(), used) == (BASE * LANES, len(tail))
 
 
-def test_craystack_makes_the_same_words():
-    craystack = pytest.importorskip("craystack.rans")
-    rng = np.random.default_rng(7)
-    freqs = rng.integers(1, 2 ** rng.integers(1, 25, (40, LANES)) + 1)
-    starts = rng.integers(0, 2**24 - freqs + 1)
-    message = craystack.base_message(LANES)
-    for start, freq in zip(starts, freqs, strict=True):
-        message = craystack.push(message, start.astype("uint64"), freq.astype("uint64"), PRECISION)
-    ours = push_all(list(zip(starts.tolist(), freqs.tolist(), strict=True)), LANES)
-    assert craystack.flatten(message).tolist() == flatten(*ours).tolist()
-
-
 @given(
     st.lists(st.integers(2**31, 2**63 - 1), min_size=1, max_size=6),
     st.lists(st.integers(0, 2**32 - 1), max_size=6),
