@@ -233,8 +233,9 @@ def test_lowers_to_one_kernel(name, platform):
         except RuntimeError as error:
             # Some releases of JAX compile Triton's program as well, by a package for GPUs. The
             # kernel was lowered if it came so far.
-            assert "Triton compilation handler" in str(error)
-            return
+            if "Triton compilation handler" in str(error):
+                return
+            raise
     text = exported.mlir_module()
     assert sum(text.count(f"custom_call @{target}(") for target in targets) == 1
     assert "num_stages = 1" in text
