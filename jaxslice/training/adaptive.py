@@ -1,6 +1,6 @@
 """Training a network that adapts: every step sees a few styles, each with its own linear fit.
 
-A style is some pieces of one volume, changed alike. For each the coefficients that `adaptation`
+A style is some patches of one volume, changed alike. For each the coefficients that `adaptation`
 would find there are put in place, as they will be when a volume is compressed.
 """
 
@@ -34,10 +34,10 @@ FITTED_VOXELS = 1 << 15
 
 
 class Styles(NamedTuple):
-    """Pieces to train on.
+    """Patches to train on.
 
     Attributes:
-      data: all pieces, those of a style next to each other, as many of each.
+      data: all patches, those of a style next to each other, as many of each.
       fits: of each style, stacked.
       sums: `moments` of all styles together.
     """
@@ -66,17 +66,17 @@ class AdaptiveParams(NamedTuple):
 def prepare_styles(
     styles: Sequence[Sequence[Volume]], architecture: Architecture, shape: Triple, seed: int
 ) -> Styles:
-    """Turns pieces into what is trained on, on the host.
+    """Turns patches into what is trained on, on the host.
 
     Args:
-      styles: the pieces of each, as many of each.
+      styles: the patches of each, as many of each.
       architecture: of the network.
-      shape: no piece is larger.
+      shape: no patch is larger.
       seed: of the draws for the fits.
     """
-    side = max(shape[1:])  # Pieces may have been turned.
-    pieces = [piece for style in styles for piece in style]
-    data = jax.device_put(prepare(pieces, architecture, shape=(shape[0], side, side)))
+    side = max(shape[1:])  # Patches may have been turned.
+    patches = [patch for style in styles for patch in style]
+    data = jax.device_put(prepare(patches, architecture, shape=(shape[0], side, side)))
     key = jax.random.key(seed)
     count = len(styles[0])
     sums = np.stack([
@@ -114,7 +114,7 @@ def train_some(
     The state's parameters are `AdaptiveParams`, the network's in coordinates of `basis`.
     """
     num_styles = styles.fits.weights.shape[0]
-    pieces = len(styles.data.extents) // num_styles
+    patches = len(styles.data.extents) // num_styles
     center = no_adaptation(architecture).center
     length = row_length(styles.data, architecture)
     rows = max(config.batch_voxels // (STYLES_PER_STEP * length), 1)
@@ -122,8 +122,8 @@ def train_some(
     def step(state: TrainingState, _):
         keys = jax.random.split(jax.random.fold_in(key, state.step), 3)
         chosen = jax.random.randint(keys[0], (STYLES_PER_STEP,), 0, num_styles)
-        piece = jax.random.randint(keys[1], (STYLES_PER_STEP, rows), 0, pieces)
-        of = (chosen[:, None] * pieces + piece).reshape(-1)
+        patch = jax.random.randint(keys[1], (STYLES_PER_STEP, rows), 0, patches)
+        of = (chosen[:, None] * patches + patch).reshape(-1)
         count = len(of) * length
         contexts, symbol, limit = sample(keys[2], styles.data, architecture, count, of)
         by_style = lambda part: part.reshape(*part.shape[:-1], STYLES_PER_STEP, -1)

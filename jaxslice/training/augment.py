@@ -1,4 +1,4 @@
-"""Pieces of volumes changed as other microscopes would have changed them.
+"""Patches of volumes changed as other microscopes would have changed them.
 
 A network that is to predict volumes it has never seen should not learn by heart the voxel size,
 orientation, contrast and noise of the few it is trained on.
@@ -15,7 +15,7 @@ from jaxslice.core.types import Volume
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How often a piece is changed in which way; shares of all pieces, from 0 to 1.
+    """How often a patch is changed in which way; shares of all patches, from 0 to 1.
 
     Attributes:
       resample: filtered along y and x, and some along z: shifted by part of a voxel, blurred or
@@ -59,7 +59,7 @@ SHARPEN_MOST, BLUR_MOST = -0.15, 0.25
 """Range of the outer two of the three coefficients of a filter that blurs or sharpens."""
 
 ALONG_Z_SHARE = 0.4
-"""Of the filtered pieces, how many are filtered along z as well."""
+"""Of the filtered patches, how many are filtered along z as well."""
 
 STRETCH_LOW, STRETCH_HIGH = 0.5, 1.65
 """Factors of contrast: down to half, which merges levels, and up to what leaves gaps."""
@@ -72,22 +72,22 @@ NOISE_LOW, NOISE_HIGH = 1.0, 10.0
 
 
 def largest_crop(shape: Triple) -> Triple:
-    """Voxels that a piece of `shape` may be made of, at most."""
+    """Voxels that a patch of `shape` may be made of, at most."""
     return (3 * shape[0], 2 * shape[1], 2 * shape[2])
 
 
 def augment(
     voxels: Volume, shape: Triple, augmentation: Augmentation, generator: np.random.Generator
 ) -> Volume:
-    """One piece out of a crop, changed at random.
+    """One patch out of a crop, changed at random.
 
     Args:
-      voxels: uint8 [z, y, x], what to take the piece from: of `largest_crop(shape)` where the
+      voxels: uint8 [z, y, x], what to take the patch from: of `largest_crop(shape)` where the
         volume is large enough. It is left as it is.
-      shape: of the piece; less along an axis where the crop does not reach, and with y and x
-        swapped where the piece is turned.
+      shape: of the patch; less along an axis where the crop does not reach, and with y and x
+        swapped where the patch is turned.
       augmentation: how often to do what.
-      generator: every draw comes from it, so that the same seed gives the same piece.
+      generator: every draw comes from it, so that the same seed gives the same patch.
 
     Returns:
       uint8 [z, y, x], C-contiguous.
@@ -96,27 +96,27 @@ def augment(
     draw = generator.random()
     if draw < augmentation.coarsen and min(voxels.shape[1:]) >= 2:
         twice = _window(voxels, (2 * depth, 2 * height, 2 * width), generator)
-        piece = _coarsened(twice, depth, generator)
+        patch = _coarsened(twice, depth, generator)
     elif draw < augmentation.coarsen + augmentation.skip:
         every = int(generator.integers(2, 4))
-        piece = _window(voxels, (every * depth, height, width), generator)[::every]
+        patch = _window(voxels, (every * depth, height, width), generator)[::every]
     else:
-        piece = _window(voxels, shape, generator)
+        patch = _window(voxels, shape, generator)
     for _ in range(2):
         if generator.random() < augmentation.resample:
-            piece = _resampled(piece, generator)
-    piece = _flipped(piece, augmentation.flip, generator)
+            patch = _resampled(patch, generator)
+    patch = _flipped(patch, augmentation.flip, generator)
     if generator.random() < augmentation.contrast:
         factor = np.exp(generator.uniform(np.log(STRETCH_LOW), np.log(STRETCH_HIGH)))
-        mean = piece.mean()
+        mean = patch.mean()
         shift = generator.uniform(-SHIFT, SHIFT)
-        piece = _levels((piece.astype(np.float32) - mean) * factor + mean + shift)
+        patch = _levels((patch.astype(np.float32) - mean) * factor + mean + shift)
     if generator.random() < augmentation.noise:
         spread = generator.uniform(NOISE_LOW, NOISE_HIGH)
-        piece = _levels(piece + generator.normal(0, spread, piece.shape))
+        patch = _levels(patch + generator.normal(0, spread, patch.shape))
     if generator.random() < augmentation.blank:
-        piece = _blanked(piece, generator)
-    return np.ascontiguousarray(piece)
+        patch = _blanked(patch, generator)
+    return np.ascontiguousarray(patch)
 
 
 def _window(voxels: Volume, shape: Triple, generator: np.random.Generator) -> Volume:
@@ -170,23 +170,23 @@ def _coarsened(voxels: Volume, depth: int, generator: np.random.Generator) -> Vo
     return _levels(means)
 
 
-def _flipped(piece: Volume, share: float, generator: np.random.Generator) -> Volume:
+def _flipped(patch: Volume, share: float, generator: np.random.Generator) -> Volume:
     for axis in range(3):
         if generator.random() < share:
-            piece = np.flip(piece, axis)
-    return piece.transpose(0, 2, 1) if generator.random() < share else piece
+            patch = np.flip(patch, axis)
+    return patch.transpose(0, 2, 1) if generator.random() < share else patch
 
 
-def _blanked(piece: Volume, generator: np.random.Generator) -> Volume:
+def _blanked(patch: Volume, generator: np.random.Generator) -> Volume:
     """A part beyond a plane that passes near the middle made black or, seldom, another level."""
     normal = generator.normal(size=3)
     z, y, x = (
         direction * (np.arange(n) - generator.uniform(0.2, 0.8) * n)
-        for direction, n in zip(normal, piece.shape, strict=True)
+        for direction, n in zip(normal, patch.shape, strict=True)
     )
     beyond = z[:, None, None] + y[:, None] + x > 0
     level = 0 if generator.random() < 0.7 else generator.integers(0, 256)
-    return np.where(beyond, np.uint8(level), piece)
+    return np.where(beyond, np.uint8(level), patch)
 
 
 def _levels(values: np.ndarray) -> Volume:

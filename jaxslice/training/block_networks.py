@@ -33,7 +33,7 @@ voxels with 1 block, 5.1 with 2, 5.4 with 4 and 5.8 with 8; elsewhere 16 is a st
 measured."""
 
 
-def own_differences(
+def train_block_networks(
     blocks: Sequence[Volume],
     base: IntegerNetwork,
     architecture: Architecture,
