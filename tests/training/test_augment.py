@@ -68,7 +68,7 @@ def test_resampling_changes_roughness_and_neither_mean_nor_shape():
     assert max(abs(patch.mean() - plain.mean()) for patch in patches) < 4
 
 
-def test_a_constant_piece_stays_so_under_any_filter():
+def test_a_constant_patch_stays_so_under_any_filter():
     generator = np.random.default_rng(3)
     even = dataclasses.replace(NOTHING, resample=1)
     for _ in range(20):
