@@ -33,7 +33,7 @@ class Predictor(NamedTuple):
     fallback: int
     shear: int
     activity_offset: int
-    own_networks: bool
+    block_networks: bool
     layers: list[tuple[np.ndarray, np.ndarray]]  # weights, biases
 
 
@@ -101,10 +101,10 @@ def _read_configuration(configuration: dict) -> Predictor:
         raise FormatError("Got a network that is not base64.") from None
     widths = [size + 2, *hidden, 3 * fields["components"]]
     layers = (_read_coded_network if version == 3 else _read_network)(packed, widths)
-    own_networks = _field(configuration, "own_networks", bool) if version == 3 else version == 2
+    block_networks = _field(configuration, "own_networks", bool) if version == 3 else version == 2
     return Predictor(
         np.array(context), fields["activity_count"], fields["fallback"], shear, activity_offset,
-        own_networks, layers,
+        block_networks, layers,
     )  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def decode_block(payload: bytes, block_shape: Sequence[int], configuration: dict
     _require(len(payload) >= HEADER.size, f"Got a payload of only {len(payload)} bytes.")
     version, mode, fill, flags, *extent, block_crc = HEADER.unpack_from(payload)
     body = payload[HEADER.size :]
-    latest = 2 if predictor.own_networks else 1
+    latest = 2 if predictor.block_networks else 1
     known = 1 <= version <= latest
     _require(known, f"Got a payload of version {version}, expected up to {latest}.", VersionError)
     own = version == 2

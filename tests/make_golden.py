@@ -72,9 +72,11 @@ def _write_version_2(folder: Path) -> None:
     for name in ("tissue", "slices", "comb"):
         before = open_archive(str(GOLDEN / "v1" / f"{name}.zarr"))
         configuration = dataclasses.replace(
-            before.configuration, format_version=BLOCK_NETWORK_PAYLOAD_VERSION, own_networks=True
+            before.configuration, format_version=BLOCK_NETWORK_PAYLOAD_VERSION, block_networks=True
         )
-        block_bytes[name] = _write_with_own_networks(folder / f"{name}.zarr", before, configuration)
+        block_bytes[name] = _write_with_block_networks(
+            folder / f"{name}.zarr", before, configuration
+        )
     checksums = json.loads((GOLDEN / "v1" / CHECKSUMS).read_text())
     _write_json(folder, {name: checksums[name] for name in block_bytes}, block_bytes)
     _write_damaged_version_2(folder / "comb.zarr")
@@ -90,14 +92,14 @@ def _write_version_3(folder: Path) -> None:
             jaxslice.compress(f"{name}.npy", place, jaxslice.CompressOptions(**options))
             block_bytes[name] = open_archive(place).provenance[BLOCKS_BYTES]
     before = open_archive(str(folder / "tissue.zarr"))
-    configuration = dataclasses.replace(before.configuration, own_networks=True)
-    block_bytes["own"] = _write_with_own_networks(folder / "own.zarr", before, configuration)
+    configuration = dataclasses.replace(before.configuration, block_networks=True)
+    block_bytes["own"] = _write_with_block_networks(folder / "own.zarr", before, configuration)
     checksums = json.loads((GOLDEN / "v1" / CHECKSUMS).read_text())
     _write_json(folder, {**checksums, "own": checksums["tissue"]}, block_bytes)
     _write_damaged_version_3(folder)
 
 
-def _write_with_own_networks(
+def _write_with_block_networks(
     place: Path, before: Archive, configuration: CodecConfiguration
 ) -> int:
     """Writes an archive again, with networks of their own for some blocks; bytes of all blocks."""

@@ -65,7 +65,7 @@ def test_encoding_gives_the_same_bytes(version, name, each_engine):
                 network_difference.encode(model.network, network, model.architecture)[0] == changes
             )
         part = padded(voxels[opened.box_of(index).slices], opened.block_shape)
-        own = [changes] if opened.configuration.own_networks else None
+        own = [changes] if opened.configuration.block_networks else None
         assert encode_blocks([part], model, differences=own) == [data]
 
 

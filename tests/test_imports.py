@@ -44,6 +44,7 @@ ONLY_IN: dict[str, set[str]] = {
     "absl": {"cli"},
     "flax": {"training"},
     "optax": {"training"},
+    "scipy": {"training"},
     "orbax": {"training"},
     "tensorstore": {"storage", "volumes", "archive"},
     "zarr": {"archive"},

@@ -80,10 +80,10 @@ def decode_payloads(
     padded = [*payloads, *[payloads[-1]] * (size - len(payloads))]
 
     def decode() -> list[Volume]:
-        block_networks = configuration.own_networks
+        block_networks = configuration.block_networks
         return block.decode_blocks(padded, block_shape, model, block_networks=block_networks)
 
-    program = (block_shape, size, configuration.architecture, configuration.own_networks)
+    program = (block_shape, size, configuration.architecture, configuration.block_networks)
     if not _FIRST_RUNS.is_done(program) and any(
         payload.unpack(data, block_shape).mode == payload.CODED for data in payloads
     ):

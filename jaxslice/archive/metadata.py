@@ -55,14 +55,14 @@ class CodecConfiguration:
       architecture: of the network.
       packed_network: from `network_bytes.pack_coded`; before ARCHIVE_VERSION from
         `network_bytes.pack`.
-      own_networks: whether blocks may bring networks of their own. Before ARCHIVE_VERSION that is
+      block_networks: whether blocks may bring networks of their own. Before ARCHIVE_VERSION that is
         the difference between the versions 2 and 1.
       format_version: 1 to ARCHIVE_VERSION.
     """
 
     architecture: Architecture
     packed_network: bytes
-    own_networks: bool = False
+    block_networks: bool = False
     format_version: int = ARCHIVE_VERSION
 
     def __post_init__(self):
@@ -73,11 +73,11 @@ class CodecConfiguration:
             for name in _SINCE_VERSION_3
         )
         own = self.format_version == BLOCK_NETWORKS_ARCHIVE_VERSION
-        if before and (sheared or own != self.own_networks):
+        if before and (sheared or own != self.block_networks):
             raise FormatError(
                 f"Got format version {self.format_version} with a shear of "
                 f"{self.architecture.shear}, an activity offset of "
-                f"{self.architecture.activity_offset} and own_networks = {self.own_networks}, "
+                f"{self.architecture.activity_offset} and own_networks = {self.block_networks}, "
                 f"expected {Architecture.shear}, {Architecture.activity_offset} and {own}."
             )
 
@@ -89,7 +89,7 @@ class CodecConfiguration:
     def to_json(self) -> dict[str, Any]:
         """The JSON object of FORMAT.md, section 1."""
         architecture = self.architecture.to_json()
-        own: dict[str, Any] = {"own_networks": self.own_networks}
+        own: dict[str, Any] = {"own_networks": self.block_networks}
         if self.format_version < ARCHIVE_VERSION:
             own = {}
             for name in _SINCE_VERSION_3:

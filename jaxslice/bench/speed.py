@@ -89,14 +89,14 @@ def _measure(
     engine: str,
 ) -> Row:
     """Seconds and programs of coding with batches of one size."""
-    shape, own_networks = opened.block_shape, opened.configuration.own_networks
+    shape, block_networks = opened.block_shape, opened.configuration.block_networks
     model = model_of(opened.configuration, engine)
     jax.clear_caches()
     with counted_compilations() as compiled:
         start = time.perf_counter()
         resources = prepare(
             shape, model.architecture, batch, workers,
-            block_networks=own_networks, engine=engine,
+            block_networks=block_networks, engine=engine,
         )  # fmt: skip
         compile_seconds = time.perf_counter() - start
     needed = BATCHES_PER_WORKER * batch * workers
@@ -105,7 +105,7 @@ def _measure(
     with counted_compilations() as more:
         encode_seconds = _encode_seconds(opened, many, where, batch, workers, engine)
         decode_seconds, same = _decode_seconds(many, where, batch, workers, engine)
-        edge_same = _edge_is_lossless(many, shape, model, batch, own_networks, engine)
+        edge_same = _edge_is_lossless(many, shape, model, batch, block_networks, engine)
     megabytes = voxels.size * times / 1e6
     return {
         "encode_mb_per_s": megabytes / encode_seconds,
@@ -123,7 +123,7 @@ def _encode_seconds(
 ) -> float:
     """Encodes a volume into an archive with the networks of another, several times."""
     configuration = opened.configuration
-    networks = StoredNetworks.of(opened) if configuration.own_networks else None
+    networks = StoredNetworks.of(opened) if configuration.block_networks else None
     best = math.inf
     for _ in range(PASSES):
         with create_archive(
@@ -158,7 +158,7 @@ def _decode_seconds(
 
 
 def _edge_is_lossless(
-    many: Source, shape: Triple, model: Model, batch: int, own_networks: bool, engine: str
+    many: Source, shape: Triple, model: Model, batch: int, block_networks: bool, engine: str
 ) -> bool:
     """Codes a batch of blocks as at the far edges of a volume, with the compiled programs."""
     extent = tuple(min(a, b) for a, b in zip(shape, many.shape, strict=True))
@@ -166,10 +166,10 @@ def _edge_is_lossless(
     edge = edge_of(np.pad(first, [(0, b - n) for b, n in zip(shape, first.shape, strict=True)]))
     device = jax.local_devices()[0]
     data = block.encode_blocks(
-        [edge] * batch, model, device, block_networks=own_networks, engine=engine
+        [edge] * batch, model, device, block_networks=block_networks, engine=engine
     )
     back = block.decode_blocks(
-        data, shape, model, device, block_networks=own_networks, engine=engine
+        data, shape, model, device, block_networks=block_networks, engine=engine
     )
     return all(np.array_equal(edge, part) for part in back)
 

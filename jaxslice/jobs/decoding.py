@@ -63,7 +63,7 @@ class DecodeTask:
                 return blocks.decode_blocks(
                     filled(data, self.batch_blocks), self.archive.block_shape,
                     model_of(configuration, self.engine), devices[worker.number % len(devices)],
-                    block_networks=configuration.own_networks, engine=self.engine,
+                    block_networks=configuration.block_networks, engine=self.engine,
                 )[: len(data)]  # fmt: skip
             except FormatError as error:
                 where = ", ".join(str(index) for index in self.indices)
@@ -145,9 +145,9 @@ def prepare_decoder(
     configuration, shape = archive.configuration, archive.block_shape
     with watch.measure("compile"):
         architecture = model_of(configuration, engine).architecture
-        own_networks = configuration.own_networks
+        block_networks = configuration.block_networks
         found = prepare(
             shape, architecture, batch_blocks, workers,
-            engine=engine, encoder=False, block_networks=own_networks,
+            engine=engine, encoder=False, block_networks=block_networks,
         )  # fmt: skip
     return found.batch_blocks, ThreadExecutor(found.workers)

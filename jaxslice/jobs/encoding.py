@@ -64,11 +64,11 @@ class BlockTraining:
         stop: threading.Event,
     ) -> list[bytes | None]:
         """See `BlockNetworks.differences`."""
-        from jaxslice.training.block_networks import own_differences
+        from jaxslice.training.block_networks import train_block_networks
 
         model = model_of(archive.configuration)
         seeds = [self.seed + int(np.ravel_multi_index(i, archive.grid_shape)) for i in indices]
-        return own_differences(
+        return train_block_networks(
             voxels, model.network, model.architecture, self.config, seeds, devices, stop
         )
 

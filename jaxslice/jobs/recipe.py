@@ -1,4 +1,4 @@
-"""How a model is trained on volumes: its recipe, and the patches that are drawn by it."""
+"""Recipes of model training, and the random patches that a recipe draws from volumes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from jaxslice.volumes.source import Source
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a model is made from volumes.
+    """Options for training a model on volumes. A style is defined in `training.adaptive`.
 
     Attributes:
-      training: of the network.
-      patch_shape: z, y, x of the patches that volumes are cut into.
-      styles_per_group: drawn from each group of volumes at a time, whatever their size.
-      patches_per_style: patches of one volume that are changed alike; see `styles`.
-      mixed: share of the styles whose patches are not changed alike, as not all volumes are even.
-      steps_per_draw: optimiser steps before patches are drawn anew, and a checkpoint is written.
-      augmentation: how patches are changed.
+      training: options of the optimisation.
+      patch_shape: (z, y, x) of a patch, in voxels.
+      styles_per_group: styles drawn from each group of volumes at a time, whatever its size.
+      patches_per_style: patches in a style.
+      mixed: fraction of styles whose patches are augmented independently of each other, because
+        the properties of some volumes change along their slices.
+      steps_per_draw: optimiser steps between two draws of patches; a checkpoint is written then.
+      augmentation: probabilities of the changes of a patch.
     """
 
     training: TrainingConfig = dataclasses.field(default_factory=lambda: TrainingConfig(steps=8000))
@@ -40,7 +41,7 @@ class Recipe:
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
 
     def __post_init__(self):
-        """Refuses what cannot be done (UsageError)."""
+        """Raises UsageError if an option is out of range."""
         per_call = self.training.steps_per_call
         for name in ("styles_per_group", "patches_per_style", "steps_per_draw"):
             if getattr(self, name) < 1:
@@ -55,7 +56,7 @@ class Recipe:
 
 
 def recipe_of(steps: int | None, augmented: bool) -> Recipe:
-    """The recipe of `train`, with another number of steps or without augmentation."""
+    """The default recipe with a given number of steps, with or without augmentation."""
     recipe = Recipe()
     if steps is not None:
         training = dataclasses.replace(recipe.training, steps=steps)
@@ -70,7 +71,15 @@ def draw_styles(
     draw: int,
     architecture: Architecture,
 ) -> Styles:
-    """As many styles from each group, in turn from its volumes."""
+    """Draws the same number of styles from each group, by turns from the group's volumes.
+
+    Args:
+      volumes: groups of volumes.
+      recipe: options of training.
+      seed: random seed.
+      draw: number of the draw, from 0. The same seed and number give the same patches.
+      architecture: architecture of the network.
+    """
     styles = [
         _draw_style(
             group[index % len(group)], recipe, np.random.default_rng([seed, draw, g, index])
@@ -82,7 +91,7 @@ def draw_styles(
 
 
 def _draw_style(volume: Source, recipe: Recipe, generator: np.random.Generator) -> list[Volume]:
-    """Patches of a volume, changed alike unless the style is mixed."""
+    """Patches of a volume with the same random augmentation, unless the style is mixed."""
     mixed = generator.random() < recipe.mixed
     seed = int(generator.integers(1 << 32))
     patches = []

@@ -26,7 +26,7 @@ from jaxslice.training.adaptive import AdaptiveParams, Styles, train_some, typic
 from jaxslice.training.checkpoint import Checkpoints
 from jaxslice.training.closed_form import no_adaptation
 from jaxslice.training.parameters import Params, to_integers, to_params
-from jaxslice.training.precondition import basis_of, into, out_of
+from jaxslice.training.precondition import basis_of, from_coordinates, to_coordinates
 from jaxslice.training.train import TrainingState, initial_state, random_params, run_steps
 from jaxslice.volumes.source import Source, open_source
 
@@ -186,7 +186,7 @@ class _Training:
     ) -> tuple[TrainingState, bool]:
         """Trains from `params` or the last checkpoint: the state, and whether it diverged."""
         config, per_draw = self._recipe.training, self._recipe.steps_per_draw
-        coordinates = params._replace(network=into(params.network, self._basis))
+        coordinates = params._replace(network=to_coordinates(params.network, self._basis))
         state = initial_state(coordinates, config)
         if checkpoints:
             state = checkpoints.restore(state)
@@ -212,7 +212,7 @@ class _Training:
 
     def result(self, state: TrainingState) -> tuple[Params, Adaptation]:
         """The network of a state for typical volumes, and how it follows others."""
-        network = out_of(state.params.network, self._basis)
+        network = from_coordinates(state.params.network, self._basis)
         return typical(state.params._replace(network=network), self._sums, self._architecture)
 
 

@@ -1,1 +1,1 @@
-"""Architectures, the model files that come with jaxslice, and how they are read."""
+"""Architectures, and reading and writing of model files, some of which come with jaxslice."""

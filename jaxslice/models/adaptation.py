@@ -1,4 +1,4 @@
-"""How a network follows a volume's traits: stored with a model, used by `training.closed_form`."""
+"""The adaptation of a network to volumes: stored in model files, used by `training.closed_form`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import jax
 import numpy as np
 
 NEAREST = 8
-"""Context voxels whose coefficients are traits, beside the fallback's."""
-
+"""Number of nearest context voxels whose linear coefficients are traits."""
 
 NUM_TRAITS = NEAREST + 2
+"""Traits of a volume: coefficients of the nearest voxels and of the fallback voxel, and the
+logarithm of the mean square prediction error."""
 
 
 class Adaptation(NamedTuple):
-    """How a network's biases follow a volume's traits.
+    """Linear maps from a volume's traits to changes of a network's biases.
 
     Attributes:
-      center: float32 [NUM_TRAITS], the traits for which the network's own biases are right.
-      maps: for each hidden layer float32 [units, NUM_TRAITS].
+      center: float32 [NUM_TRAITS], the traits for which the biases do not change.
+      maps: for each hidden layer float32 [units, NUM_TRAITS], multiplied by traits - center.
     """
 
     center: np.ndarray | jax.Array

@@ -1,7 +1,7 @@
-"""Models: a network with its architecture and where it comes from, in one file.
+"""Model files: a network with its architecture and provenance, in one JSON file.
 
-Those that come with jaxslice lie in `jaxslice/models/`, each with a card (`NAME.md`) that says what
-it was trained on, by which command, and what it reaches.
+The models that come with jaxslice are in `jaxslice/models/`. Each has a card (`NAME.md`) with its
+training data, the command that trained it, and the rates that it reaches.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _KIND = "jaxslice model"
 
 @dataclasses.dataclass(frozen=True)
 class ModelFile:
-    """What a model file says.
+    """The content of a model file.
 
     Attributes:
-      name: of a shipped model, or the path of another.
-      architecture: of the network.
-      network: in integers.
-      provenance: how it was made: JSON of the recipe, the sources and the software.
-      adaptation: how the network follows a volume's traits; None if it does not.
+      name: name of a shipped model, or the path of the file.
+      architecture: architecture of the network.
+      network: the network in integers.
+      provenance: a JSON object with the recipe, the sources and the software of the training.
+      adaptation: the adaptation to volumes; None if the model has none.
     """
 
     name: str
@@ -50,17 +50,17 @@ class ModelFile:
 
     @property
     def model(self) -> Model:
-        """What blocks are coded with."""
+        """The architecture and the network, as `codec` takes them."""
         return Model(self.architecture, self.network)
 
     @property
     def fingerprint(self) -> str:
-        """Of the network alone, as `network_bytes.fingerprint` makes it."""
+        """Fingerprint of the network from `network_bytes.fingerprint`."""
         return network_bytes.fingerprint(network_bytes.pack(self.network))
 
 
 def names() -> list[str]:
-    """The models that come with jaxslice."""
+    """Names of the models that come with jaxslice."""
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
@@ -75,7 +75,8 @@ def load(name: str) -> ModelFile:
 
     Raises:
       UsageError: there is no such model.
-      FormatError: the file is damaged, or no model; VersionError if of a later version.
+      FormatError: the file is damaged or not a model.
+      VersionError: the file is of a later version.
 
     >>> import jaxslice
     >>> model = jaxslice.load_model("default")
@@ -95,7 +96,11 @@ def load(name: str) -> ModelFile:
 
 
 def check_savable(path: str | Path, *, overwrite: bool = False) -> None:
-    """Refuses a file that `save` could not write, before a model is trained for it.
+    """Checks before a training that `save` will be able to write the model.
+
+    Args:
+      path: path of the file.
+      overwrite: whether an existing file may be replaced.
 
     Raises:
       UsageError: the file exists and may not be replaced, or cannot be written.
@@ -110,12 +115,12 @@ def check_savable(path: str | Path, *, overwrite: bool = False) -> None:
 
 
 def save(path: str | Path, model: ModelFile, *, overwrite: bool = False) -> None:
-    """Writes a model file, whole or not at all.
+    """Writes a model file atomically.
 
     Args:
-      path: of the file.
-      model: to write.
-      overwrite: whether a file that is there may be replaced.
+      path: path of the file.
+      model: the model to write.
+      overwrite: whether an existing file may be replaced.
 
     Raises:
       UsageError: the file exists and may not be replaced, or cannot be written.
@@ -137,7 +142,7 @@ def save(path: str | Path, model: ModelFile, *, overwrite: bool = False) -> None
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-        raise UsageError(f"Got the model's place {str(path)!r}: {error.strerror}.") from None
+        raise UsageError(f"Got the model's file {str(path)!r}: {error.strerror}.") from None
 
 
 def _parse(name: str, data: bytes) -> ModelFile:
@@ -157,7 +162,7 @@ def _parse(name: str, data: bytes) -> ModelFile:
         adaptation = _read(value.get("adaptation"), architecture)
     except (LookupError, TypeError, ValueError, RecursionError) as error:
         raise FormatError(
-            f"Got {name!r}, which is no model or a damaged one ({error!r}), expected a file that "
+            f"Got {name!r}, which is damaged or not a model ({error!r}), expected a file that "
             "`train` wrote."
         ) from None
     network = network_bytes.unpack(packed, architecture)
@@ -165,7 +170,7 @@ def _parse(name: str, data: bytes) -> ModelFile:
 
 
 def _written(adaptation: Adaptation | None) -> list[str] | None:
-    """Base64 of float32: the center, and the map of each hidden layer, row by row."""
+    """Base64 of little-endian float32: the center, then each map, row by row."""
     if adaptation is None:
         return None
     parts = (adaptation.center, *adaptation.maps)
@@ -173,7 +178,7 @@ def _written(adaptation: Adaptation | None) -> list[str] | None:
 
 
 def _read(value: list[str] | None, architecture: Architecture) -> Adaptation | None:
-    """What `_written` wrote. ValueError if it is anything else."""
+    """The inverse of `_written`. Raises ValueError for any other value."""
     if value is None:
         return None
     parts = [np.frombuffer(base64.b64decode(text, validate=True), "<f4") for text in value]

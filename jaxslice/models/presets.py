@@ -16,8 +16,8 @@ def _row(dy: int, first: int, last: int) -> tuple[Triple, ...]:
     return tuple((0, dy, dx) for dx in range(first, last + 1))
 
 
-# Voxels that follow each other along x stand together where that is possible: a decoder then takes
-# them from its history in one piece.
+# Neighbours along x are adjacent where possible, so that a decoder gathers them with one slice of
+# its history.
 _NEAREST: tuple[Triple, ...] = (
     *((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1)),
     *_row(0, -3, -2), (0, -1, -2), *_row(-2, -2, 2),
@@ -39,7 +39,7 @@ FULL = Architecture(
     shear=3,
     activity_offset=64,
 )
-"""Default: 32 causal voxels of the slice itself, 13 of the slice before and 5 of the one before."""
+"""The default: 32 context voxels in the same slice, 13 in the previous one, 5 in the one before."""
 
 
 _NEXT = (
@@ -60,7 +60,7 @@ MEDIUM = Architecture(
     shear=4,
     activity_offset=64,
 )
-"""Where a network is tuned for long: some more voxels, and three times the work."""
+"""For long fine-tuning: a larger context, and about four times the multiply-adds of FULL."""
 
 
 _FURTHEST = (
@@ -81,7 +81,7 @@ LARGE = Architecture(
     shear=4,
     activity_offset=64,
 )
-"""For those who have the time: more voxels of every slice, and a network four times as large."""
+"""The smallest archives and the slowest coding: the largest context and network."""
 
 
 _AHEAD: tuple[Triple, ...] = ((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
@@ -97,7 +97,7 @@ SLICES = Architecture(
     hidden=(32, 32),
     components=3,
 )
-"""The context of Hinkle et al. (2020): the 4 previous slices and nothing of the present one."""
+"""The context of Hinkle et al. (2020): the 4 previous slices, and no voxel of the same slice."""
 
 
 CONTEXTS = {"full": FULL, "slices": SLICES}

@@ -1,7 +1,8 @@
-"""Training a network that adapts: every step sees a few styles, each with its own linear fit.
+"""Training of a network together with the maps that adapt it to volumes.
 
-A style is some pieces of one volume, changed alike. For each the coefficients that `adaptation`
-would find there are put in place, as they will be when a volume is compressed.
+A style is a set of patches from one volume to which the same augmentation was applied. It stands
+for a volume: the linear predictor of its voxels is fitted as `closed_form` does for a volume, and
+the network is adapted by it in every training step, as it will be when a volume is compressed.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from jaxslice.training.closed_form import LinearFit, adapted, linear_fit, no_ada
 from jaxslice.training.config import TrainingConfig
 from jaxslice.training.moments import moments
 from jaxslice.training.parameters import Params
-from jaxslice.training.precondition import out_of
+from jaxslice.training.precondition import from_coordinates
 from jaxslice.training.train import TrainingState, descend, loss_of
 from jaxslice.training.training_set import TrainingSet, prepare, row_length, sample
 
 STYLES_PER_STEP = 64
-"""How many a step's voxels are of: as many voxels of each."""
+"""Styles in the batch of one step, with the same number of voxels of each."""
 
 FITTED_VOXELS = 1 << 15
-"""Drawn from each style for its fit."""
+"""Voxels sampled from each style to fit its linear predictor."""
 
 
 class Styles(NamedTuple):
-    """Pieces to train on.
+    """Several styles to train on.
 
     Attributes:
-      data: all pieces, those of a style next to each other, as many of each.
-      fits: of each style, stacked.
-      sums: `moments` of all styles together.
+      data: the patches of all styles, ordered by style, with the same number for each.
+      fits: the linear predictor of each style, with a leading axis [style].
+      sums: float64 [c + 4, c + 4], the sum of the `moments` of all styles.
     """
 
     data: TrainingSet
@@ -48,14 +49,14 @@ class Styles(NamedTuple):
 
 
 class AdaptiveParams(NamedTuple):
-    """What is trained: a network's parameters and the maps of its adaptation."""
+    """The trainable values: the network's parameters and the maps of its adaptation."""
 
     network: Params
     maps: tuple[jax.Array, ...]
 
     @classmethod
     def of(cls, params: Params, adaptation: Adaptation) -> AdaptiveParams:
-        """Those for which traits of 0 give the same biases as the adaptation's center did."""
+        """Converts to an adaptation whose center is 0 by changing the network's biases."""
         tree = dict(params["params"])
         for index, mapping in enumerate(adaptation.maps):
             name = f"bias_{index}"
@@ -66,17 +67,17 @@ class AdaptiveParams(NamedTuple):
 def prepare_styles(
     styles: Sequence[Sequence[Volume]], architecture: Architecture, shape: Triple, seed: int
 ) -> Styles:
-    """Turns pieces into what is trained on, on the host.
+    """Builds the training set of several styles, and fits the linear predictor of each.
 
     Args:
-      styles: the pieces of each, as many of each.
-      architecture: of the network.
-      shape: no piece is larger.
-      seed: of the draws for the fits.
+      styles: for each style its patches, uint8 [z, y, x]; the same number for each style.
+      architecture: architecture of the network.
+      shape: largest size (z, y, x) of a patch, before y and x may be swapped.
+      seed: random seed of the voxels to fit.
     """
-    side = max(shape[1:])  # Pieces may have been turned.
-    pieces = [piece for style in styles for piece in style]
-    data = jax.device_put(prepare(pieces, architecture, shape=(shape[0], side, side)))
+    side = max(shape[1:])  # Augmentation may swap y and x.
+    patches = [patch for style in styles for patch in style]
+    data = jax.device_put(prepare(patches, architecture, shape=(shape[0], side, side)))
     key = jax.random.key(seed)
     count = len(styles[0])
     sums = np.stack([
@@ -94,7 +95,16 @@ def prepare_styles(
 def typical(
     params: AdaptiveParams, sums: np.ndarray, architecture: Architecture
 ) -> tuple[Params, Adaptation]:
-    """Parameters for what `sums` describe, and the adaptation that has its traits as center."""
+    """The network for typical volumes, and its adaptation.
+
+    Args:
+      params: trained values.
+      sums: [c + 4, c + 4], second moments of typical volumes, from `moments.moments`.
+      architecture: architecture of the network.
+
+    Returns:
+      The parameters adapted to `sums`, and the adaptation whose center is the traits of `sums`.
+    """
     start = no_adaptation(architecture)._replace(maps=params.maps)
     fit = linear_fit(sums, architecture)
     return adapted(params.network, start, fit), start._replace(center=fit.traits)
@@ -109,12 +119,22 @@ def train_some(
     architecture: Architecture,
     config: TrainingConfig,
 ) -> tuple[TrainingState, jax.Array]:
-    """`config.steps_per_call` steps: the new state, and the mean bits per voxel.
+    """Runs `config.steps_per_call` training steps.
 
-    The state's parameters are `AdaptiveParams`, the network's in coordinates of `basis`.
+    Args:
+      state: training state whose parameters are `AdaptiveParams`, with the network's parameters in
+        coordinates of `basis`.
+      key: random key of the samples; the step number is folded into it.
+      styles: styles to train on.
+      basis: float32 [c + 2, c + 2], from `precondition.basis_of`.
+      architecture: architecture of the network (static).
+      config: options of training (static).
+
+    Returns:
+      The new state, and the mean of the steps' losses in bits per voxel.
     """
     num_styles = styles.fits.weights.shape[0]
-    pieces = len(styles.data.extents) // num_styles
+    patches = len(styles.data.extents) // num_styles
     center = no_adaptation(architecture).center
     length = row_length(styles.data, architecture)
     rows = max(config.batch_voxels // (STYLES_PER_STEP * length), 1)
@@ -122,16 +142,16 @@ def train_some(
     def step(state: TrainingState, _):
         keys = jax.random.split(jax.random.fold_in(key, state.step), 3)
         chosen = jax.random.randint(keys[0], (STYLES_PER_STEP,), 0, num_styles)
-        piece = jax.random.randint(keys[1], (STYLES_PER_STEP, rows), 0, pieces)
-        of = (chosen[:, None] * pieces + piece).reshape(-1)
-        count = len(of) * length
-        contexts, symbol, limit = sample(keys[2], styles.data, architecture, count, of)
+        patch = jax.random.randint(keys[1], (STYLES_PER_STEP, rows), 0, patches)
+        row_blocks = (chosen[:, None] * patches + patch).reshape(-1)
+        count = len(row_blocks) * length
+        contexts, symbol, limit = sample(keys[2], styles.data, architecture, count, row_blocks)
         by_style = lambda part: part.reshape(*part.shape[:-1], STYLES_PER_STEP, -1)
         contexts = by_style(contexts).transpose(1, 0, 2)
         fits = jax.tree.map(lambda part: part[chosen], styles.fits)
 
         def loss(params: AdaptiveParams) -> jax.Array:
-            shared = out_of(params.network, basis)
+            shared = from_coordinates(params.network, basis)
 
             def bits(fit, *batch):
                 network = adapted(shared, Adaptation(center, params.maps), fit)

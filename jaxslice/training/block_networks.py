@@ -1,8 +1,8 @@
-"""Networks of blocks' own, trained for many blocks at once (Hinkle et al. 2020).
+"""Training of block networks: one network for each block, for many blocks at once.
 
-Each begins as the archive's network and is trained on its block alone. Blocks are spread over a
-mesh of devices, and know nothing of each other: a block's network is the same however many are
-trained beside it.
+Each network starts from the archive's network and is trained on its block only (Hinkle et al.
+2020). Blocks are distributed over a mesh of devices. The result for a block does not depend on the
+other blocks that are trained at the same time.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ from jaxslice.training.training_set import TrainingSet, prepare
 AXIS = "blocks"
 
 VMAPPED_ON_CPU, VMAPPED_ELSEWHERE = 1, 16
-"""Blocks whose steps a device takes as one. A CPU core took 5.0 ms for each block's step of 8192
-voxels with 1 block, 5.1 with 2, 5.4 with 4 and 5.8 with 8; elsewhere 16 is a starting value, not
-measured."""
+"""Blocks that one device trains at once, by `vmap`. On a CPU core the data of one block fit the
+cache better; an accelerator needs several blocks to be busy."""
 
 
-def own_differences(
+def train_block_networks(
     blocks: Sequence[Volume],
     base: IntegerNetwork,
     architecture: Architecture,
@@ -45,17 +44,17 @@ def own_differences(
     """Trains a network for each block.
 
     Args:
-      blocks: uint8 [z, y, x], all of one shape.
-      base: the archive's network.
-      architecture: of the network.
-      config: of each training.
-      seeds: of each block's draws.
-      devices: over which blocks are spread evenly.
-      stop: once it is set, training ends early.
+      blocks: uint8 [z, y, x] each, all of one shape.
+      base: the archive's network, from which training starts.
+      architecture: architecture of the networks.
+      config: options of training.
+      seeds: for each block the random seed of its samples.
+      devices: devices to train on; blocks are distributed evenly.
+      stop: an event that ends training early once it is set.
 
     Returns:
       For each block the difference of its network to the base, from `network_difference.encode`;
-      None if it does not differ, or if its training diverged.
+      None if there is no difference or training diverged.
     """
     on_cpu = devices[0].platform == "cpu"
     together = len(devices) * (VMAPPED_ON_CPU if on_cpu else VMAPPED_ELSEWHERE)
@@ -84,7 +83,7 @@ def _train_together(
     mesh: Mesh,
     stop: threading.Event | None,
 ) -> Params:
-    """The parameters after training, [block, ...]: as many blocks on each device of the mesh."""
+    """Parameters after training [block, ...]. Each device of the mesh trains as many blocks."""
     spread = NamedSharding(mesh, PartitionSpec(AXIS))
     stacked = lambda *leaves: np.stack(leaves)
     data = jax.device_put(jax.tree.map(stacked, *sets), spread)
@@ -95,14 +94,16 @@ def _train_together(
     for _ in range(-(-config.steps // config.steps_per_call)):
         if stop is not None and stop.is_set():
             break
-        # Waited for, or all steps would be under way before the first look at `stop`.
+        # Without waiting here, all calls would be queued before `stop` is checked once.
         state = jax.block_until_ready(train_on(state, data, keys))
     return jax.device_get(state.params)
 
 
 @functools.lru_cache(maxsize=8)
 def _program(mesh: Mesh, architecture: Architecture, config: TrainingConfig):
-    """Some steps for every block: of (states, training sets, seeds), all [block, ...]."""
+    """The compiled function from (states, training sets, seeds), all [block, ...], to the states
+    after `config.steps_per_call` steps.
+    """
 
     def train_block(state: TrainingState, data: TrainingSet, seed: jax.Array) -> TrainingState:
         key = jax.random.key(seed)
@@ -119,19 +120,20 @@ def _program(mesh: Mesh, architecture: Architecture, config: TrainingConfig):
     sharded = jax.shard_map(
         train_shard, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
     )
-    # Each core trains blocks of its own, as it codes blocks of its own.
+    # On a CPU each device is one core, which trains its own blocks.
     options = compiler_options(mesh.devices.flat[0].platform)
     return jax.jit(sharded, donate_argnums=0, compiler_options=options)
 
 
 def _set_of(block: Volume, architecture: Architecture) -> TrainingSet:
-    """The part of a block that is coded, in an array of the whole block's size."""
+    """The training set of a block's coded extent, padded to the whole block's shape."""
     extent = payload.extent_of(block, int(block[-1, -1, -1]))
     inside = block[payload.within(extent)] if extent[0] else block[:1, :1, :1]
     return prepare([inside], architecture, shape=block.shape)
 
 
 def _difference_of(params, base: IntegerNetwork, architecture: Architecture) -> bytes | None:
+    """The encoded difference to the base; None if it is zero or a parameter is not finite."""
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         return None
     own = to_integers(params, architecture)

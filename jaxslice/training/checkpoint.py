@@ -1,4 +1,4 @@
-"""States of a long training on disk, by Orbax, so that it can go on after an interruption."""
+"""Checkpoints of a training on disk (Orbax), from which an interrupted training continues."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _NOTE = "training.json"
 
 
 class Checkpoints:
-    """The last state of one training in one folder."""
+    """The checkpoints of one training in one folder."""
 
     def __init__(self, folder: str | Path, training: dict[str, Any]) -> None:
-        """Opens or makes a folder.
+        """Opens a folder of checkpoints, or creates it.
 
         Args:
-          folder: of checkpoints.
-          training: everything that the result depends on, as JSON. States of another training are
-            never mixed in.
+          folder: path of the folder.
+          training: everything that the result depends on, as JSON. It is stored in the folder and
+            compared when the folder is opened again.
 
         Raises:
           MissingExtraError: Orbax is not installed.
-          UsageError: the folder holds the states of another training, or cannot be used.
+          UsageError: the folder holds checkpoints of another training, or cannot be used.
         """
         try:
             import orbax.checkpoint as ocp
         except ImportError:
             raise MissingExtraError(
-                "Checkpoints need the package orbax-checkpoint, which is not installed; expected "
-                "it to be brought by: pip install 'jaxslice[train]'."
+                "Got a folder for checkpoints, but the package orbax-checkpoint is not installed. "
+                "Install it with: pip install 'jaxslice[train]'."
             ) from None
         self._ocp = ocp
         path = Path(folder).absolute()
@@ -48,7 +48,7 @@ class Checkpoints:
                     "settings, expected those of this one, or an empty folder."
                 )
             if not note.exists():
-                # Renamed when it is complete: a torn note would lock the folder.
+                # Written elsewhere and renamed: an incomplete file would make the folder unusable.
                 partial = note.with_name(f"{_NOTE}.partial")
                 partial.write_text(text)
                 partial.replace(note)
@@ -60,7 +60,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(path / "states", options=options)
 
     def restore(self, like: TrainingState) -> TrainingState:
-        """The last state that was saved whole; `like` itself if there is none."""
+        """The last state that was saved completely; `like` if there is none.
+
+        Args:
+          like: a state with the same tree of shapes and dtypes.
+        """
         step = self._manager.latest_step()
         if step is None:
             return like
@@ -68,9 +72,9 @@ class Checkpoints:
         return jax.device_put(restored)
 
     def save(self, state: TrainingState) -> None:
-        """Saves a state; it is on disk when this returns."""
+        """Saves a state. It is on disk when this returns."""
         self._manager.save(int(state.step), args=self._ocp.args.StandardSave(state))
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Releases the folder."""
         self._manager.close()

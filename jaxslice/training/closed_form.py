@@ -1,18 +1,18 @@
-"""Networks that adapt to a volume without training, in closed form from a few of its voxels.
+"""Adaptation of a network to a volume in closed form, without training.
 
-What differs most between volumes is how their noise is correlated: by the detector, by alignment,
-by reconstruction. The best linear prediction of a volume's voxels knows that, and costs no
-training: it solves the normal equations of least squares. So
+Volumes differ most in how their noise is correlated, which depends on the detector, the alignment
+and the reconstruction. The best linear predictor of a volume captures these correlations. It is the
+solution of the normal equations of least squares over a sample of the volume's voxels:
 
-- two units of the first hidden layer are given its coefficients and their negatives (a unit's
-  output is never negative, so that one carries what the other cannot), and
-- the biases of all hidden layers are moved by a linear map of the volume's traits: the coefficients
-  of the nearest voxels and how much the prediction leaves.
+- Two units of the first hidden layer get its coefficients and their negatives. A unit's output is
+  never negative, so one unit holds the positive predictions and the other the negative ones.
+- A linear map of the volume's traits is added to the biases of all hidden layers. The traits are
+  the coefficients of the nearest voxels and the logarithm of the mean square prediction error.
 
-The other weights and that map are trained once, on many volumes in many styles, each with its own
-coefficients in place. What comes out is an ordinary network, and stored as such: nothing of this is
-part of the format. Prediction by least squares in lossless coding: Wu, Barthel & Zhang, "Piecewise
-2D Autoregression for Predictive Image Coding" (1998).
+The other weights and the maps are trained once on many volumes; see `adaptive`. The result of the
+adaptation is an ordinary network and is stored as one, so the format does not depend on it. Least
+squares prediction in lossless coding: Wu, Barthel & Zhang, "Piecewise 2D Autoregression for
+Predictive Image Coding" (1998).
 """
 
 from __future__ import annotations
@@ -31,27 +31,26 @@ from jaxslice.training.parameters import Params, to_integers, to_params
 from jaxslice.training.training_set import TrainingSet
 
 LINEAR_UNITS = 2
-"""The last units of the first hidden layer carry the linear prediction, and its negative."""
-
+"""Units at the end of the first hidden layer: the linear prediction, and its negative."""
 
 LARGEST_WEIGHT = 127 / 64
-"""Of what an integer network can hold."""
+"""Largest weight of an integer network."""
 
 FITTED_VOXELS = 1 << 18
-"""Drawn from a volume's samples for its fit."""
+"""Voxels sampled from a volume to fit its linear predictor."""
 
 _TYPICAL_LOG_ERROR = 12.0
-"""Subtracted from the logarithm of the prediction's mean square error, which is about 11 to 14."""
+"""Subtracted from log2 of the mean square prediction error, so that this trait is near 0."""
 
 
 class LinearFit(NamedTuple):
-    """The best linear prediction of a volume.
+    """The best linear predictor of a volume.
 
     Attributes:
-      weights: float32 [c + 2], of the network's inputs: the differences times the gain, and the
-        extras; in the units of the first layer's weights.
-      bias: float32, likewise.
-      traits: float32 [NUM_TRAITS], each within [-4, 4].
+      weights: float32 [c + 2], coefficients of the network's inputs (the differences times the
+        gain, then the extras) in the units of the first layer's weights.
+      bias: float32 scalar, in the units of the first layer's biases.
+      traits: float32 [NUM_TRAITS], each within [-4, 4]; see the module's docstring.
     """
 
     weights: np.ndarray | jax.Array
@@ -60,23 +59,23 @@ class LinearFit(NamedTuple):
 
 
 def can_adapt(architecture: Architecture) -> bool:
-    """Whether the first hidden layer has units to spare, and the context voxels to describe."""
+    """Whether the first hidden layer and the context are large enough for an adaptation."""
     return architecture.hidden[0] > LINEAR_UNITS and len(architecture.context) >= NEAREST
 
 
 def no_adaptation(architecture: Architecture) -> Adaptation:
-    """The adaptation that moves nothing, where training begins."""
+    """The initial adaptation of training, whose maps are zero; without maps if it cannot adapt."""
     hidden = architecture.hidden if can_adapt(architecture) else ()
     maps = tuple(jnp.zeros((units, NUM_TRAITS), jnp.float32) for units in hidden)
     return Adaptation(jnp.zeros(NUM_TRAITS, jnp.float32), maps)
 
 
 def linear_fit(sums: np.ndarray, architecture: Architecture) -> LinearFit:
-    """Solves the normal equations, with a slight pull to 0 so that they always can be.
+    """Solves the normal equations, with a ridge term that keeps them regular.
 
     Args:
-      sums: as `moments` gives them.
-      architecture: of the network.
+      sums: [c + 4, c + 4], from `moments.moments`.
+      architecture: architecture of the network.
     """
     context = len(architecture.context)
     sums = np.asarray(sums, np.float64)
@@ -102,14 +101,17 @@ def adapt(
     architecture: Architecture,
     seed: int = 0,
 ) -> IntegerNetwork:
-    """The network for the volume that `data` are samples of.
+    """Adapts a network to a volume.
 
     Args:
-      network: right for a typical volume.
-      adaptation: that was trained with it.
-      data: samples.
-      architecture: of the network.
-      seed: of the draws.
+      network: a network for typical volumes.
+      adaptation: the adaptation that was trained with the network.
+      data: samples of the volume, from `training_set.prepare`.
+      architecture: architecture of the network.
+      seed: random seed of the voxels to fit.
+
+    Returns:
+      The adapted network, rounded to integers.
     """
     sums = moments(jax.device_put(data), jax.random.key(seed), architecture, FITTED_VOXELS)
     fit = linear_fit(np.asarray(sums), architecture)
@@ -117,9 +119,12 @@ def adapt(
 
 
 def adapted(params: Params, adaptation: Adaptation, fit: LinearFit) -> Params:
-    """The network for a volume. A pure function of JAX arrays, differentiable in the first two.
+    """Parameters adapted to a volume: a pure function, differentiable in the first two arguments.
 
-    An adaptation without maps, of an architecture that cannot adapt, leaves it as it is.
+    Args:
+      params: parameters of the network for typical volumes.
+      adaptation: center and maps. If there are no maps, `params` is returned unchanged.
+      fit: the linear predictor of the volume.
     """
     if not adaptation.maps:
         return params

@@ -1,4 +1,4 @@
-"""How networks are trained, as a value that needs no training library."""
+"""Options of training. Importing this module loads no training library."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """How to train one network.
+    """Options for training one network.
 
     Attributes:
-      steps: optimiser steps.
-      batch_voxels: voxels of each step, rounded down to whole rows.
-      learning_rate: of Adam at its peak; it rises over `warmup_steps` and then falls to 0 along a
-        half cosine.
-      warmup_steps: see above.
-      gradient_norm: gradients longer than this are scaled down to it.
-      penalty: bits per voxel that each parameter may cost for each 1.0 it moves away from where
-        training began; those that gain less stay there.
-      steps_per_call: steps that run on the device between two reports.
+      steps: number of optimiser steps, at least 1.
+      batch_voxels: voxels in the batch of one step, rounded down to whole rows.
+      learning_rate: peak learning rate of Adam. The rate rises linearly during the first
+        `warmup_steps` steps and then falls to 0 along half a cosine.
+      warmup_steps: see `learning_rate`; at most a tenth of `steps`.
+      gradient_norm: gradients with a larger global norm are scaled down to this norm.
+      penalty: weight of an L1 penalty on the distance from the initial parameters, in bits per
+        voxel for a change of 1.0. Parameters whose change saves less keep their initial value.
+      steps_per_call: steps in one call of the compiled program; progress is reported between calls.
     """
 
     steps: int = 4000

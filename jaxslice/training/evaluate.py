@@ -1,4 +1,4 @@
-"""Which of two networks predicts some voxels in fewer bits, from the integers themselves."""
+"""Exact evaluation and comparison of integer networks on sampled voxels."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from jaxslice.core.jax_types import Contexts, Integers
 from jaxslice.training.training_set import TrainingSet, sample
 
 COMPARED_VOXELS = 1 << 18
-"""Voxels on which two networks are compared; both see the same ones, so that few suffice."""
+"""Voxels sampled to evaluate a network. Networks are compared on the same voxels."""
 
-_AT_ONCE = 1 << 13
+_BATCH_VOXELS = 1 << 13
 
 
 class Better(NamedTuple):
     """The better of two networks.
 
     Attributes:
-      network: the one that takes fewer bits.
-      bits: bits per voxel that it takes.
-      gain: bits per voxel that it saves against the first; 0 if it is the first.
+      network: the network that needs fewer bits.
+      bits: bits per voxel of `network`.
+      gain: bits per voxel saved compared with the first network; 0 if `network` is the first.
     """
 
     network: IntegerNetwork
@@ -44,14 +44,14 @@ def better_of(
     architecture: Architecture,
     seed: int = 0,
 ) -> Better:
-    """The other network if it takes fewer bits than the first on the same drawn voxels.
+    """Returns the network that needs fewer bits on the same sampled voxels; the first if equal.
 
     Args:
       first: a network.
-      other: another of the same architecture.
-      data: to draw from.
-      architecture: of both.
-      seed: of the draws.
+      other: another network of the same architecture.
+      data: training set to sample from.
+      architecture: architecture of both.
+      seed: random seed of the voxels.
     """
     before, after = (exact_bits(network, data, architecture, seed) for network in (first, other))
     return Better(other, after, before - after) if after < before else Better(first, before, 0.0)
@@ -60,13 +60,16 @@ def better_of(
 def exact_bits(
     network: IntegerNetwork, data: TrainingSet, architecture: Architecture, seed: int = 0
 ) -> float:
-    """Bits per voxel that the coder will spend on drawn voxels, from the integers themselves.
+    """Mean bits per voxel that the coder spends on sampled voxels, from exact intervals.
 
     Args:
-      network: to be measured.
-      data: to draw from; 0.0 is returned where there is nothing to draw.
-      architecture: of the network.
-      seed: of the draws: the same seed and data give the same voxels.
+      network: the network to evaluate.
+      data: training set to sample from.
+      architecture: architecture of the network.
+      seed: random seed of the voxels. The same seed and data give the same voxels.
+
+    Returns:
+      Bits per voxel; 0.0 if the training set holds no voxels.
     """
     bits, hits = _total_bits(network, jax.device_put(data), jax.random.key(seed), architecture)
     return float(bits) / max(int(hits), 1)
@@ -79,14 +82,14 @@ def bits_of_each(
     limit: Integers,
     architecture: Architecture,
 ) -> jax.Array:
-    """Bits that the integers of a network spend on each of n voxels, float32 [n].
+    """Bits that an integer network spends on each of n voxels, float32 [n].
 
     Args:
-      network: proven by `integer.prove`.
-      contexts: [c, n].
+      network: a network that `network.prove` accepts.
+      contexts: [c, n], symbols or OUTSIDE.
       symbol: int32 [n].
-      limit: int32 [n], sizes of their alphabets.
-      architecture: of the network.
+      limit: int32 [n], alphabet size of each voxel.
+      architecture: architecture of the network.
     """
     mixture = mixture_of(network, contexts, architecture)
     _, freq = intervals.interval_of(mixture, symbol, limit)
@@ -97,10 +100,10 @@ def bits_of_each(
 def _total_bits(network, data, key, architecture):
     def add(index, total):
         batch_key = jax.random.fold_in(key, index)
-        contexts, symbol, limit = sample(batch_key, data, architecture, _AT_ONCE)
+        contexts, symbol, limit = sample(batch_key, data, architecture, _BATCH_VOXELS)
         bits = bits_of_each(network, contexts, jnp.maximum(symbol, 0), limit, architecture)
         hit = symbol != OUTSIDE
         return total[0] + jnp.where(hit, bits, 0).sum(), total[1] + hit.sum(dtype=jnp.int32)
 
-    rounds = COMPARED_VOXELS // _AT_ONCE
+    rounds = COMPARED_VOXELS // _BATCH_VOXELS
     return jax.lax.fori_loop(0, rounds, add, (jnp.float32(0), jnp.int32(0)))

@@ -1,4 +1,4 @@
-"""One network tuned for an archive, if that makes it better."""
+"""Fine-tuning of an archive's network on samples of its volume."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ def tune_network(
     seed: int = 0,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> Better:
-    """Trains a network on from where it is, and keeps it only if it became better.
+    """Continues the training of a network, and keeps the result only if it needs fewer bits.
 
     Args:
-      data: to train on, and to compare on: as `training_set.prepare` makes it.
-      start: the network to begin with.
-      architecture: of both.
-      config: of training.
-      seed: of the draws.
-      on_progress: as for `train.train_network`.
+      data: training set from `training_set.prepare`; used for training and for the comparison.
+      start: the initial network.
+      architecture: architecture of the network.
+      config: options of training.
+      seed: random seed of the samples.
+      on_progress: see `train.train_network`.
+
+    Returns:
+      The better of the initial and the trained network.
     """
     tuned = train_network(data, architecture, config, seed, on_progress, start=start)
     return better_of(start, tuned, data, architecture, seed)

@@ -1,13 +1,13 @@
-"""A network fitted to samples by Fisher scoring: every layer but the first, in a few steps.
+"""Fisher scoring: fits all parameters but the first layer's weights to samples, in a few steps.
 
-What least squares cannot know is how sure the network may be of its predictions in this volume. The
-bits of a sample are the negative logarithm of a likelihood, whose expected curvature is the Fisher
-information: the mean outer product of the samples' gradients. A step of Newton's method with it
-needs no learning rate and no second pass, and costs about as much as coding the samples.
+The linear predictor of `closed_form` adapts the predicted means; Fisher scoring also adapts how
+certain the predictions are. The bits of a sample are the negative logarithm of a likelihood. Its
+expected curvature is the Fisher information, the mean outer product of the samples' gradients. A
+Newton step with this matrix needs no learning rate and only first derivatives.
 
-Steps are damped by a share of the diagonal, more after one that does not pay and less after one
-that does (Levenberg 1944, Marquardt 1963; Amari, "Natural Gradient Works Efficiently in Learning",
-1998).
+Steps are damped by a fraction of the diagonal, which grows after a step that does not lower the
+bits and shrinks after one that does (Levenberg 1944, Marquardt 1963; Amari, "Natural Gradient Works
+Efficiently in Learning", 1998).
 """
 
 from __future__ import annotations
@@ -28,22 +28,29 @@ from jaxslice.training.parameters import Params, to_integers, to_params
 from jaxslice.training.training_set import TrainingSet, sample
 
 TRIES = 4
+"""Steps that are tried."""
+
 SCORED_VOXELS = 1 << 15
+"""Voxels sampled to estimate the gradient and the Fisher information."""
+
 FIRST_DAMPING = 0.1
 LESS, MORE = 1 / 3, 8.0
-"""What the damping is multiplied by after a step that paid, and after one that did not."""
+"""Factors of the damping after a step that lowers the bits, and after one that does not."""
 
-_AT_ONCE = 1 << 12
+_BATCH_VOXELS = 1 << 12
 
 
 def score(start: Better, data: TrainingSet, architecture: Architecture, seed: int = 0) -> Better:
-    """The network with biases, and weights behind the first layer, fitted to samples.
+    """Fits the biases of all layers and the weights after the first layer to samples.
 
     Args:
-      start: the network to begin with, and what it takes.
-      data: samples.
-      architecture: of the network.
-      seed: of the draws.
+      start: the initial network and its bits per voxel.
+      data: samples of the volume, from `training_set.prepare`.
+      architecture: architecture of the network.
+      seed: random seed of the voxels.
+
+    Returns:
+      The best network found, which is the initial one if no step lowers the bits.
     """
     data = jax.device_put(data)
     best, damping, slopes = start, FIRST_DAMPING, None
@@ -66,38 +73,42 @@ def score(start: Better, data: TrainingSet, architecture: Architecture, seed: in
 def _curvature(
     params: Params, data: TrainingSet, key: jax.Array, architecture: Architecture
 ) -> tuple[jax.Array, jax.Array]:
-    """The mean gradient of a voxel's nats, and the Fisher information; the order is `_names`'."""
+    """The mean gradient of a voxel's nats [p], and the Fisher information [p, p].
+
+    The p parameters are those of `_parts`, in its order.
+    """
     network = CausalNetwork(architecture)
     layers = len(architecture.layer_shapes)
 
     def add(index, totals):
-        batch = sample(jax.random.fold_in(key, index), data, architecture, _AT_ONCE)
+        batch = sample(jax.random.fold_in(key, index), data, architecture, _BATCH_VOXELS)
         contexts, symbol, limit = batch
         hit = (symbol != OUTSIDE).astype(jnp.float32)
 
         def nats(shifts):
-            mixture, told = network.apply(
+            mixture, recorded = network.apply(
                 {**params, "perturbations": shifts}, contexts, mutable=["intermediates"]
             )
             bits = bits_of(mixture, jnp.maximum(symbol, 0), limit)  # type: ignore[arg-type]
-            return jnp.sum(bits * hit) * math.log(2), told["intermediates"]
+            return jnp.sum(bits * hit) * math.log(2), recorded["intermediates"]
 
-        still = {
+        no_shifts = {
             f"sums_{layer}": jnp.zeros((outputs, contexts.shape[1]), jnp.float32)
             for layer, (outputs, _) in enumerate(architecture.layer_shapes)
         }
-        slopes, inputs = jax.grad(nats, has_aux=True)(still)
+        slopes, inputs = jax.grad(nats, has_aux=True)(no_shifts)
         rows = [slopes["sums_0"]]
         for layer in range(1, layers):
-            slope, (seen,) = slopes[f"sums_{layer}"], inputs[f"inputs_{layer}"]
-            rows += [(slope[:, None] * seen).reshape(-1, slope.shape[1]), slope]
-        each = BIAS_ONE * jnp.concatenate(rows)
+            slope, (layer_inputs,) = slopes[f"sums_{layer}"], inputs[f"inputs_{layer}"]
+            rows += [(slope[:, None] * layer_inputs).reshape(-1, slope.shape[1]), slope]
+        gradients = BIAS_ONE * jnp.concatenate(rows)
         gradient, fisher, count = totals
-        return gradient + each.sum(axis=1), fisher + each @ each.T, count + hit.sum()
+        gradient, fisher = gradient + gradients.sum(axis=1), fisher + gradients @ gradients.T
+        return gradient, fisher, count + hit.sum()
 
     size = sum(value.size for value in _parts(params["params"], architecture).values())
     start = (jnp.zeros(size), jnp.zeros((size, size)), jnp.float32(0))
-    gradient, fisher, count = jax.lax.fori_loop(0, SCORED_VOXELS // _AT_ONCE, add, start)
+    gradient, fisher, count = jax.lax.fori_loop(0, SCORED_VOXELS // _BATCH_VOXELS, add, start)
     return gradient / jnp.maximum(count, 1), fisher / jnp.maximum(count, 1)
 
 
@@ -122,7 +133,7 @@ def _moved(
 
 
 def _parts(tree: dict[str, jax.Array], architecture: Architecture) -> dict[str, jax.Array]:
-    """What is fitted, in the order of the gradient: all but the first layer's weights."""
+    """The fitted parameters in the order of the gradient: all but the first layer's weights."""
     names = [
         f"{what}_{layer}"
         for layer in range(len(architecture.layer_shapes))

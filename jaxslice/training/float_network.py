@@ -1,12 +1,13 @@
-"""The network in floats, for training: it computes what coding will, with gradients.
+"""The float network for training: the same function as the coder's integer network, with gradients.
 
-A masked causal 3-D convolution over symbols, then 1x1x1 convolutions. On the context vectors of
-single voxels, which is what both training and the march evaluate, such a stack is a stack of dense
-layers; so that is how it is written.
+The network is a masked causal 3-D convolution over symbols, followed by 1x1x1 convolutions.
+Training and the march evaluate it at single voxels, given their context vectors, where it reduces
+to a stack of dense layers. It is written as such.
 
-Every rounding of `mixture.mixture_of` happens here too, as a straight-through estimate (Bengio et
-al. 2013): the forward pass takes the rounded value, the gradient passes as if nothing had happened.
-What training minimises is therefore what the integers will spend.
+Each rounding in `mixture.mixture_of` is repeated here with a straight-through estimator (Bengio et
+al., "Estimating or Propagating Gradients Through Stochastic Neurons", 2013): the forward pass
+rounds, the backward pass treats the rounding as the identity. So the loss is the number of bits
+that the integer network spends.
 """
 
 import flax.linen as nn
@@ -38,8 +39,8 @@ from jaxslice.codec.network import (
 class CausalNetwork(nn.Module):
     """Maps contexts float32 [c, n] to a float `intervals.Mixture` [k, n] in the integers' units.
 
-    Each layer's sums can be perturbed (`sums_0`, ...), and its inputs are recorded under
-    `intermediates` (`inputs_1`, ...), in units in which weights and biases are parameters.
+    The sums of each layer can be perturbed (`sums_0`, `sums_1`, ...), and the inputs of each layer
+    after the first are recorded in `intermediates` (`inputs_1`, ...), as multiples of 1.0.
     """
 
     architecture: Architecture
@@ -103,15 +104,15 @@ class CausalNetwork(nn.Module):
 
 
 def bits_of(mixture: intervals.Mixture, symbol: jax.Array, limit: jax.Array) -> jax.Array:
-    """Bits that coding each symbol will take, differentiable in the mixture.
+    """Bits to code each symbol, differentiable in the mixture.
 
     Args:
       mixture: float32 [k, n] in the integers' units.
-      symbol: int32 [n].
-      limit: int32 [n], the number of symbols of each voxel's alphabet.
+      symbol: int32 [n], below `limit`.
+      limit: int32 [n], alphabet size of each voxel, 1 to 256.
 
     Returns:
-      float32 [n], the float counterpart of -log2(freq / 2**24) of `intervals.interval_of`.
+      float32 [n], the float counterpart of -log2(freq / 2**24) with `intervals.interval_of`.
     """
     low = jnp.where(symbol <= 0, 0.0, _cumulative(mixture, symbol))
     high = jnp.where(symbol + 1 >= limit, 1.0, _cumulative(mixture, symbol + 1))
@@ -153,7 +154,7 @@ def _zeros(_key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _spread_components(_key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Means side by side, scales from narrow to wide, equal weights."""
+    """Biases of the last layer: means and scales that differ between components, equal weights."""
     count = shape[0] // 3
     place = jnp.linspace(-1.0, 1.0, count) if count > 1 else jnp.zeros(1)
     return jnp.concatenate([0.2 * place, -0.5 * place - 0.2, jnp.zeros(count)]).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Second moments of a network's inputs and target, which least squares and whitening need."""
+"""Second moments of a network's inputs and target, for least squares and preconditioning."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from jaxslice.codec.features import features_of
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.training.training_set import TrainingSet, sample
 
-_AT_ONCE = 1 << 13
+_BATCH_VOXELS = 1 << 13
 
 
 @functools.partial(jax.jit, static_argnames=("architecture", "count"))
 def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count: int) -> jax.Array:
-    """Sums of products of all pairs of inputs and target, over drawn voxels.
+    """Sums over sampled voxels of the products of all pairs of inputs and target.
 
-    Voxels whose surroundings are flat are left out: nothing is to be learnt from them.
+    Voxels with a constant neighbourhood are skipped, since they hold no information about the
+    coefficients. The moments of several sets of voxels add up.
 
     Args:
-      data: to draw from.
-      key: of the draws.
-      architecture: static.
-      count: voxels to draw, rounded down to whole rounds of 8192 (at least one).
+      data: training set to sample from.
+      key: random key of the samples.
+      architecture: architecture of the network (static).
+      count: voxels to sample, rounded down to a multiple of 8192, at least 8192 (static).
 
     Returns:
-      float32 [c + 4, c + 4]: the order is differences, extras, 1, target. Those of several sets
-      of voxels add up to those of all.
+      float32 [c + 4, c + 4] for a context of c voxels. The rows and columns are the c differences
+      and the target, both multiplied by gain / 64, the two extras, and the constant 1, in the order
+      differences, extras, 1, target.
     """
 
     def add(index, total):
-        contexts, symbol, _ = sample(jax.random.fold_in(key, index), data, architecture, _AT_ONCE)
+        contexts, symbol, _ = sample(
+            jax.random.fold_in(key, index), data, architecture, _BATCH_VOXELS
+        )
         features = features_of(contexts, architecture)
         scale = features.gain / 64
         target = (symbol - features.reference) * scale
@@ -45,4 +49,4 @@ def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count
         return total + (rows * counted) @ rows.T
 
     size = len(architecture.context) + NUM_FEATURES + 2
-    return jax.lax.fori_loop(0, max(count // _AT_ONCE, 1), add, jnp.zeros((size, size)))
+    return jax.lax.fori_loop(0, max(count // _BATCH_VOXELS, 1), add, jnp.zeros((size, size)))

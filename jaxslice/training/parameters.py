@@ -1,4 +1,4 @@
-"""Trainable parameters and the integers of the coder, each made from the other."""
+"""Conversion between trainable parameters and the integer network of the coder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import BIAS_ONE, WEIGHT_ONE, IntegerNetwork, quantise
 
 Params = Any
-"""Flax's tree of a `network.CausalNetwork`'s parameters."""
+"""The tree of parameters of a `float_network.CausalNetwork`: {"params": {name: float32 array}}."""
 
 
 def to_integers(params: Params, architecture: Architecture) -> IntegerNetwork:
-    """The trained parameters as the coder's integers."""
+    """Rounds trained parameters to an integer network; see `network.quantise`."""
     layers = range(len(architecture.layer_shapes))
     tree = params["params"]
     return quantise(
@@ -23,7 +23,7 @@ def to_integers(params: Params, architecture: Architecture) -> IntegerNetwork:
 
 
 def to_params(network: IntegerNetwork) -> Params:
-    """The parameters that stand for an integer network: `to_integers` gives it back."""
+    """The float32 parameters equal to an integer network: the inverse of `to_integers`."""
     tree = {}
     for index, (weights, biases) in enumerate(zip(*network, strict=True)):
         tree[f"kernel_{index}"] = np.asarray(weights, np.float32) / WEIGHT_ONE

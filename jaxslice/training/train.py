@@ -1,8 +1,7 @@
-"""Training: pure steps that lower the bits that the integer coder will spend.
+"""Training of float networks as pure functions.
 
-The loss of a batch of voxels is the mean number of bits of `network.bits_of`. Everything is a
-function of its arguments: the same seed, data and configuration give the same network on the same
-machine.
+The loss of a batch is the mean of `float_network.bits_of`: the bits per voxel that the integer
+coder spends. The same seed, data and options give the same network on the same machine.
 """
 
 from __future__ import annotations
@@ -23,15 +22,22 @@ from jaxslice.training.config import TrainingConfig
 from jaxslice.training.float_network import CausalNetwork, bits_of
 from jaxslice.training.moments import moments
 from jaxslice.training.parameters import Params, to_integers, to_params
-from jaxslice.training.precondition import basis_of, into, out_of
+from jaxslice.training.precondition import basis_of, from_coordinates, to_coordinates
 from jaxslice.training.training_set import TrainingSet, sample
 
 BASIS_VOXELS = 1 << 16
-"""Drawn to find the coordinates to train in."""
+"""Voxels sampled to compute the basis of `precondition`."""
 
 
 class TrainingState(NamedTuple):
-    """Where training began, parameters, optimiser state and steps done."""
+    """The state of a training.
+
+    Attributes:
+      origin: initial parameters, from which `TrainingConfig.penalty` measures distances.
+      params: current parameters.
+      optimiser: state of `optimiser_of`.
+      step: int32 scalar, number of steps done.
+    """
 
     origin: Params
     params: Params
@@ -42,7 +48,7 @@ class TrainingState(NamedTuple):
 def loss_of(
     params: Params, architecture: Architecture, contexts: jax.Array, symbol: jax.Array, limit: Any
 ) -> jax.Array:
-    """Mean bits per voxel over the draws that hit a voxel."""
+    """Mean bits per voxel of a batch from `training_set.sample`, without symbols OUTSIDE."""
     hit = (symbol != OUTSIDE).astype(jnp.float32)
     mixture = CausalNetwork(architecture).apply(params, contexts)
     bits = bits_of(mixture, jnp.maximum(symbol, 0), limit)  # type: ignore[arg-type]
@@ -50,26 +56,27 @@ def loss_of(
 
 
 def optimiser_of(config: TrainingConfig) -> optax.GradientTransformation:
-    """Directions of Adam (Kingma & Ba 2015) from clipped gradients."""
+    """Gradient clipping, then Adam (Kingma & Ba 2015) without a learning rate."""
     return optax.chain(optax.clip_by_global_norm(config.gradient_norm), optax.scale_by_adam())
 
 
 def learning_rate_at(step: jax.Array, config: TrainingConfig) -> jax.Array:
-    """A linear warm-up, then half a cosine down to 0."""
+    """Learning rate of a step: a linear warm-up from 0, then half a cosine down to 0."""
     warmup = min(config.warmup_steps, max(config.steps // 10, 1))
-    decay = optax.cosine_decay_schedule(config.learning_rate, max(config.steps - warmup, 1))
-    rise = optax.linear_schedule(0.0, config.learning_rate, warmup)
-    return jnp.asarray(optax.join_schedules([rise, decay], [warmup])(step))
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, config.learning_rate, warmup, decay_steps=max(config.steps, warmup + 1)
+    )
+    return jnp.asarray(schedule(step))
 
 
 def random_params(key: jax.Array, architecture: Architecture) -> Params:
-    """Parameters of a network that has not been trained."""
+    """Random initial parameters of a network."""
     contexts = jnp.zeros((len(architecture.context), 1), jnp.float32)
     return CausalNetwork(architecture).init(key, contexts)
 
 
 def initial_state(params: Params, config: TrainingConfig) -> TrainingState:
-    """The state before the first step."""
+    """The training state before the first step."""
     return TrainingState(params, params, optimiser_of(config).init(params), jnp.int32(0))
 
 
@@ -81,14 +88,24 @@ def train_step(
     config: TrainingConfig,
     basis: jax.Array | None = None,
 ) -> tuple[TrainingState, jax.Array]:
-    """One step on one batch: the new state, and the batch's bits per voxel.
+    """One training step on one batch. A pure function of JAX arrays.
 
-    With a basis the state's parameters are coordinates; see `precondition`.
+    Args:
+      state: training state.
+      key: random key of the samples; the step number is folded into it.
+      data: training set.
+      architecture: architecture of the network (static).
+      config: options of training (static).
+      basis: float32 [c + 2, c + 2] if the state's parameters are in coordinates of this basis; see
+        `precondition`.
+
+    Returns:
+      The new state, and the loss of the batch in bits per voxel.
     """
     batch = sample(jax.random.fold_in(key, state.step), data, architecture, config.batch_voxels)
 
     def loss(params: Params) -> jax.Array:
-        return loss_of(out_of(params, basis), architecture, *batch)
+        return loss_of(from_coordinates(params, basis), architecture, *batch)
 
     return descend(state, loss, config)
 
@@ -96,7 +113,16 @@ def train_step(
 def descend(
     state: TrainingState, loss: Callable[[Params], jax.Array], config: TrainingConfig
 ) -> tuple[TrainingState, jax.Array]:
-    """One step of the optimiser: the new state, and what the loss was before it."""
+    """One step of the optimiser.
+
+    Args:
+      state: training state.
+      loss: the function to minimise, of the parameters.
+      config: options of training.
+
+    Returns:
+      The new state, and the loss at the old one.
+    """
     before, gradient = jax.value_and_grad(loss)(state.params)
     direction, optimiser = optimiser_of(config).update(gradient, state.optimiser, state.params)
     rate = learning_rate_at(state.step, config)
@@ -114,10 +140,11 @@ def _pulled_back(
     step: jax.Array,
     config: TrainingConfig,
 ) -> Params:
-    """The proximal step of an L1 penalty on the way from `origin`, scaled as Adam scales gradients.
+    """Proximal step (soft thresholding) of an L1 penalty on the change of the parameters.
 
-    Without it most parameters wander, at a cost of 3 bits each and for no gain (Parikh & Boyd 2014,
-    section 6.5.2, soft thresholding).
+    Thresholds are scaled as Adam scales gradients. The penalty keeps parameters whose change saves
+    fewer bits than it costs to store at their initial values (Parikh & Boyd, "Proximal Algorithms",
+    2014, section 6.5.2).
     """
     squares = optax.tree_utils.tree_get(optimiser, "nu")
     correction = 1 - 0.999 ** (step.astype(jnp.float32) + 1)
@@ -125,8 +152,8 @@ def _pulled_back(
     def shrink(value, start, square):
         threshold = config.penalty * rate / (jnp.sqrt(square / correction) + 1e-8)
         threshold = jnp.minimum(threshold, rate)
-        way = value - start
-        return start + jnp.sign(way) * jnp.maximum(jnp.abs(way) - threshold, 0.0)
+        change = value - start
+        return start + jnp.sign(change) * jnp.maximum(jnp.abs(change) - threshold, 0.0)
 
     return jax.tree.map(shrink, params, origin, squares)
 
@@ -146,17 +173,16 @@ def run_steps(
     until: int,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> tuple[TrainingState, bool]:
-    """Trains on until a number of steps is reached.
+    """Trains until a number of steps is reached.
 
     Args:
-      state: to go on from.
-      advance: some steps: the new state, and the mean bits per voxel.
-      until: steps in all, rounded up to whole calls.
-      on_progress: called after some steps with the steps done and the bits per voxel of late.
+      state: the state to continue from.
+      advance: runs some steps and returns the new state and their mean bits per voxel.
+      until: total number of steps, rounded up to whole calls of `advance`.
+      on_progress: called after each call with the steps done and the last mean bits per voxel.
 
     Returns:
-      The state, and whether all steps were done. If training diverges, the last state before it
-      did, and False.
+      The state, and whether training did not diverge. If it did, the last finite state.
     """
     while int(state.step) < until:
         following, loss = advance(state)
@@ -180,15 +206,15 @@ def train_network(
     """Trains one network.
 
     Args:
-      data: as `prepare` makes it.
-      architecture: of the network.
-      config: its `steps` are rounded up to whole calls.
-      seed: of the initial weights and of the draws.
-      on_progress: called after some steps with the steps done and the bits per voxel of late.
-      start: the network to begin with; one of random weights if not given.
+      data: training set from `training_set.prepare`.
+      architecture: architecture of the network.
+      config: options of training; `steps` is rounded up to a multiple of `steps_per_call`.
+      seed: random seed of the initial weights and of the samples.
+      on_progress: see `run_steps`.
+      start: the initial network; random weights if not given.
 
     Returns:
-      The network in integers. Should training diverge, the last one before it did.
+      The trained network in integers. If training diverges, the last finite one.
     """
     init_key, draw_key = jax.random.split(jax.random.key(seed))
     params = random_params(init_key, architecture) if start is None else to_params(start)
@@ -204,18 +230,18 @@ def train_params(
     config: TrainingConfig,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> Params:
-    """The parameters that `train_network` comes to from `params`, before they are rounded."""
+    """Trains from initial float parameters; see `train_network`. Returns float parameters."""
     data = jax.device_put(data)
     basis = basis_of(np.asarray(moments(data, key, architecture, BASIS_VOXELS)))
 
     def advance(state: TrainingState) -> tuple[TrainingState, jax.Array]:
         return _train_some(state, key, data, basis, architecture, config)
 
-    state = initial_state(into(params, basis), config)
+    state = initial_state(to_coordinates(params, basis), config)
     state, _ = run_steps(state, advance, config.steps, on_progress)
-    return out_of(state.params, basis)
+    return from_coordinates(state.params, basis)
 
 
 def is_finite(params: Params) -> bool:
-    """Whether no parameter is infinite or not a number."""
+    """Whether all parameters are finite numbers."""
     return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params))

@@ -1,6 +1,6 @@
-"""Voxels to train on: blocks in one array, and batches drawn from it.
+"""Training sets: blocks in one array, from which random batches are sampled.
 
-A batch is a set of short rows of voxels drawn at random, each voxel with its context.
+A batch consists of short rows of voxels at random places, with the context of each voxel.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from jaxslice.core.errors import UsageError
 from jaxslice.core.types import Volume
 
 ROW_VOXELS = 32
-"""Voxels along x that are drawn together. On one core a step of 8192 voxels took 8.2 ms with single
-voxels and 6.4 ms with rows of 32, 5.3 ms of them the gradient."""
+"""Voxels along x in one row. Reading rows is faster than reading single voxels."""
 
 
 class TrainingSet(NamedTuple):
     """Blocks to train on.
 
     Attributes:
-      symbols: int16 [block, z, y, x], each block with a border of OUTSIDE as wide as the context
-        before it along z and around it along y and x. Slices that only serve as context lie in the
-        border.
-      limits: int32 [block, z], sizes of the slices' alphabets, 1 in the border.
-      extents: int32 [block, 3], size of what is drawn from, behind the border.
+      symbols: int16 [block, z, y, x]. Each block has a border of OUTSIDE as wide as the context
+        reaches: before the block along z, on both sides along y and x. Slices that serve only as
+        context replace part of the border along z.
+      limits: int32 [block, z], alphabet size of each slice, 1 in the border.
+      extents: int32 [block, 3], voxels along z, y and x of the part that is sampled. It begins
+        where the border ends.
     """
 
     symbols: jax.Array
@@ -45,14 +45,15 @@ def prepare(
     leads: Sequence[int] | None = None,
     shape: Sequence[int] | None = None,
 ) -> TrainingSet:
-    """Turns blocks into a training set, on the host.
+    """Builds a training set from blocks, on the host.
 
     Args:
-      blocks: uint8 [z, y, x].
-      architecture: whose context the border is for.
-      leads: for each block how many of its first slices are context alone; at most as many as the
-        context reaches back. None if not given.
-      shape: that every block is filled up to; that of the largest along every axis if not given.
+      blocks: uint8 [z, y, x] each, of any shapes.
+      architecture: architecture whose context determines the border.
+      leads: for each block the number of slices at its start that serve only as context, at most
+        the reach of the context along z. If not given, 0 for each block.
+      shape: (z, y, x) to which every block is padded, without the slices of `leads`. If not given,
+        the largest size along each axis.
 
     Raises:
       UsageError: there are no blocks.
@@ -76,7 +77,7 @@ def prepare(
 
 
 def row_length(data: TrainingSet, architecture: Architecture) -> int:
-    """Voxels of the rows that `sample` draws: ROW_VOXELS, or the blocks' width if that is less."""
+    """Voxels in a row of `sample`: ROW_VOXELS, or the width of the blocks if that is smaller."""
     return min(ROW_VOXELS, data.symbols.shape[3] - 2 * _reach(architecture)[2])
 
 
@@ -85,41 +86,40 @@ def sample(
     data: TrainingSet,
     architecture: Architecture,
     count: int,
-    of: jax.Array | None = None,
+    row_blocks: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Draws about `count` voxels, in rows of `row_length`.
+    """Samples a batch of voxels, in rows of `row_length`.
 
-    Rows begin up to half their length before a block's first voxel and are then moved inside, so
-    that its first and last voxels are drawn nearly as often as others.
+    The random start of a row may lie up to half a row outside the block; the row is then moved
+    inside. So the first and last voxels of a block are sampled nearly as often as the others.
 
     Args:
-      key: of the draw.
-      data: to draw from.
-      architecture: static.
-      count: of voxels, rounded down to whole rows; at least one row.
-      of: int32 [row], the block that each row is to be of. If not given, blocks are drawn as often
-        as they have voxels.
+      key: random key.
+      data: training set to sample from.
+      architecture: architecture of the network (static).
+      count: voxels, rounded down to whole rows, at least one row (static).
+      row_blocks: int32 [row], the block of each row. If not given, the probability of a block is
+        proportional to its number of voxels.
 
     Returns:
-      Contexts float32 [c, n], symbols int32 [n] (OUTSIDE where the draw hit no voxel), limits
-      int32 [n].
+      (contexts, symbols, limits): float32 [c, n], int32 [n], int32 [n] for n sampled voxels.
+      Symbols are OUTSIDE where a row reaches beyond the extent of its block.
     """
     blocks, depth, height, width = data.symbols.shape
     reach = _reach(architecture)
     length = row_length(data, architecture)
     rows = max(count // length, 1)
     keys = jax.random.split(key, 4)
-    if of is None:
+    if row_blocks is None:
         ends = jnp.cumsum(jnp.prod(data.extents.astype(jnp.float32), axis=1))
         drawn = jax.random.uniform(keys[0], (rows,)) * ends[-1]
-        of = jnp.minimum(jnp.searchsorted(ends, drawn, side="right"), blocks - 1)
-    block = of
-    extent = jnp.maximum(data.extents[block], 1)
+        row_blocks = jnp.minimum(jnp.searchsorted(ends, drawn, side="right"), blocks - 1)
+    extent = jnp.maximum(data.extents[row_blocks], 1)
     z = jax.random.randint(keys[1], (rows,), 0, extent[:, 0]) + reach[0]
     y = jax.random.randint(keys[2], (rows,), 0, extent[:, 1]) + reach[1]
     x = jax.random.randint(keys[3], (rows,), 0, extent[:, 2]) - length // 2
     x = jnp.clip(x, 0, jnp.maximum(extent[:, 2] - length, 0)) + reach[2]
-    place = ((block * depth + z) * height + y) * width + x
+    place = ((row_blocks * depth + z) * height + y) * width + x
     offsets = np.array(architecture.context)
     steps = (offsets[:, 0] * height + offsets[:, 1]) * width + offsets[:, 2]
     flat = data.symbols.reshape(-1)
@@ -127,11 +127,11 @@ def sample(
     starts = place[None] + jnp.asarray(steps, jnp.int32)[:, None]
     contexts = row_at(starts.reshape(-1)).reshape(len(offsets), rows * length)
     symbol = row_at(place).reshape(-1).astype(jnp.int32)
-    limit = jnp.repeat(data.limits[block, z], length)
+    limit = jnp.repeat(data.limits[row_blocks, z], length)
     return contexts.astype(jnp.float32), symbol, limit
 
 
 def _reach(architecture: Architecture) -> tuple[int, int, int]:
-    """How far the context reaches along z, y and x."""
+    """Largest distance of a context voxel along z, y and x."""
     z, y, x = np.abs(np.array(architecture.context)).max(axis=0)
     return int(z), int(y), int(x)

@@ -172,7 +172,7 @@ def test_versions_are_told_apart(documents):
     assert (configuration["format_version"], configuration["own_networks"]) == (3, False)
     configuration["own_networks"] = True
     described = _parse(documents).configuration
-    assert described.own_networks
+    assert described.block_networks
     assert described.to_json() == configuration
     for version in (0, 4, True, 3.0, "3", None):
         configuration["format_version"] = version
@@ -186,7 +186,7 @@ def test_before_version_3_fields_are_not_read_that_came_with_it():
         old = {**configuration, "format_version": version}
         described = CodecConfiguration.from_json(old)
         assert described.to_json() == old
-        assert (described.own_networks, described.architecture.shear) == (own, 2)
+        assert (described.block_networks, described.architecture.shear) == (own, 2)
         newer = {**old["architecture"], "shear": 3, "activity_offset": 64}
         ignored = CodecConfiguration.from_json(
             {**old, "own_networks": not own, "architecture": newer}

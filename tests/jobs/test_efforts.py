@@ -88,7 +88,7 @@ def as_stored(model: str) -> str:
 def test_effort_0_takes_the_model_as_it_is(compress, tiny_model):
     report, archive = compress(0)
     assert archive.provenance["network_fingerprint"] == as_stored(tiny_model)
-    assert not archive.configuration.own_networks
+    assert not archive.configuration.block_networks
     assert report.seconds["train"] == 0
     assert report.details["tuning_gain_bits_per_voxel"] == 0
     assert report.details["model"] == Path(tiny_model).name
@@ -102,7 +102,7 @@ def test_a_model_that_adapts_saves_what_it_says(compress, adaptive_model):
     assert gain > 0
     assert report.seconds["adapt"] > 0
     assert report.seconds["train"] == 0
-    assert not archive.configuration.own_networks
+    assert not archive.configuration.block_networks
     assert archive.provenance["model_fingerprint"] == network.fingerprint
     assert archive.provenance["network_fingerprint"] != as_stored(adaptive_model)
     assert before.provenance["network_fingerprint"] != archive.provenance["network_fingerprint"]
@@ -127,7 +127,7 @@ def test_effort_1_saves_what_it_says(compress, tiny_model):
     saved = plain.bits_per_voxel - tuned.bits_per_voxel
     assert tuned.details["tuning_gain_bits_per_voxel"] == pytest.approx(saved, rel=0.25)
     assert saved > 0.2
-    assert not archive.configuration.own_networks
+    assert not archive.configuration.block_networks
     assert archive.provenance["model_fingerprint"] == model_file.load(tiny_model).fingerprint
     assert "train_blocks" not in tuned.seconds
 
@@ -135,11 +135,13 @@ def test_effort_1_saves_what_it_says(compress, tiny_model):
 def test_effort_2_saves_what_it_says(compress, monkeypatch):
     report, archive = compress(2)
     details = report.details
-    assert archive.configuration.own_networks
+    assert archive.configuration.block_networks
     assert 0 < details["own_networks"] < archive.num_blocks, "the black corner needs none"
     assert details["own_networks_bytes"] > 0
     assert report.seconds["train_blocks"] > 0
-    monkeypatch.setattr(block_networks, "own_differences", lambda blocks, *_: [None] * len(blocks))
+    monkeypatch.setattr(
+        block_networks, "train_block_networks", lambda blocks, *_: [None] * len(blocks)
+    )
     without, other = compress(2)
     assert other.configuration == archive.configuration
     assert without.details["own_networks"] == without.details["own_networks_bytes"] == 0
@@ -149,7 +151,7 @@ def test_effort_2_saves_what_it_says(compress, monkeypatch):
 
 def test_no_block_is_longer_than_without_its_network(compress, monkeypatch):
     """Networks that cost more than they save stay away, one block at a time."""
-    real = block_networks.own_differences
+    real = block_networks.train_block_networks
 
     def some_useless(blocks, base, *args):
         own = real(blocks, base, *args)
@@ -159,9 +161,11 @@ def test_no_block_is_longer_than_without_its_network(compress, monkeypatch):
             for block, data in zip(blocks, own, strict=True)
         ]
 
-    monkeypatch.setattr(block_networks, "own_differences", some_useless)
+    monkeypatch.setattr(block_networks, "train_block_networks", some_useless)
     _, archive = compress(2)
-    monkeypatch.setattr(block_networks, "own_differences", lambda blocks, *_: [None] * len(blocks))
+    monkeypatch.setattr(
+        block_networks, "train_block_networks", lambda blocks, *_: [None] * len(blocks)
+    )
     _, without = compress(2)
     pairs = [(archive.read_payload(i), without.read_payload(i)) for i in archive.blocks()]
     assert all(len(first) <= len(second) for first, second in pairs)

@@ -151,7 +151,7 @@ def test_groups_count_the_same_however_large(sources):
 
 
 @pytest.mark.parametrize(("mixed", "alike"), [(0.0, True), (1.0, False)])
-def test_patchs_of_a_style_are_changed_alike(sources, mixed, alike):
+def test_patches_of_a_style_are_changed_alike(sources, mixed, alike):
     wanted = dataclasses.replace(
         SHORT, mixed=mixed, patches_per_style=20,
         augmentation=dataclasses.replace(NOTHING, contrast=0.5),

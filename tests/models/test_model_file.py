@@ -65,16 +65,16 @@ def test_a_model_comes_back_from_its_file(model_path):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"kind": "cake"}, FormatError, "no model or a damaged one"),
+        ({"kind": "cake"}, FormatError, "damaged or not a model"),
         ({"version": 4}, VersionError, "version 4, expected 1 to 3"),
-        ({"adaptation": ["AAAA"]}, FormatError, "no model or a damaged one"),
+        ({"adaptation": ["AAAA"]}, FormatError, "damaged or not a model"),
         ({"adaptation": []}, FormatError, r"an adaptation of \[\] numbers, not \[10, 80\]"),
-        ({"adaptation": ["AADAfw==" * 10] * 2}, FormatError, "no model or a damaged one"),
-        ({"adaptation": 7}, FormatError, "no model or a damaged one"),
+        ({"adaptation": ["AADAfw==" * 10] * 2}, FormatError, "damaged or not a model"),
+        ({"adaptation": 7}, FormatError, "damaged or not a model"),
         ({"network": "AAAA"}, FormatError, "network of 3 bytes"),
-        ({"network": "?"}, FormatError, "no model or a damaged one"),
+        ({"network": "?"}, FormatError, "damaged or not a model"),
         ({"architecture": {}}, FormatError, "architecture that cannot be read"),
-        ({"provenance": 3}, FormatError, "no model or a damaged one"),
+        ({"provenance": 3}, FormatError, "damaged or not a model"),
     ],
 )
 def test_damaged_models_are_refused(model_path, change, error, message):
@@ -103,7 +103,7 @@ def test_a_flipped_weight_is_noticed(model_path):
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"3", b"\xff\xfe", b"[" * 10**5])
 def test_other_files_are_no_models(tmp_path, data):
     (tmp_path / "m.json").write_bytes(data)
-    with pytest.raises(FormatError, match="no model"):
+    with pytest.raises(FormatError, match="not a model"):
         model_file.load(str(tmp_path / "m.json"))
 
 

@@ -112,15 +112,15 @@ def test_flipped_bytes_of_a_network_of_its_own_are_noticed(step):
 
 
 def test_one_program_serves_blocks_with_and_without_networks():
-    blocks.compile_for(SHAPE, TINY, 2, block_networks=True)
-    programs = xla.programs_of(SHAPE, TINY, 1, True, jax.default_backend())
+    blocks.compile_for(SHAPE, TINY, 2, block_networks=True, engine="xla")
+    programs = xla.programs_of(SHAPE, TINY, 2, True, jax.default_backend())
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
     misses = [make.cache_info().misses for make in (xla.encoder_program, xla.decoder_program)]
     together, device = [SMOOTH, SAMPLES["comb"]], jax.local_devices()[0]
     for own in ([None, own_of(3)[0]], [own_of(4)[0]] * 2, [None, None]):
-        data = encode_blocks(together, TINY_MODEL, device, differences=own)
-        decode_blocks(data, SHAPE, TINY_MODEL, device, block_networks=True)
+        data = encode_blocks(together, TINY_MODEL, device, differences=own, engine="xla")
+        decode_blocks(data, SHAPE, TINY_MODEL, device, block_networks=True, engine="xla")
     assert [program._cache_size() for program in programs] == sizes
     assert [
         make.cache_info().misses for make in (xla.encoder_program, xla.decoder_program)

@@ -31,7 +31,7 @@ def _blocks(count: int) -> list[np.ndarray]:
 def _train(blocks, config=CONFIG, seeds=None, stop=None):
     seeds = seeds or list(range(len(blocks)))
     devices = jax.local_devices()
-    return block_networks.own_differences(blocks, BASE, TINY, config, seeds, devices, stop)
+    return block_networks.train_block_networks(blocks, BASE, TINY, config, seeds, devices, stop)
 
 
 def test_a_network_of_its_own_makes_a_block_smaller():

@@ -28,11 +28,11 @@ def trained(data):
 
 
 def test_the_gradient_is_that_of_the_loss(data, trained, monkeypatch):
-    monkeypatch.setattr(fisher, "SCORED_VOXELS", fisher._AT_ONCE)
+    monkeypatch.setattr(fisher, "SCORED_VOXELS", fisher._BATCH_VOXELS)
     fisher._curvature.clear_cache()
     key, params = jax.random.key(1), to_params(trained)
     gradient, information = fisher._curvature(params, data, key, TINY)
-    batch = sample(jax.random.fold_in(key, 0), data, TINY, fisher._AT_ONCE)
+    batch = sample(jax.random.fold_in(key, 0), data, TINY, fisher._BATCH_VOXELS)
     whole = jax.grad(lambda p: loss_of(p, TINY, *batch) * np.log(2))(params)["params"]
     expected = np.concatenate([np.ravel(part) for part in fisher._parts(whole, TINY).values()])
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())

@@ -26,7 +26,7 @@ def test_there_and_back(kind):
     assert np.isfinite(basis).all()
     np.testing.assert_allclose(basis, basis.T, atol=1e-5)
     params = to_params(network)
-    back = precondition.out_of(precondition.into(params, basis), basis)
+    back = precondition.from_coordinates(precondition.to_coordinates(params, basis), basis)
     for got, want in zip(*(jax.tree.leaves(tree) for tree in (back, params)), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-4)
     for got, want in zip(to_integers(back, TINY).weights, network.weights, strict=True):

@@ -46,16 +46,29 @@ def _equal(first, second) -> bool:
     )
 
 
+@pytest.mark.parametrize(
+    ("steps", "warmup"), [(4000, 100), (300, 100), (50, 0), (5, 100), (1, 100)]
+)
+def test_the_learning_rate_rises_linearly_and_falls_along_half_a_cosine(steps, warmup):
+    config = train.TrainingConfig(steps=steps, warmup_steps=warmup, learning_rate=0.02)
+    step = np.arange(steps + 3)
+    rates = jax.vmap(lambda step: train.learning_rate_at(step, config))(step)
+    rise = min(warmup, max(steps // 10, 1))
+    done = np.clip((step - rise) / max(steps - rise, 1), 0, 1)
+    expected = np.where(step < rise, step / max(rise, 1), (1 + np.cos(np.pi * done)) / 2)
+    np.testing.assert_allclose(rates, 0.02 * expected, rtol=1e-5, atol=1e-8)
+
+
 def test_training_lowers_the_coded_bits_and_predicts_them(block):
-    told = []
+    reports = []
     data = training_set.prepare([block], TINY)
     one_call = dataclasses.replace(CONFIG, steps=CONFIG.steps_per_call, learning_rate=0.0)
     untrained = train.train_network(data, TINY, one_call)
-    trained = train.train_network(data, TINY, CONFIG, 0, lambda *now: told.append(now))
+    trained = train.train_network(data, TINY, CONFIG, 0, lambda *now: reports.append(now))
     prove(trained, TINY)
     assert _bits(trained, block) < _bits(untrained, block) - 0.3
-    assert [step for step, _ in told] == [50, 100, 150, 200]
-    assert _bits(trained, block) == pytest.approx(told[-1][1] + OVERHEAD, rel=0.03)
+    assert [step for step, _ in reports] == [50, 100, 150, 200]
+    assert _bits(trained, block) == pytest.approx(reports[-1][1] + OVERHEAD, rel=0.03)
 
 
 def test_training_repeats_itself(block):
@@ -76,10 +89,10 @@ def test_training_goes_on_from_a_network(block):
     trained = train.train_network(data, TINY, CONFIG)
     still = dataclasses.replace(CONFIG, steps=50, learning_rate=0.0)
     assert _equal(train.train_network(data, TINY, still, start=trained), trained)
-    told = []
+    reports = []
     gentle = dataclasses.replace(CONFIG, steps=50, learning_rate=1e-3)
-    train.train_network(data, TINY, gentle, 1, lambda *now: told.append(now), start=trained)
-    assert told[0][1] == pytest.approx(_bits(trained, block) - OVERHEAD, rel=0.03)
+    train.train_network(data, TINY, gentle, 1, lambda *now: reports.append(now), start=trained)
+    assert reports[0][1] == pytest.approx(_bits(trained, block) - OVERHEAD, rel=0.03)
 
 
 @pytest.mark.parametrize("kind", strange_blocks(SHAPE))

@@ -29,7 +29,7 @@ LENGTH = 20
 """Where in a payload of version 2 the length of its difference is."""
 
 
-def with_own_networks(configuration: dict) -> dict:
+def with_block_networks(configuration: dict) -> dict:
     """The configuration of an archive whose blocks may have networks of their own."""
     if configuration["format_version"] == 3:
         return {**configuration, "own_networks": True}
@@ -46,7 +46,7 @@ def check(block: np.ndarray, model: Model, configuration: dict, own: IntegerNetw
     """Encodes the block with its own network, and decodes it with the reference."""
     payload, _ = encoded(block, model, own)
     assert payload[:4] == bytes([2, 2, payload[2], 1])
-    decoded = reference.decode_block(payload, block.shape, with_own_networks(configuration))
+    decoded = reference.decode_block(payload, block.shape, with_block_networks(configuration))
     np.testing.assert_array_equal(decoded, block)
 
 
@@ -102,7 +102,7 @@ def test_versions_and_flags():
     assert payload[:4] == bytes([2, 2, payload[2], 1])
     _, configuration = model_of("small")
     np.testing.assert_array_equal(
-        reference.decode_block(payload, SHAPE, with_own_networks(configuration)), EXAMPLE
+        reference.decode_block(payload, SHAPE, with_block_networks(configuration)), EXAMPLE
     )
     with pytest.raises(VersionError, match="version 2, expected up to 1"):
         reference.decode_block(payload, SHAPE, configuration)
@@ -116,7 +116,7 @@ def test_versions_and_flags():
         (LENGTH, b"\xff\xff\xff\xff", "no difference of 4294967295 bytes"),
     ):
         with pytest.raises(FormatError, match=message):
-            reference.decode_block(changed(at, value), SHAPE, with_own_networks(configuration))
+            reference.decode_block(changed(at, value), SHAPE, with_block_networks(configuration))
 
 
 def with_difference(data: bytes) -> bytes:
@@ -147,7 +147,7 @@ def test_damaged_differences(change, message: str):
     damaged = with_difference(change(packed))
     model, configuration = model_of("small")
     with pytest.raises(FormatError, match=message):
-        reference.decode_block(damaged, SHAPE, with_own_networks(configuration))
+        reference.decode_block(damaged, SHAPE, with_block_networks(configuration))
     with pytest.raises(FormatError):
         decode_block(damaged, SHAPE, model, block_networks=True)
 
@@ -163,7 +163,7 @@ def test_a_difference_that_leads_out_of_range():
     )
     packed, _ = network_difference.encode(low, high, SMALL)
     with pytest.raises(FormatError, match="sums could overflow"):
-        reference.decode_block(with_difference(packed), SHAPE, with_own_networks(configuration))
+        reference.decode_block(with_difference(packed), SHAPE, with_block_networks(configuration))
     with pytest.raises(FormatError, match="in size, expected at most 127"):
         decode_block(with_difference(packed), SHAPE, model, block_networks=True)
 
@@ -206,4 +206,4 @@ def test_the_configuration_says_the_base():
         model_of("small")[0].network
     )
     with pytest.raises(FormatError):
-        reference.decode_block(example()[0], SHAPE, with_own_networks(configuration))
+        reference.decode_block(example()[0], SHAPE, with_block_networks(configuration))
