@@ -251,7 +251,8 @@ def _nearest_points(
 
     own = other = np.zeros(place[0].shape, int)
     own_power = other_power = np.full(place[0].shape, np.inf, np.float32)
-    for members in np.split(candidates, np.flatnonzero(np.diff(tissue.chain[candidates])) + 1):
+    for chain in np.split(candidates, np.flatnonzero(np.diff(tissue.chain[candidates])) + 1):
+        members = chain.tolist()
         chain_power, nearest = _power(tissue, members[0], place), np.full_like(own, members[0])
         for point in members[1:]:
             power = _power(tissue, point, place)
