@@ -35,7 +35,9 @@ _NOISE_SIDE_X, _NOISE_SIDE_Y = 0.22, 0.08  # a scanning beam smears most along i
 _NOISE_CARRY_Z = 0.12  # correlation of a voxel's noise with that of the slice before
 
 
-def synthetic_volume(shape: Triple, seed: int = 0, *, anisotropy: float = 1.0) -> np.ndarray:
+def synthetic_volume(
+    shape: Triple | tuple[int, ...], seed: int = 0, *, anisotropy: float = 1.0
+) -> np.ndarray:
     """Draws a volume [z,y,x] of imaginary tissue, the same for the same arguments.
 
     Only elementwise operations are used, no matrix product and no Fourier transform, so that the

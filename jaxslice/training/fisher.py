@@ -90,7 +90,7 @@ def _curvature(
         rows = [slopes["sums_0"]]
         for layer in range(1, layers):
             slope, (seen,) = slopes[f"sums_{layer}"], inputs[f"inputs_{layer}"]
-            rows += [(slope[:, None] * seen).reshape(-1, slope.shape[1]), slope]
+            rows += [(slope[:, None] * seen[None]).reshape(-1, slope.shape[1]), slope]
         each = BIAS_ONE * jnp.concatenate(rows)
         gradient, fisher, count = totals
         return gradient + each.sum(axis=1), fisher + each @ each.T, count + hit.sum()
@@ -121,7 +121,9 @@ def _moved(
     return {"params": tree}
 
 
-def _parts(tree: dict[str, jax.Array], architecture: Architecture) -> dict[str, jax.Array]:
+def _parts(
+    tree: dict[str, np.ndarray | jax.Array], architecture: Architecture
+) -> dict[str, np.ndarray | jax.Array]:
     """What is fitted, in the order of the gradient: all but the first layer's weights."""
     names = [
         f"{what}_{layer}"

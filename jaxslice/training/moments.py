@@ -36,13 +36,13 @@ def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count
         contexts, symbol, _ = sample(jax.random.fold_in(key, index), data, architecture, _AT_ONCE)
         features = features_of(contexts, architecture)
         scale = features.gain / 64
-        target = (symbol - features.reference) * scale
+        target = (symbol - features.reference).astype(jnp.float32) * scale
         rows = jnp.concatenate(
-            [features.differences * scale, features.extras, jnp.ones_like(target)[None],
+            [features.differences * scale[None], features.extras, jnp.ones_like(target)[None],
              target[None]]
         )  # fmt: skip
         counted = (symbol != OUTSIDE) & (features.activity > architecture.activity_offset)
-        return total + (rows * counted) @ rows.T
+        return total + (rows * counted.astype(jnp.float32)[None]) @ rows.T
 
     size = len(architecture.context) + NUM_FEATURES + 2
     return jax.lax.fori_loop(0, max(count // _AT_ONCE, 1), add, jnp.zeros((size, size)))
