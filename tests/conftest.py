@@ -1,4 +1,4 @@
-"""One compilation cache for the run; a small volume and its archive for tests of whole volumes."""
+"""Options of JAX for the run; a small volume and its archive for tests of whole volumes."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,17 @@ from jaxslice.bench.synthetic import synthetic_volume
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compiled programs are shared by all workers and child processes, and by later runs."""
+    """All tests share compiled programs, and refuse implicit broadcasts and casts.
+
+    The promotions are options of this process, so that child processes run as users run them.
+    """
     assert config.cache is not None
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("xla")))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+    import jax  # Reads the environment when it is imported.
+
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="session")

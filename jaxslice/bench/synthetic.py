@@ -35,7 +35,9 @@ _NOISE_SIDE_X, _NOISE_SIDE_Y = 0.22, 0.08  # a scanning beam smears most along i
 _NOISE_CARRY_Z = 0.12  # correlation of a voxel's noise with that of the slice before
 
 
-def synthetic_volume(shape: Triple, seed: int = 0, *, anisotropy: float = 1.0) -> np.ndarray:
+def synthetic_volume(
+    shape: tuple[int, ...], seed: int = 0, *, anisotropy: float = 1.0
+) -> np.ndarray:
     """Draws a volume [z,y,x] of imaginary tissue, the same for the same arguments.
 
     Only elementwise operations are used, no matrix product and no Fourier transform, so that the
@@ -59,19 +61,20 @@ def synthetic_volume(shape: Triple, seed: int = 0, *, anisotropy: float = 1.0) -
         raise UsageError(f"Got the seed {seed}, expected an integer from 0.")
     if not (math.isfinite(anisotropy) and anisotropy >= 0.1):
         raise UsageError(f"Got the anisotropy {anisotropy}, expected a number of at least 0.1.")
+    depth, height, width = shape
     tissue_seed, noise_seed = np.random.SeedSequence(seed).spawn(2)
-    tissue = _random_tissue(_generator(tissue_seed), shape, anisotropy)
+    tissue = _random_tissue(_generator(tissue_seed), (depth, height, width), anisotropy)
     noise = _generator(noise_seed)
     volume = np.empty(shape, np.uint8)
-    shared = np.zeros(shape[1:], np.float32)
+    shared = np.zeros((height, width), np.float32)
     # Sections are cut and stained one by one; a milled face is imaged under steady conditions.
     jitter = min(0.4 + 1.2 * max(anisotropy - 1.0, 0.0), 8.0)
     carry = _NOISE_CARRY_Z / max(anisotropy, 1.0)
-    for start in range(0, shape[0], _SLAB_SLICES):
-        slab = Box((start, 0, 0), (min(start + _SLAB_SLICES, shape[0]), *shape[1:]))
+    for start in range(0, depth, _SLAB_SLICES):
+        slab = Box((start, 0, 0), (min(start + _SLAB_SLICES, depth), height, width))
         for z, clean in enumerate(_draw_slab(tissue, slab), start):
             clean = clean + np.float32(jitter * noise.standard_normal())
-            fresh = _slice_noise(noise, shape[1], shape[2])
+            fresh = _slice_noise(noise, height, width)
             shared = fresh if z == 0 else carry * shared + math.sqrt(1 - carry**2) * fresh
             variance = _NOISE_BASE_VARIANCE + _NOISE_VARIANCE_PER_GREY * np.maximum(clean, 0)
             volume[z] = np.clip(np.rint(clean + shared * np.sqrt(variance)), 0, 255)
@@ -251,7 +254,8 @@ def _nearest_points(
 
     own = other = np.zeros(place[0].shape, int)
     own_power = other_power = np.full(place[0].shape, np.inf, np.float32)
-    for members in np.split(candidates, np.flatnonzero(np.diff(tissue.chain[candidates])) + 1):
+    for chain in np.split(candidates, np.flatnonzero(np.diff(tissue.chain[candidates])) + 1):
+        members = chain.tolist()
         chain_power, nearest = _power(tissue, members[0], place), np.full_like(own, members[0])
         for point in members[1:]:
             power = _power(tissue, point, place)

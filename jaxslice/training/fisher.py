@@ -100,7 +100,7 @@ def _curvature(
         rows = [slopes["sums_0"]]
         for layer in range(1, layers):
             slope, (layer_inputs,) = slopes[f"sums_{layer}"], inputs[f"inputs_{layer}"]
-            rows += [(slope[:, None] * layer_inputs).reshape(-1, slope.shape[1]), slope]
+            rows += [(slope[:, None] * layer_inputs[None]).reshape(-1, slope.shape[1]), slope]
         gradients = BIAS_ONE * jnp.concatenate(rows)
         gradient, fisher, count = totals
         gradient, fisher = gradient + gradients.sum(axis=1), fisher + gradients @ gradients.T
@@ -132,7 +132,9 @@ def _moved(
     return {"params": tree}
 
 
-def _parts(tree: dict[str, jax.Array], architecture: Architecture) -> dict[str, jax.Array]:
+def _parts(
+    tree: dict[str, np.ndarray | jax.Array], architecture: Architecture
+) -> dict[str, np.ndarray | jax.Array]:
     """The fitted parameters in the order of the gradient: all but the first layer's weights."""
     names = [
         f"{what}_{layer}"

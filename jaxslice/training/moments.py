@@ -40,13 +40,13 @@ def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count
         )
         features = features_of(contexts, architecture)
         scale = features.gain / 64
-        target = (symbol - features.reference) * scale
+        target = (symbol - features.reference).astype(jnp.float32) * scale
         rows = jnp.concatenate(
-            [features.differences * scale, features.extras, jnp.ones_like(target)[None],
+            [features.differences * scale[None], features.extras, jnp.ones_like(target)[None],
              target[None]]
         )  # fmt: skip
         counted = (symbol != OUTSIDE) & (features.activity > architecture.activity_offset)
-        return total + (rows * counted) @ rows.T
+        return total + (rows * counted.astype(jnp.float32)[None]) @ rows.T
 
     size = len(architecture.context) + NUM_FEATURES + 2
     return jax.lax.fori_loop(0, max(count // _BATCH_VOXELS, 1), add, jnp.zeros((size, size)))

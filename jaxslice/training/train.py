@@ -124,8 +124,9 @@ def descend(
       The new state, and the loss at the old one.
     """
     before, gradient = jax.value_and_grad(loss)(state.params)
-    direction, optimiser = optimiser_of(config).update(gradient, state.optimiser, state.params)
-    rate = learning_rate_at(state.step, config)
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes integers and floats.
+        direction, optimiser = optimiser_of(config).update(gradient, state.optimiser, state.params)
+        rate = learning_rate_at(state.step, config)
     params = jax.tree.map(lambda value, by: value - rate * by, state.params, direction)
     if config.penalty:
         params = _pulled_back(params, state.origin, optimiser, rate, state.step, config)

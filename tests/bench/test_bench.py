@@ -103,7 +103,8 @@ def test_repeats_until_every_worker_has_a_batch():
     from jaxslice.core.placement import Placement
     from jaxslice.volumes.source import Source
 
-    volume = Source("here", Box.of_shape(voxels.shape), Placement((1, 1, 1), (0, 0, 0)), None)
+    placement = Placement((1, 1, 1), (0, 0, 0))
+    volume = Source("here", Box.of_shape(voxels.shape), placement, lambda _box: voxels)
     many, times = speed.repeated(volume, voxels, (4, 8, 9), 2, needed=5)
     assert (times, many.shape) == (3, (24, 8, 9))
     second = many.read(Box((12, 2, 1), (16, 7, 9)))
