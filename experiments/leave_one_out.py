@@ -29,7 +29,8 @@ from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.cli.terminal import progress_display
 from jaxslice.jobs.effort import EFFORTS, model_for
 from jaxslice.jobs.recipe import recipe_of
-from jaxslice.jobs.train_model import ARCHITECTURES, make_model
+from jaxslice.jobs.train_model import make_model
+from jaxslice.models.presets import PRESETS
 from jaxslice.volumes.source import open_source
 
 COLUMNS = (
@@ -49,7 +50,9 @@ def model_without(
         path.parent.mkdir(parents=True, exist_ok=True)
         recipe, groups = recipe_of(steps, augmented=True), groups_of(volumes, name)
         with progress_display() as progress:
-            make_model(groups, str(path), ARCHITECTURES[architecture], recipe, progress=progress)
+            make_model(
+                groups, str(path), PRESETS[architecture].architecture, recipe, progress=progress
+            )
     return str(path)
 
 

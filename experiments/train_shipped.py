@@ -28,7 +28,8 @@ import numpy as np
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.cli.terminal import progress_display
 from jaxslice.jobs.recipe import recipe_of
-from jaxslice.jobs.train_model import ARCHITECTURES, make_model
+from jaxslice.jobs.train_model import make_model
+from jaxslice.models.presets import PRESETS
 
 
 def data_set_of(volume: str) -> str:
@@ -53,7 +54,7 @@ def main() -> None:
     )
     parser.add_argument("volumes", nargs="*")
     parser.add_argument("--leave_out", help="name of a data set, such as fib25")
-    parser.add_argument("--architecture", choices=ARCHITECTURES, default="default")
+    parser.add_argument("--architecture", choices=PRESETS, default="default")
     parser.add_argument("--output", required=True)
     parser.add_argument("--steps", type=int, help="default: the recipe's")
     parser.add_argument("--seed", type=int, default=0)
@@ -69,7 +70,7 @@ def main() -> None:
         trained = make_model(
             groups_of(options.volumes, options.leave_out),
             options.output,
-            ARCHITECTURES[options.architecture],
+            PRESETS[options.architecture].architecture,
             recipe_of(50 if options.smoke else options.steps, augmented=True),
             options.seed,
             checkpoint_dir=options.checkpoint_dir,

@@ -13,15 +13,15 @@ from jaxslice.cli.shared_flags import MOST_STEPS, OUTPUT, TRAINING
 from jaxslice.cli.terminal import progress_display
 from jaxslice.core.errors import UsageError
 from jaxslice.core.writable import check_writable
+from jaxslice.models.presets import PRESETS
 
-ARCHITECTURES = ("default", "medium", "large", "slices")
 STEPS = 8000
 """Of the recipe, whose module loads JAX."""
 
 
 def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
-        "architecture", "default", list(ARCHITECTURES), "Architecture of the network.", values,
+        "architecture", "default", list(PRESETS), "Architecture of the network.", values,
         module_name=TRAINING,
     )  # fmt: skip
     define_text(

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from jaxslice.codec.architecture import Architecture
+from jaxslice.models.presets import SHIPPED
 
 BATCH_VOXELS = 8192
 """Voxels of an optimiser step."""
@@ -18,9 +19,6 @@ BLOCK_NETWORK_LEARNING_RATE = 3e-3
 BLOCK_NETWORK_PENALTY_BITS = 1200.0
 """Bits that a parameter of a block's network has to save in the block for each 1.0 that it moves
 away from the base network. 1.0 is 64 units of what `codec.network_difference` codes."""
-
-LEAST_VOXELS = {"default": 0, "medium": 1 << 22, "large": 3 << 22}
-"""Voxels of a volume from which on each model pays for its size, from the smallest model up."""
 
 _STEP_OVERHEAD = 2000
 """Multiply-adds per voxel that stand for the cost of a step beside its network."""
@@ -60,9 +58,9 @@ def model_for(effort: Effort, voxels: int) -> str:
       effort: the effort.
       voxels: of the volume.
     """
-    names = list(LEAST_VOXELS)
+    names = list(SHIPPED)
     smaller = names[: names.index(effort.model) + 1]
-    return [name for name in smaller if LEAST_VOXELS[name] <= voxels][-1]
+    return [name for name in smaller if SHIPPED[name] <= voxels][-1]
 
 
 def tuning_steps(effort: Effort, architecture: Architecture, voxels: int) -> int:

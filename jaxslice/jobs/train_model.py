@@ -20,7 +20,7 @@ from jaxslice.jobs.recipe import Recipe, draw_styles, recipe_of
 from jaxslice.models import model_file
 from jaxslice.models.adaptation import Adaptation
 from jaxslice.models.model_file import ModelFile
-from jaxslice.models.presets import FULL, LARGE, MEDIUM, SLICES
+from jaxslice.models.presets import FULL, PRESETS
 from jaxslice.storage.location import public_name
 from jaxslice.training.adaptive import AdaptiveParams, Styles, train_some, typical
 from jaxslice.training.checkpoint import Checkpoints
@@ -29,8 +29,6 @@ from jaxslice.training.parameters import Params, to_integers, to_params
 from jaxslice.training.precondition import basis_of, from_coordinates, to_coordinates
 from jaxslice.training.train import TrainingState, initial_state, random_params, run_steps
 from jaxslice.volumes.source import Source, open_source
-
-ARCHITECTURES = {"default": FULL, "medium": MEDIUM, "large": LARGE, "slices": SLICES}
 
 
 def make_model(
@@ -147,12 +145,12 @@ def train(
     >>> jaxslice.load_model("model.json").fingerprint == model.fingerprint
     True
     """
-    if architecture not in ARCHITECTURES:
+    if architecture not in PRESETS:
         raise UsageError(
-            f"Got the architecture {architecture!r}, expected one of {', '.join(ARCHITECTURES)}."
+            f"Got the architecture {architecture!r}, expected one of {', '.join(PRESETS)}."
         )
     return make_model(
-        [[source] for source in sources], output, ARCHITECTURES[architecture],
+        [[source] for source in sources], output, PRESETS[architecture].architecture,
         recipe_of(steps, augment), seed,
         start=init, checkpoint_dir=checkpoint_dir, overwrite=overwrite, progress=progress,
     )  # fmt: skip

@@ -1,6 +1,8 @@
-"""The architectures that come with jaxslice."""
+"""The architectures that come with jaxslice, and their names."""
 
 from __future__ import annotations
+
+import dataclasses
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.core.box import Triple
@@ -23,12 +25,9 @@ _NEAREST: tuple[Triple, ...] = (
     *_row(0, -3, -2), (0, -1, -2), *_row(-2, -2, 2),
 )  # fmt: skip
 
-
 _FURTHER = _row(0, -6, -1) + _row(-1, -4, 2) + _row(-2, -4, 4) + _row(-3, -3, 3) + _row(-4, -1, 1)
 
-
 _IN_SLICE = _NEAREST + tuple(offset for offset in _FURTHER if offset not in _NEAREST)
-
 
 FULL = Architecture(
     context=_IN_SLICE + _square(-1, 2)[:13] + _square(-2, 1)[:5],
@@ -41,15 +40,12 @@ FULL = Architecture(
 )
 """The default: 32 context voxels in the same slice, 13 in the previous one, 5 in the one before."""
 
-
 _NEXT = (
     *(_row(0, -7, -1) + _row(-1, -5, 3) + _row(-2, -5, 6) + _row(-3, -4, 4)),
     *(_row(-4, -3, 3) + _row(-5, -2, 2)),
 )
 
-
 _IN_SLICE_MEDIUM = _NEAREST + tuple(offset for offset in _NEXT if offset not in _NEAREST)
-
 
 MEDIUM = Architecture(
     context=_IN_SLICE_MEDIUM + _square(-1, 2) + _square(-2, 1)[:5],
@@ -62,15 +58,12 @@ MEDIUM = Architecture(
 )
 """For long fine-tuning: a larger context, and about four times the multiply-adds of FULL."""
 
-
 _FURTHEST = (
     *(_row(0, -8, -1) + _row(-1, -6, 3) + _row(-2, -6, 6) + _row(-3, -5, 5)),
     *(_row(-4, -4, 4) + _row(-5, -3, 3) + _row(-6, -2, 2)),
 )
 
-
 _IN_SLICE_WIDE = _NEAREST + tuple(offset for offset in _FURTHEST if offset not in _NEAREST)
-
 
 LARGE = Architecture(
     context=_IN_SLICE_WIDE + _square(-1, 2) + _square(-2, 1),
@@ -83,12 +76,9 @@ LARGE = Architecture(
 )
 """The smallest archives and the slowest coding: the largest context and network."""
 
-
 _AHEAD: tuple[Triple, ...] = ((-1, 0, 0), (-2, 0, 0), (-3, 0, 0), (-4, 0, 0))
 
-
 _AROUND = _square(-1, 2) + _square(-2, 1) + _square(-3, 1) + _square(-4, 1)
-
 
 SLICES = Architecture(
     context=_AHEAD + tuple(offset for offset in _AROUND if offset not in _AHEAD),
@@ -99,5 +89,30 @@ SLICES = Architecture(
 )
 """The context of Hinkle et al. (2020): the 4 previous slices, and no voxel of the same slice."""
 
-
 CONTEXTS = {"full": FULL, "slices": SLICES}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """A named architecture.
+
+    Attributes:
+      architecture: of the network.
+      least_voxels: of a volume for which the shipped model of this name pays for its size; None
+        where no model is shipped.
+    """
+
+    architecture: Architecture
+    least_voxels: int | None
+
+
+PRESETS = {
+    "default": Preset(FULL, 0),
+    "medium": Preset(MEDIUM, 1 << 22),
+    "large": Preset(LARGE, 3 << 22),
+    "slices": Preset(SLICES, None),
+}
+"""The registry of models: from the smallest that is shipped to the largest, and then the others."""
+
+SHIPPED = {name: p.least_voxels for name, p in PRESETS.items() if p.least_voxels is not None}
+"""Name of each shipped model -> voxels of a volume for which it pays."""
