@@ -59,8 +59,11 @@ class LazyVolume(PicklesFields):
         """The same as a TensorStore, for everything that TensorStore can do with one."""
         return _view_of(self.archive, self.cache_bytes)
 
-    def __getitem__(self, index: Any) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray | np.uint8:
         """Voxels, by NumPy's basic indexing: integers, slices and one ellipsis.
+
+        Returns:
+          uint8; a scalar where all three indices are integers.
 
         Raises:
           IndexError: an index that is out of range or of another kind.
@@ -93,7 +96,7 @@ class LazyVolume(PicklesFields):
         """
         if copy is False:
             raise ValueError("Got copy=False, expected None or True: decoding makes a new array.")
-        voxels = self[...]
+        voxels = np.asarray(self[...])
         return voxels if dtype is None else voxels.astype(dtype, copy=False)
 
     def __repr__(self) -> str:

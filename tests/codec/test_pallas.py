@@ -73,7 +73,7 @@ def call(
     words = rng.integers(0, 1 << 32, (blocks, num_words), np.uint32)
     sizes = rng.integers(60, 257, (blocks, shape[0]))
     whole = np.array(extents or [shape] * blocks)
-    steps = np.int32(max(geometry.steps_for(tuple(extent)) for extent in whole))
+    steps = np.int32(max(geometry.steps_for(tuple(extent)) for extent in whole.tolist()))
     limits = xla.sheared_limits(sizes.astype(np.int32), whole.astype(np.int32), geometry)
     return Call(geometry, architecture, block_networks, (network, heads, words, limits, steps))
 

@@ -22,6 +22,15 @@ class FakeEngine:
     def __init__(self, device_bytes: int | None = None) -> None:
         self.device_bytes, self.batches = device_bytes, []
 
+    def is_available(self) -> bool:
+        return True
+
+    def encode(self, *_, **__):
+        raise AssertionError("Got a block to encode, expected none.")
+
+    def decode(self, *_, **__):
+        raise AssertionError("Got a block to decode, expected none.")
+
     def runs_on_host(self) -> bool:
         return self.device_bytes is None
 
