@@ -24,7 +24,7 @@ from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import Model
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
-from jaxslice.core.types import Device, Volume
+from jaxslice.core.types import Volume
 from jaxslice.jobs.compress import compress
 from jaxslice.jobs.decoding import decode_all
 from jaxslice.jobs.encoding import encode_tasks
@@ -211,12 +211,15 @@ class StoredNetworks:
             stored.append(payload.split_coded_body(item)[0] if item.block_network else None)
         return cls(tuple(stored))
 
+    def batches_at_once(self) -> int:
+        """One batch: nothing is trained."""
+        return 1
+
     def differences(
         self,
         archive: Archive,
         indices: Sequence[Triple],
         voxels: Sequence[Volume],
-        devices: Sequence[Device],
         stop: threading.Event,
     ) -> list[bytes | None]:
         """See `encoding.BlockNetworks`; an archive of repeated voxels repeats the networks."""

@@ -31,12 +31,15 @@ VERIFIED_ONE_IN = 8
 class BlockNetworks(Protocol):
     """Where the networks of single blocks come from. Implementations are frozen and pickle."""
 
+    def batches_at_once(self) -> int:
+        """Batches that one task should hold."""
+        ...
+
     def differences(
         self,
         archive: Archive,
         indices: Sequence[Triple],
         voxels: Sequence[Volume],
-        devices: Sequence[Device],
         stop: threading.Event,
     ) -> list[bytes | None]:
         """For each block the difference of its network to the base network, or None."""
@@ -55,21 +58,28 @@ class BlockTraining:
     config: TrainingConfig
     seed: int
 
+    def batches_at_once(self) -> int:
+        """A batch for every device that trains."""
+        import jax
+
+        return len(jax.local_devices())
+
     def differences(
         self,
         archive: Archive,
         indices: Sequence[Triple],
         voxels: Sequence[Volume],
-        devices: Sequence[Device],
         stop: threading.Event,
     ) -> list[bytes | None]:
         """See `BlockNetworks.differences`."""
+        import jax
+
         from jaxslice.training.block_networks import train_block_networks
 
         model = model_of(archive.configuration)
         seeds = [self.seed + int(np.ravel_multi_index(i, archive.grid_shape)) for i in indices]
         return train_block_networks(
-            voxels, model.network, model.architecture, self.config, seeds, devices, stop
+            voxels, model.network, model.architecture, self.config, seeds, jax.local_devices(), stop
         )
 
 
@@ -159,7 +169,7 @@ class EncodeTask:
             return self._encode(0, data, None, devices[worker.number % len(devices)], worker)
         with worker.watch.measure("train_blocks"):
             differences = self.block_networks.differences(
-                self.archive, self.indices, data, devices, worker.stop
+                self.archive, self.indices, data, worker.stop
             )
         if worker.stop.is_set():
             raise RuntimeError("Stopped, because another task failed.")
@@ -170,7 +180,7 @@ class EncodeTask:
             return self._encode(start, data[part], differences[part], device, worker)
 
         with ThreadPoolExecutor(len(starts)) as pool:
-            return list(itertools.chain(*pool.map(encode, starts, devices)))
+            return list(itertools.chain(*pool.map(encode, starts, itertools.cycle(devices))))
 
     def _encode(
         self,
@@ -257,7 +267,7 @@ def encode_tasks(
 
     Where networks are trained for single blocks, a task holds a batch for every device.
     """
-    size = batch_blocks * (len(engine_named(engine).devices()) if block_networks else 1)
+    size = batch_blocks * (block_networks.batches_at_once() if block_networks else 1)
     for indices in batches(archive.blocks(), size):
         yield EncodeTask(source, archive, indices, batch_blocks, verify, block_networks, engine)
 
