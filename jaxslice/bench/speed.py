@@ -216,7 +216,7 @@ class StoredNetworks:
         archive: Archive,
         indices: Sequence[Triple],
         voxels: Sequence[Volume],
-        devices: Sequence[Device],
+        devices: Sequence[Device | None],
         stop: threading.Event,
     ) -> list[bytes | None]:
         """See `encoding.BlockNetworks`; an archive of repeated voxels repeats the networks."""

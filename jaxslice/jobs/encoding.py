@@ -36,7 +36,7 @@ class BlockNetworks(Protocol):
         archive: Archive,
         indices: Sequence[Triple],
         voxels: Sequence[Volume],
-        devices: Sequence[Device],
+        devices: Sequence[Device | None],
         stop: threading.Event,
     ) -> list[bytes | None]:
         """For each block the difference of its network to the base network, or None."""
@@ -60,16 +60,20 @@ class BlockTraining:
         archive: Archive,
         indices: Sequence[Triple],
         voxels: Sequence[Volume],
-        devices: Sequence[Device],
+        devices: Sequence[Device | None],
         stop: threading.Event,
     ) -> list[bytes | None]:
         """See `BlockNetworks.differences`."""
+        import jax
+
         from jaxslice.training.block_networks import train_block_networks
 
+        # The native engine lists no JAX devices, but training runs on them.
+        on = [device for device in devices if device is not None] or jax.local_devices()
         model = model_of(archive.configuration)
         seeds = [self.seed + int(np.ravel_multi_index(i, archive.grid_shape)) for i in indices]
         return train_block_networks(
-            voxels, model.network, model.architecture, self.config, seeds, devices, stop
+            voxels, model.network, model.architecture, self.config, seeds, on, stop
         )
 
 
