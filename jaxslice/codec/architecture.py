@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
@@ -107,7 +108,7 @@ class Architecture:
         }
 
     @classmethod
-    def from_json(cls, value: dict) -> Architecture:
+    def from_json(cls, value: Any) -> Architecture:
         """The architecture that `to_json` wrote, before ARCHIVE_VERSION too.
 
         Raises:

@@ -3,6 +3,7 @@
 import csv
 import importlib.metadata
 import json
+import threading
 
 import jax
 import numpy as np
@@ -94,7 +95,8 @@ def test_networks_of_blocks_own_are_taken_from_the_archive(tmp_path):
     compress(path, archive, CompressOptions(effort=0, block_shape=(4, 10, 24)))
     opened = open_archive(archive)
     stored = speed.StoredNetworks.of(opened)
-    assert stored.differences(opened, [(0, 0, 0), (0, 1, 0)], [], None) == [None] * 2
+    indices = [(0, 0, 0), (0, 1, 0)]
+    assert stored.differences(opened, indices, [], threading.Event()) == [None] * 2
 
 
 def test_repeats_until_every_worker_has_a_batch():
