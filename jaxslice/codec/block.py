@@ -56,8 +56,7 @@ def encode_blocks(
       device: the JAX device; the engine's default if None.
       differences: for each block the difference of its block network to the model's network, from
         `network_difference.encode`, or None. Constant and stored blocks ignore it.
-      block_networks: whether to run the program that takes a network for each block, even without
-        differences. The bytes are the same; this avoids compiling a second program.
+      block_networks: whether to run the program for block networks even without differences.
       engine: `auto`, or the name of an engine; see `engines.interface`.
 
     Returns:
@@ -125,8 +124,7 @@ def decode_blocks(
       block_shape: (z, y, x) of a block, in voxels.
       model: the model that the blocks were encoded with.
       device: the JAX device; the engine's default if None.
-      block_networks: whether payloads may contain block networks. Payloads without one are decoded
-        by the same program.
+      block_networks: whether payloads may contain block networks.
       engine: `auto`, or the name of an engine; see `engines.interface`.
 
     Returns:

@@ -138,9 +138,7 @@ def split_coded_body(payload: Payload) -> tuple[bytes | None, np.ndarray, Words]
         length = int.from_bytes(body[:4], "little")
         difference, body = body[4 : 4 + length], body[4 + length :]
         if len(difference) != length:
-            raise FormatError(
-                f"Got {len(difference)} bytes of a block's own network, expected {length}."
-            )
+            raise FormatError(f"Got {len(difference)} bytes of a block network, expected {length}.")
     tables, end = levels.unpack(body, payload.extent[0])
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
