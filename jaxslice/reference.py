@@ -1,7 +1,7 @@
-"""A second decoder, in NumPy and the standard library: FORMAT.md as slow and obvious code.
+"""The reference decoder: FORMAT.md as slow and simple code, in NumPy and the standard library.
 
-It shares nothing with the rest of the package but its errors, so that the two decoders can be held
-against each other, and archives stay readable where JAX is not. All numbers are int64.
+It shares only the errors with the rest of the package. So it can test the other decoders, and
+archives stay readable without JAX. All numbers are int64.
 
     python -m jaxslice.reference ARRAY_FOLDER OUTPUT.npy
 """
@@ -26,7 +26,7 @@ HEADER = struct.Struct("<4B4I")
 
 
 class Predictor(NamedTuple):
-    """A network and the context that it reads."""
+    """A network, its context, and whether payloads may have block networks."""
 
     context: np.ndarray
     activity_count: int
@@ -54,7 +54,7 @@ def crc32c(data: bytes) -> int:
 
 
 def _without_crc(data: bytes, what: str) -> bytes:
-    """The bytes before a CRC32C of them."""
+    """The bytes without the CRC32C at their end, which is checked."""
     matches = struct.pack("<I", crc32c(data[:-4])) == data[-4:]
     _require(matches, f"Got {what} whose CRC32C does not match its bytes.", ChecksumError)
     return data[:-4]
@@ -128,7 +128,7 @@ def _read_coded_network(packed: bytes, widths: list[int]) -> list[tuple[np.ndarr
 
 
 def _safe(layers: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The layers, if none of their sums can overflow."""
+    """Returns the layers. Raises FormatError if a sum could overflow."""
     for i, (weights, biases) in enumerate(layers):
         row_sums = abs(weights if i else weights[:, :-2]).sum(1)
         safe = row_sums.max() * 255 <= 2**23 and abs(weights).max() <= 127
@@ -139,7 +139,7 @@ def _safe(layers: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray,
 def _read_difference(
     difference: bytes, base: list[tuple[np.ndarray, np.ndarray]], bias_unit: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The layers that section 7 makes of those of another network and the difference."""
+    """Decodes the layers of a network from a base network and a difference (section 7)."""
     tensors = [tensor for layer in base for tensor in layer]
     records = []
     for _ in tensors:
@@ -235,7 +235,7 @@ def _read_levels(body: bytes, num_slices: int) -> tuple[list[np.ndarray], bytes]
 
 
 def _decode_body(body: bytes, extent: list[int], width: int, predictor: Predictor) -> bytes:
-    """The voxels of the extent in mode coded; `width` is the chunk's, not the extent's."""
+    """Decodes the voxels of the extent in mode coded; `width` is that of the chunk."""
     num_z, num_y, num_x = extent
     levels, message = _read_levels(body, num_z)
     size = len(message)
@@ -277,7 +277,7 @@ def _power(q: np.ndarray) -> np.ndarray:
 
 
 def _predict(v: np.ndarray, predictor: Predictor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """mean, inverse and weight [voxel, component] from symbols [voxel, context], -1 if outside."""
+    """Predicts mean, inverse and weight [voxel, component] from contexts [voxel, context]."""
     a, b, c, d, f = (v[:, i] for i in (0, 1, 2, 3, predictor.fallback))
     f = np.where(f < 0, 128, f)
     a = np.where(a < 0, np.where(b < 0, f, b), a)
@@ -310,7 +310,7 @@ def _predict(v: np.ndarray, predictor: Predictor) -> tuple[np.ndarray, np.ndarra
 
 
 def _cumulative(i, n, mean, inverse, weight) -> np.ndarray:
-    """C(i) of section 5, one i for each voxel."""
+    """C(i) of section 5, for one i [voxel] at each voxel."""
     q = ((16 * i[:, None] - 8 - mean) * inverse) >> 10
     u = np.minimum(abs(q), 2047)
     p = np.maximum(65535 - (((26214 + 20 * u) * u) >> 10), 0)
@@ -322,7 +322,7 @@ def _cumulative(i, n, mean, inverse, weight) -> np.ndarray:
 
 
 def _find_symbol(position, n, mixture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """symbol, start and freq of the interval that holds each position, by bisection."""
+    """Finds symbol, start and freq [voxel] of the interval of each position, by bisection."""
     low, high = np.zeros_like(n), n
     while (high - low > 1).any():
         middle = (low + high) // 2
@@ -351,7 +351,7 @@ def _read_metadata(folder: Path) -> tuple[list[int], list[int], dict]:
 
 
 def read_archive_block(array_folder: str | Path, index: Sequence[int]) -> np.ndarray:
-    """Decodes the block at `index` of the chunk grid, whole; FormatError if it is missing."""
+    """Decodes the block at `index` of the chunk grid. Raises FormatError if it is missing."""
     _, chunk_shape, configuration = _read_metadata(Path(array_folder))
     try:
         payload = Path(array_folder, "c", *map(str, index)).read_bytes()
@@ -361,7 +361,7 @@ def read_archive_block(array_folder: str | Path, index: Sequence[int]) -> np.nda
 
 
 def decode_array(array_folder: str | Path, output: str | Path) -> None:
-    """Decodes a local array to a new .npy file, which is incomplete if this raises FormatError."""
+    """Decodes a local array to a new .npy file, which is incomplete after a FormatError."""
     shape, chunk_shape, _ = _read_metadata(Path(array_folder))
     _require(math.prod(shape) < 2**62, f"Got an array of the shape {shape}, larger than any disk.")
     voxels = np.lib.format.open_memmap(output, "w+", np.uint8, tuple(shape))

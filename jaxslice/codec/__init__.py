@@ -1,1 +1,1 @@
-"""Blocks of voxels to bytes and back, in exact integers. No float network, no files."""
+"""The lossless codec: blocks of voxels to bytes and back, in exact integer arithmetic."""

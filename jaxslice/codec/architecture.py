@@ -1,4 +1,4 @@
-"""Frozen descriptions of what to compute: the network's architecture and the march's geometry."""
+"""The architecture of a network: its context, layer sizes and mixture components."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 
 SYMBOL_LIMIT = 256
-"""Most symbols that an alphabet can have: the levels of an 8-bit voxel."""
+"""Largest size of an alphabet: the number of levels of an 8-bit voxel."""
 
 MAX_CONTEXT = 256
 MAX_HIDDEN = 256
 MAX_COMPONENTS = 8
 MAX_SHEAR = 8
 ACTIVITY_HIGH = 4096
-"""Most that the activity, its offset included, can be."""
+"""Largest activity, including its offset."""
 
 
 NUM_FEATURES = 2
-"""Inputs of the network beside the context: the reference and the logarithm of the activity."""
+"""Inputs of the network besides the context: the reference and the logarithm of the activity."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """The shape of a network: everything about it but its weights.
+    """Everything about a network except its weights and biases.
 
     Attributes:
-      context: offsets (dz, dy, dx) of the causal voxels that a prediction reads, those of the
-        slice itself before those of earlier slices. The first four give the reference value, so
-        they should be the nearest.
-      activity_count: how many of the first context voxels measure the local activity.
-      fallback: index in `context` of the voxel that stands in where the first two are outside.
+      context: offsets (dz, dy, dx) of the context voxels: first those of the same slice, then those
+        of earlier slices. The first four determine the reference, so they should be the nearest.
+      activity_count: number of context voxels, from the first, that determine the activity.
+      fallback: index in `context` of the voxel that replaces the first two where these are outside.
       hidden: units of each hidden layer.
       components: components of the predicted mixture.
-      shear: time steps from a voxel to the one below it: how far to the right the context may reach
-        in the rows above, at the price of as many steps for each row.
-      activity_offset: added to the activity: keeps scales finite where all neighbours agree, and
-        steady where few differ. Archives before ARCHIVE_VERSION have 16, and a shear of 2.
+      shear: time steps from a voxel to the voxel below it. In the row `n` above, the context may
+        reach `n * shear - 1` voxels to the right. Each row of a slice takes `shear` time steps.
+      activity_offset: added to the activity. It keeps scales finite where all neighbours are equal.
+        In archives before ARCHIVE_VERSION it is 16 and the shear is 2.
     """
 
     context: tuple[Triple, ...]
@@ -50,7 +49,7 @@ class Architecture:
     activity_offset: int = 16
 
     def __post_init__(self):
-        """Refuses what the march or the overflow proof could not handle (FormatError)."""
+        """Raises FormatError for values that the march or the overflow proof does not allow."""
         causal = all(
             (dz < 0 or dx + self.shear * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
             for dz, dy, dx in self.context
@@ -87,12 +86,12 @@ class Architecture:
 
     @property
     def num_params(self) -> int:
-        """Weights and biases."""
+        """Number of weights and biases."""
         return sum(outputs * (inputs + 1) for outputs, inputs in self.layer_shapes)
 
     @property
     def multiply_adds_per_voxel(self) -> int:
-        """Multiply-adds of one prediction's matrix products."""
+        """Multiply-adds in the matrix products of one prediction."""
         return sum(outputs * inputs for outputs, inputs in self.layer_shapes)
 
     def to_json(self) -> dict:
@@ -109,10 +108,10 @@ class Architecture:
 
     @classmethod
     def from_json(cls, value: Any) -> Architecture:
-        """The architecture that `to_json` wrote, before ARCHIVE_VERSION too.
+        """Reads the JSON object of `to_json`, or of an archive before ARCHIVE_VERSION.
 
         Raises:
-          FormatError: a field is missing, of another type, or out of range.
+          FormatError: a field is missing, has another type, or is out of range.
         """
         try:
             context = tuple((_integer(z), _integer(y), _integer(x)) for z, y, x in value["context"])
@@ -133,7 +132,7 @@ class Architecture:
 
 
 def _integer(value: object) -> int:
-    """The value, if it is an integer as JSON knows them and not, say, 3.7, true or "3"."""
+    """The value if it is a JSON integer. Raises TypeError for other values, such as true or "3"."""
     if type(value) is not int:
         raise TypeError(f"{value!r} is no integer")
     return value

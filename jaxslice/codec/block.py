@@ -1,4 +1,4 @@
-"""Blocks to bytes and back: voxels, level tables and payloads around an engine's messages."""
+"""Encoding and decoding of blocks: from voxels to payloads and back."""
 
 from __future__ import annotations
 
@@ -48,21 +48,20 @@ def encode_blocks(
     block_networks: bool = False,
     engine: str = AUTO,
 ) -> list[bytes]:
-    """Encodes blocks of one shape together.
+    """Encodes a batch of blocks of one shape.
 
     Args:
-      blocks: uint8 [z, y, x], without empty axes.
-      model: the network that predicts.
+      blocks: uint8 [z, y, x] each, not empty.
+      model: the network that predicts, with its architecture.
       device: the JAX device; the engine's default if None.
-      differences: for each block the difference of its own network to the model's, as
-        `network_difference.encode` returns it, or None. Constant and stored blocks ignore theirs.
-      block_networks: whether to run the program that takes a network for each block, even without
-        differences. The bytes are the same, and one program less is compiled.
+      differences: for each block the difference of its block network to the model's network, from
+        `network_difference.encode`, or None. Constant and stored blocks ignore it.
+      block_networks: whether to run the program for block networks even without differences.
       engine: `auto`, or the name of an engine; see `engines.interface`.
 
     Returns:
-      For each block a payload that `decode_blocks` reads. It is at most `payload.OVERHEAD_BYTES`
-      longer than the block.
+      For each block a payload for `decode_blocks`, at most `payload.OVERHEAD_BYTES` longer than the
+      block.
 
     Raises:
       UsageError: a block is not a uint8 array of three axes, or is empty; the blocks or the
@@ -118,19 +117,18 @@ def decode_blocks(
     block_networks: bool = False,
     engine: str = AUTO,
 ) -> list[Volume]:
-    """Decodes payloads of blocks of one shape together.
+    """Decodes a batch of payloads of blocks of one shape.
 
     Args:
-      payloads: as `encode_blocks` returns them.
-      block_shape: voxels of a block along z, y and x.
-      model: the one that the blocks were encoded with.
+      payloads: payloads from `encode_blocks`.
+      block_shape: (z, y, x) of a block, in voxels.
+      model: the model that the blocks were encoded with.
       device: the JAX device; the engine's default if None.
-      block_networks: whether blocks may bring networks of their own. One program then decodes
-        blocks with and without.
+      block_networks: whether payloads may contain block networks.
       engine: `auto`, or the name of an engine; see `engines.interface`.
 
     Returns:
-      For each payload uint8 [z, y, x].
+      For each payload the block, uint8 [z, y, x].
 
     Raises:
       FormatError: a payload is damaged, or of another block shape, model or version.
@@ -174,19 +172,19 @@ def compile_for(
     block_networks: bool = False,
     engine: str = AUTO,
 ) -> int:
-    """Prepares the engine for blocks of one shape, before it is needed.
+    """Compiles the programs of an engine before they are needed.
 
     Args:
-      block_shape: of the blocks.
-      architecture: of the networks.
-      batch: blocks that will run together.
+      block_shape: (z, y, x) of the blocks.
+      architecture: architecture of the networks.
+      batch: number of blocks in a batch.
       encoder: whether `encode_blocks` will be called.
       decoder: whether `decode_blocks` will be called.
-      block_networks: as these functions will be given it.
-      engine: likewise.
+      block_networks: the argument of these functions.
+      engine: the argument of these functions.
 
     Returns:
-      Bytes of memory that a batch takes on a device while it runs.
+      Bytes of device memory that a batch takes while it runs.
     """
     return engine_named(engine).compile_for(
         block_shape, architecture, batch,
@@ -211,7 +209,7 @@ def _checked(block: Volume) -> Volume:
 
 
 def _draft(block: Volume) -> payload.Payload:
-    """The block's payload; that of a CODED block still lacks its body."""
+    """The block's payload, with an empty body if the mode is CODED."""
     fill = int(block[-1, -1, -1])
     extent = payload.extent_of(block, fill)
     mode = payload.CODED if extent[0] else payload.CONSTANT
@@ -219,7 +217,7 @@ def _draft(block: Volume) -> payload.Payload:
 
 
 def _shorter(item: payload.Payload, block: Volume) -> payload.Payload:
-    """The payload itself, or the voxels uncompressed if they are shorter."""
+    """The payload, or a STORED payload if that is shorter."""
     if item.mode == payload.CONSTANT or len(item.body) < np.prod(item.extent):
         return item
     body = block[payload.within(item.extent)].tobytes()
@@ -243,7 +241,7 @@ def _coder_inputs(block: Volume, draft: payload.Payload, difference: bytes | Non
 def _networks(
     differences: Sequence[bytes | None], batch: int, model: Model
 ) -> list[IntegerNetwork]:
-    """The network of each block of a batch: its own, or the model's if it has none."""
+    """The network of each block of a batch: its block network, or else the model's network."""
     base = model.network
     networks = [
         base if data is None else network_difference.decode(data, base, model.architecture)
@@ -253,7 +251,7 @@ def _networks(
 
 
 def _alphabet_sizes(tables: np.ndarray, depth: int) -> np.ndarray:
-    """int32 [depth]: symbols of each slice's alphabet, 0 for slices beyond the extent."""
+    """int32 [depth]: alphabet size of each slice, 0 for slices beyond the extent."""
     return np.pad(levels.sizes(tables), (0, depth - len(tables)))
 
 
@@ -266,7 +264,7 @@ def _run_encoder(
     device: Device | None,
     engine: str,
 ) -> list[np.ndarray]:
-    """The message of each item. The batch is filled up with blocks that are not coded."""
+    """Encodes the items; returns their messages. The batch is padded with blocks of extent 0."""
     symbols = np.full((batch, *shape), OUTSIDE, np.int16)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     for index, item in enumerate(items):
@@ -285,7 +283,7 @@ def _run_decoder(
     device: Device | None,
     engine: str,
 ) -> list[Volume]:
-    """The voxels of each item's extent. The batch is filled up with blocks that are not coded."""
+    """Decodes the voxels of each item's extent. The batch is padded with blocks of extent 0."""
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     messages = [np.zeros(0, np.uint32)] * batch
     differences, tables = [], []

@@ -1,10 +1,10 @@
-"""The integers that define a symbol's interval: units, ranges, coefficients. FORMAT.md, section 5.
+"""Constants of the cumulative distribution of mixtures, as FORMAT.md, section 5, defines them.
 
-Shared by every implementation of the cumulative distribution. Needs no JAX.
+All implementations share them. Needs no JAX.
 """
 
 PRECISION = 24
-"""Bits of a probability: the intervals of all symbols add up to 2**PRECISION."""
+"""Bits of a probability: the widths of all symbols' intervals sum to 2**PRECISION."""
 
 TOTAL = 1 << PRECISION
 
@@ -15,7 +15,8 @@ MINIMUM_WIDTH = 1 << 6
 """Added to the width of every symbol's interval, so that none is empty."""
 
 LOSS_SHIFT = 10
-"""The mixture's share of an interval is reduced by 2**-LOSS_SHIFT, to make room for that."""
+"""Widths from the mixture are reduced by the factor 1 - 2**-LOSS_SHIFT, to make room for
+MINIMUM_WIDTH."""
 
 MEAN_LOW, MEAN_HIGH = -2048, 6143
 """Range of a component's mean, in 1/16 symbol."""
@@ -24,10 +25,10 @@ INVERSE_SCALE_HIGH = 1 << 17
 """Largest inverse scale of a component: 2**14 / (standard deviation in symbols)."""
 
 CURVE_TOTAL = 1 << 16
-"""A component's cumulative distribution ends at this value."""
+"""Largest value of a component's cumulative distribution."""
 
 DISTANCE_HIGH = 2047
-"""Distances from the mean, in 1/256 standard deviation, are clipped to this size."""
+"""Distances from the mean, in 1/256 standard deviation, are clipped to this absolute value."""
 
 TAIL_LINEAR, TAIL_SQUARE = 26214, 20
 """Coefficients of the polynomial (1 - 0.1 u - 0.02 u**2)**8 / 2 of a component's tail."""

@@ -1,19 +1,22 @@
-"""Integer division by way of floats, which vector units can divide, put right by the remainder."""
+"""Exact integer division by float division, which vector units support, and a correction."""
 
 import jax
 import jax.numpy as jnp
 
 
 def quotient_of(dividend: jax.Array, divisor: jax.Array) -> jax.Array:
-    """`dividend // divisor`, below 2**40, exactly: vector units do not divide 64-bit integers.
+    """Exact `dividend // divisor` of 64-bit integers, for quotients below 2**40.
 
-    Divides in float32, whose quotient is off by a millionth or so wherever it is computed, and then
-    what is left. Floored, and once a millionth of it is less than one, as it is after the second
-    time, it is the quotient or one of its neighbours, and the remainder says which.
+    Divides in float32, with a relative error of about 1e-6 on any device, and then divides the
+    remainder in the same way. The floored quotient is then wrong by at most 1 in either direction,
+    and the sign and size of the last remainder give the correction.
 
     Args:
       dividend: signed integers [...], at least 0.
-      divisor: of the same type, at least 1.
+      divisor: integers of the same shape and dtype, at least 1.
+
+    Returns:
+      Integers of the same shape and dtype.
     """
     quotient, rest = jnp.zeros_like(dividend), dividend
     for _ in range(2):

@@ -1,7 +1,7 @@
-"""What a network sees of a context: differences to a reference, and the activity around.
+"""Inputs of the network: differences of the context to a reference, and the local activity.
 
-Everything here is integers (the differences are carried in float32, for the matrix product that
-follows), and nothing depends on weights, so training and coding share it as it stands.
+All values are integers. The differences are stored as float32 for the matrix product that follows.
+Features do not depend on weights, so training and coding use the same functions.
 """
 
 from typing import NamedTuple
@@ -13,22 +13,21 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.core.jax_types import Contexts, Integers
 
 NO_REFERENCE = 128
-"""Reference where no neighbour is inside the block."""
-
+"""Value of the fallback voxel where it is outside."""
 
 REFERENCE_SHARES = (0.375, 0.375, 0.125, 0.125)
-"""Of the four nearest neighbours in the reference, which is floored."""
+"""Weights of the four nearest neighbours in the reference, which is rounded down."""
 
 
 class Features(NamedTuple):
     """Inputs of the network for n voxels.
 
     Attributes:
-      differences: float32 [c, n] holding integers within [-255, 255]: context minus reference, 0
-        where a context voxel is outside.
-      reference: within [0, 255], a weighted mean of the nearest causal neighbours.
-      activity: within [16, 4096], the architecture's offset + the sum of the nearest absolute
-        differences.
+      differences: float32 [c, n], integers within [-255, 255]: context minus reference, 0 where a
+        context voxel is outside.
+      reference: int32 [n] within [0, 255], a weighted mean of the four nearest context voxels.
+      activity: int32 [n] within [16, 4096], the architecture's offset plus the sum of the absolute
+        differences of the nearest context voxels.
     """
 
     differences: Contexts
@@ -47,16 +46,16 @@ class Features(NamedTuple):
 
 
 def features_of(contexts: Contexts, architecture: Architecture) -> Features:
-    """Reads the features off the contexts of n voxels."""
+    """Computes the features of n voxels from their contexts [c, n] (symbols or OUTSIDE)."""
     contexts = contexts.astype(jnp.float32)
     first, second, third, fourth = contexts[:4]
     fallback = contexts[architecture.fallback]
-    # A matrix product rather than a sum: XLA would compute a sum again for every context voxel.
+    # A matrix product, because XLA would recompute a sum for each context voxel.
     nearest = jnp.stack(nearest_of(first, second, third, fourth, fallback))
     shares = jnp.array(REFERENCE_SHARES, jnp.float32)
     reference = jnp.floor(jnp.dot(shares, nearest, precision=jax.lax.Precision.HIGHEST))
     differences = difference_to(reference[None], contexts)
-    # A sum of integers: one of floats XLA's CPU backend would hand to other threads.
+    # A sum of integers, because XLA's CPU backend distributes sums of floats over threads.
     sizes = jnp.abs(differences[: architecture.activity_count].astype(jnp.int32))
     activity = sizes.sum(axis=0, dtype=jnp.int32) + architecture.activity_offset
     return Features(differences, reference.astype(jnp.int32), activity)
@@ -65,7 +64,7 @@ def features_of(contexts: Contexts, architecture: Architecture) -> Features:
 def nearest_of(
     first: jax.Array, second: jax.Array, third: jax.Array, fourth: jax.Array, fallback: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """The four nearest neighbours, float32 [n], others standing in for those that are outside."""
+    """The four nearest neighbours, float32 [n], with replacements for those that are outside."""
     fallback = jnp.where(fallback < 0, jnp.float32(NO_REFERENCE), fallback)
     first_or = jnp.where(first < 0, jnp.where(second < 0, fallback, second), first)
     second_or = jnp.where(second < 0, first_or, second)
@@ -80,9 +79,11 @@ def difference_to(reference: jax.Array, contexts: jax.Array) -> jax.Array:
 
 
 def gain_of(activity: Integers) -> jax.Array:
-    """float32 [n], about 2**16 / activity, within [16, 4096]: subtracting the bits of a float
-    from those of 2**16 times a square of 1 gives its reciprocal, exact at powers of two and
-    linear in between. Its 6 leading bits are kept: so short a factor makes products exact.
+    """An approximation of 2**16 / activity, float32 [n] within [16, 4096].
+
+    The bits of a float are nearly linear in its logarithm, so subtracting them from a constant
+    gives the reciprocal: exact at powers of two and linear in between. All but the leading bits are
+    cleared, which leaves a factor of 6 bits, so that products with the gain are exact.
     """
     bits = jax.lax.bitcast_convert_type(activity.astype(jnp.float32), jnp.int32)
     bits = (((127 + 16) << 23) - (bits - (127 << 23))) & ~0x3FFFF
@@ -90,15 +91,15 @@ def gain_of(activity: Integers) -> jax.Array:
 
 
 def extras_of(reference: Integers, activity: Integers) -> tuple[Integers, Integers]:
-    """The reference from -128 to 127, and 16 log2(activity / 128) or so."""
+    """The reference minus 128, and an approximation of 16 log2(activity / 128); int32 [n] each."""
     return reference - 128, log2_sixteenths(activity) - 112
 
 
 def log2_sixteenths(value: jax.Array) -> jax.Array:
     """16 log2(value) for int32 `value` within [1, 2**24), linear between powers of two, floored.
 
-    The exponent and the upper mantissa bits of a float32 that holds the integer exactly say just
-    that, so reading them is exact on every device.
+    This is the exponent and the upper mantissa bits of the float32 with this value. Integers below
+    2**24 are exact in float32, so the result is the same on every device.
     """
     bits = jax.lax.bitcast_convert_type(value.astype(jnp.float32), jnp.int32)
     return (bits >> 19) - (127 << 4)

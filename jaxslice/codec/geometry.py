@@ -1,4 +1,4 @@
-"""How a block is laid out in time: lanes, lags, rows."""
+"""The geometry of the march: time steps, lanes and lags of blocks."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.core.box import Triple
 
 STEPS_TOGETHER = 16
-"""Time steps whose contexts in earlier slices are gathered at once."""
-
+"""Largest number of time steps whose contexts in earlier slices are gathered at once."""
 
 NARROW_HIDDEN = 32
-"""Most units of a hidden layer for whose sake an encoder takes lanes that fit the cache; see
+"""Networks with at most this many units in each hidden layer get the lanes of an encoder; see
 `Geometry.of_encoder`."""
 
-
 STEPS_PREDICTED = 8
-"""Time steps that an encoder predicts at once. More lets XLA's CPU backend spread one product over
-threads that have blocks of their own to run."""
+"""Time steps that an encoder predicts at once. With more, XLA's CPU backend would distribute a
+matrix product over threads that other blocks need."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Geometry:
-    """How a block is laid out in time, from its shape and the context alone.
+    """The order in which the voxels of a batch of blocks are coded.
 
-    Voxel (z, y, x) is coded at time `z * pitch + x + shear * y` in lane `y`, so that a context
-    voxel (dz, dy, dx) always lies `lag = dz * pitch + dx + shear * dy` steps away, in lane
-    `y + dy`. The pitch leaves a gap after each row, wide enough that no offset reaches across it
-    into another row and that every lag is negative.
+    Voxel (z, y, x) is coded at time `z * pitch + x + shear * y` in lane `y`. So the context voxel
+    (dz, dy, dx) was coded in lane `y + dy`, always at the same lag of
+    `dz * pitch + dx + shear * dy` time steps. The pitch leaves a gap between the rows of successive
+    slices. The gap is so wide that no offset reaches across it and that every lag is negative.
 
     Attributes:
-      block_shape: (z, y, x).
-      context: of the architecture.
-      blocks: how many blocks march side by side, each in lanes of its own.
-      shear: of the architecture.
-      lane_multiple: what the number of lanes is a multiple of; the default fills vector units.
+      block_shape: (z, y, x) of each block.
+      context: context of the architecture.
+      blocks: number of blocks that are coded at the same time, each in separate lanes.
+      shear: shear of the architecture.
+      lane_multiple: the number of lanes is a multiple of this; the default fills vector units.
     """
 
     block_shape: Triple
@@ -48,18 +46,19 @@ class Geometry:
 
     @classmethod
     def of(cls, block_shape: Triple, architecture: Architecture, blocks: int = 1) -> Geometry:
-        """The geometry of blocks that a network of this architecture predicts."""
+        """The geometry for decoding blocks with a network of this architecture."""
         return cls(block_shape, architecture.context, blocks, architecture.shear)
 
     @classmethod
     def of_encoder(
         cls, block_shape: Triple, architecture: Architecture, blocks: int = 1
     ) -> Geometry:
-        """The same march with other lanes, where an encoder is quicker with them.
+        """The same geometry with the number of lanes that is fastest for encoding.
 
-        It predicts STEPS_PREDICTED time steps at once, whose vectors are full with any multiple of
-        4. With a multiple of 128, context voxels are whole pages of memory apart and fall on each
-        other in the cache. What that saves, wide networks' matrix products lose.
+        An encoder predicts STEPS_PREDICTED time steps at once, so any multiple of 4 lanes fills
+        vector units. Multiples of 128 are avoided: context voxels would be multiples of a memory
+        page apart and compete for the same cache lines. For wide networks, matrix products
+        dominate, which are faster with the default lanes.
         """
         geometry = cls.of(block_shape, architecture, blocks)
         if max(architecture.hidden) > NARROW_HIDDEN:
@@ -80,64 +79,64 @@ class Geometry:
 
     @property
     def num_steps(self) -> int:
-        """Time steps of a whole block."""
+        """Number of time steps of a whole block."""
         return self.steps_for(self.block_shape)
 
     def steps_for(self, extent: Triple) -> int:
-        """Time steps until the last voxel of a box of shape `extent` at the block's origin."""
+        """Number of time steps for a box of shape `extent` (z, y, x) at the block's origin."""
         return (extent[0] - 1) * self.pitch + extent[2] + self.shear * (extent[1] - 1)
 
     @functools.cached_property
     def lags(self) -> tuple[int, ...]:
-        """Time from the present voxel to each context voxel, in steps; all negative."""
+        """Time steps from a voxel to each of its context voxels; all negative."""
         return tuple(dz * self.pitch + dx + self.shear * dy for dz, dy, dx in self.context)
 
     @property
     def lead(self) -> int:
-        """Rows of history needed before the first time step."""
+        """Number of rows of the history before the first time step."""
         return max(-min(self.lags), self.steps_together)
 
     @property
     def num_rows(self) -> int:
-        """Time steps of a whole block, rounded up to whole chunks of `steps_together`."""
+        """Number of time steps of a whole block, rounded up to a multiple of `steps_together`."""
         return -(-self.num_steps // self.steps_together) * self.steps_together
 
     @property
     def lanes(self) -> int:
-        """Lanes of a block that are computed: its rows, and some that rest."""
+        """Number of lanes of a block: its rows, and idle lanes up to a multiple."""
         return -(-self.block_shape[1] // self.lane_multiple) * self.lane_multiple
 
     @property
     def step_width(self) -> int:
-        """Lanes of all blocks: voxels that are coded in one time step."""
+        """Number of lanes of all blocks: voxels that are coded in one time step."""
         return self.blocks * self.lanes
 
     @property
     def margin(self) -> int:
-        """Places on either side of a block's lanes in the history, which stay OUTSIDE, so that no
-        lane reads another's voxels across the block's border.
+        """Number of places on either side of a block's lanes in the history. They are always
+        OUTSIDE, so that contexts do not reach into another block.
         """
         return max(abs(dy) for _, dy, _ in self.context)
 
     @property
     def lane_pitch(self) -> int:
-        """Places of a block in one time step of the history: its lanes between two margins."""
+        """Number of places of a block in a row of the history: its lanes and two margins."""
         return self.lanes + 2 * self.margin
 
     @property
     def row_width(self) -> int:
-        """Places in the history of one time step."""
+        """Number of places of all blocks in a row of the history."""
         return self.blocks * self.lane_pitch
 
     @property
     def steps_together(self) -> int:
-        """How many time steps can be taken before one reads what another of them wrote, as far as
-        earlier slices go; never more than STEPS_TOGETHER.
+        """Number of successive time steps, at most STEPS_TOGETHER, whose contexts in earlier slices
+        do not depend on each other.
         """
         earlier = (-lag for lag, (dz, _, _) in zip(self.lags, self.context, strict=True) if dz < 0)
         return min([STEPS_TOGETHER, *earlier])
 
     @property
     def steps_predicted(self) -> int:
-        """How many time steps an encoder predicts at once: a divisor of `steps_together`."""
+        """Number of time steps that an encoder predicts at once, a divisor of `steps_together`."""
         return math.gcd(self.steps_together, STEPS_PREDICTED)

@@ -1,15 +1,15 @@
-"""A mixture given by integers, and the interval of each symbol under it.
+"""Mixtures with integer parameters, and the interval of each symbol under a mixture.
 
     0        C(1)     C(2)                C(i)  C(i+1)            C(n) = 2**24
     |---------|--------|------- ... -------|------|------- ... ----|
       symbol 0  symbol 1                   symbol i
 
-C is the mixture's cumulative distribution, in units of 2**-24, at the edges i - 1/2 between
-symbols, plus a share for every symbol so that none has width zero. Nothing but integers, no table:
-products stay below 2**31, so every device agrees.
+C(i) is the cumulative distribution of the mixture at the edge i - 1/2 between symbols, in units of
+2**-24, plus a constant width for each symbol so that no interval is empty. All operations are on
+integers below 2**31, so that every device computes the same result.
 
-The component's cumulative distribution is a polynomial close to the normal one: with u the distance
-to the mean in standard deviations, the tail is (1 - 0.1 u - 0.02 u**2)**8 / 2.
+The cumulative distribution of a component approximates the normal one. For a distance of u standard
+deviations from the mean, its tail is (1 - 0.1 u - 0.02 u**2)**8 / 2.
 """
 
 from typing import NamedTuple
@@ -31,12 +31,13 @@ from jaxslice.core.jax_types import ComponentIntegers, Integers
 
 
 class Mixture(NamedTuple):
-    """A mixture for each of n voxels.
+    """A mixture for each of n voxels, with k components.
 
     Attributes:
-      mean: in 1/16 symbol, within [MEAN_LOW, MEAN_HIGH].
-      inverse_scale: 2**14 / (standard deviation in symbols), within [1, INVERSE_SCALE_HIGH].
-      weight: sums to WEIGHT_TOTAL over the components.
+      mean: int32 [k, n] in 1/16 symbol, within [MEAN_LOW, MEAN_HIGH].
+      inverse_scale: int32 [k, n], 2**14 / (standard deviation in symbols), within
+        [1, INVERSE_SCALE_HIGH].
+      weight: int32 [k, n]; the sum over the components is WEIGHT_TOTAL.
     """
 
     mean: ComponentIntegers
@@ -45,13 +46,13 @@ class Mixture(NamedTuple):
 
 
 def component_cumulative(distance: jax.Array) -> jax.Array:
-    """One component's cumulative distribution, times 2**16.
+    """Cumulative distribution of one component, times 2**16.
 
     Args:
-      distance: int32, from the mean, in 1/256 standard deviation.
+      distance: int32, distance from the mean in 1/256 standard deviation.
 
     Returns:
-      int32 within [0, 2**16], never decreasing in `distance`.
+      int32 within [0, 2**16], monotone in `distance`.
     """
     size = jnp.minimum(jnp.abs(distance), DISTANCE_HIGH)
     drop = ((TAIL_LINEAR + TAIL_SQUARE * size) * size) >> 10
@@ -63,12 +64,15 @@ def component_cumulative(distance: jax.Array) -> jax.Array:
 
 
 def cumulative(mixture: Mixture, index: jax.Array, limit: jax.Array) -> Integers:
-    """C(index): where the interval of symbol `index` begins.
+    """C(index): the start of the interval of symbol `index`.
 
     Args:
-      mixture: for n voxels.
+      mixture: mixtures of n voxels.
       index: int32 [n], at least 0.
-      limit: int32 [n], the number of symbols of each voxel's alphabet, 1 to 256.
+      limit: int32 [n], alphabet size of each voxel, 1 to 256.
+
+    Returns:
+      int32 [n] within [0, TOTAL]; TOTAL where `index` is at least `limit`.
     """
     edge = index * 16 - 8
     total = jnp.zeros_like(index)
@@ -80,7 +84,7 @@ def cumulative(mixture: Mixture, index: jax.Array, limit: jax.Array) -> Integers
 
 
 def interval_of(mixture: Mixture, symbol: jax.Array, limit: jax.Array) -> tuple[Integers, Integers]:
-    """(start, freq) of `symbol`; `limit` as in `cumulative`."""
+    """(start, freq) of the interval of `symbol`, int32 [n] each; for `limit` see `cumulative`."""
     start = cumulative(mixture, symbol, limit)
     return start, cumulative(mixture, symbol + 1, limit) - start
 
@@ -88,10 +92,15 @@ def interval_of(mixture: Mixture, symbol: jax.Array, limit: jax.Array) -> tuple[
 def find_interval(
     mixture: Mixture, position: jax.Array, limit: jax.Array
 ) -> tuple[Integers, Integers, Integers]:
-    """The symbol whose interval holds `position` (int32 [n] within [0, TOTAL)), by bisection.
+    """Finds the symbol whose interval contains a position, by bisection.
+
+    Args:
+      mixture: mixtures of n voxels.
+      position: int32 [n] within [0, TOTAL).
+      limit: int32 [n], alphabet size of each voxel, 1 to 256.
 
     Returns:
-      Symbol, start and freq, int32 [n].
+      (symbol, start, freq), int32 [n] each.
     """
 
     def halve(index, symbol):
@@ -101,8 +110,8 @@ def find_interval(
     def next_edge(index, edges):
         return edges[1], cumulative(mixture, symbol + index, limit)
 
-    # Both are loops because XLA evaluates what a loop yields once, and what is merely used by
-    # several operations several times.
+    # Loops, because XLA evaluates the result of a loop once. It would fuse other intermediate
+    # results into each operation that uses them, and evaluate them again.
     none = jnp.zeros_like(position)
     symbol = jax.lax.fori_loop(jnp.int32(0), jnp.int32(8), halve, none)
     start, end = jax.lax.fori_loop(jnp.int32(0), jnp.int32(2), next_edge, (none, none))

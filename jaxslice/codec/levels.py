@@ -1,8 +1,8 @@
-"""Level tables: which of the 256 grey levels an alphabet really uses.
+"""Level tables: the grey levels in the alphabet of each slice.
 
-The coder and the network work on symbols, the index of a level in its slice's table. A slice whose
-contrast was stretched after it was recorded uses only some levels, with gaps between them; on
-symbols the gaps are gone, and with them bits that a density over grey levels would waste.
+The network and the coder work on symbols. A symbol is the index of a level in its slice's table. In
+a slice whose contrast was stretched, many levels between the used ones do not occur. Symbols skip
+them, so that no probability is spent on levels that do not occur.
 """
 
 from collections.abc import Iterable
@@ -14,19 +14,23 @@ from jaxslice.core.errors import FormatError
 from jaxslice.core.types import Volume
 
 ALL, PER_BLOCK, PER_SLICE = 0, 1, 2
-"""Kinds of table: all 256 levels, one set for the block, one set for each slice."""
+"""Kinds of tables: all 256 levels, one set of levels for the block, one set for each slice."""
 
 _BITMAP_BYTES = SYMBOL_LIMIT // 8
 _LEAST_GAIN = 0.01
-"""Bits per voxel that tables per slice must gain beyond one per block: they shift symbols against
-each other between slices, which the network pays for."""
+"""Bits per voxel that tables per slice must save compared with one per block. The same level then
+has different symbols in different slices, which makes predictions from other slices worse."""
 
 
 def choose(voxels: Volume) -> np.ndarray:
-    """The tables that should make `voxels` smallest.
+    """Chooses the tables with the smallest estimated size of the encoded voxels.
+
+    Args:
+      voxels: uint8 [z, y, x], not empty.
 
     Returns:
-      bool [z, 256], True for the levels of each slice's alphabet (a superset of those it uses).
+      bool [z, 256], True for the levels in each slice's alphabet. These include all levels that
+      occur in the slice.
     """
     counts = np.stack([np.bincount(s.ravel(), minlength=SYMBOL_LIMIT) for s in voxels])
     used = counts > 0
@@ -40,7 +44,12 @@ def choose(voxels: Volume) -> np.ndarray:
 
 
 def _saved_bits(counts: np.ndarray, used: np.ndarray) -> float:
-    """Bits that a smooth density saves when each level owns the gap up to the next used one."""
+    """Estimated bits saved by tables, for a smooth density that is spread over unused levels.
+
+    Args:
+      counts: int [z, 256], occurrences of each level in each slice.
+      used: bool [z, 256], the tables.
+    """
     total = 0.0
     for row, table in zip(counts, used, strict=True):
         levels = np.flatnonzero(table)
@@ -52,9 +61,12 @@ def _saved_bits(counts: np.ndarray, used: np.ndarray) -> float:
 
 
 def pack(tables: np.ndarray) -> bytes:
-    """Tables as bytes: a byte for the kind; for the other two kinds the union of all slices as a
-    bitmap of 32 bytes, most significant bit first; for PER_SLICE then the tables of all slices as
-    one bitmap over the levels of that union, filled up with zeros to whole bytes.
+    """Encodes tables (bool [z, 256]) as bytes.
+
+    The first byte is the kind. For PER_BLOCK and PER_SLICE it is followed by a bitmap of 32 bytes
+    with the union of all slices' levels, most significant bit first. For PER_SLICE this is followed
+    by one bitmap with the tables of all slices, restricted to the levels in the union and padded
+    with zeros to whole bytes.
     """
     union = tables.any(axis=0)
     if np.all(tables == union):
@@ -66,7 +78,10 @@ def pack(tables: np.ndarray) -> bytes:
 
 
 def unpack(data: bytes, depth: int) -> tuple[np.ndarray, int]:
-    """The tables of `depth` slices at the start of `data`, and how many bytes they took.
+    """Decodes the tables of `depth` slices at the start of `data`.
+
+    Returns:
+      The tables, bool [depth, 256], and the number of bytes that they take.
 
     Raises:
       FormatError: the bytes end early, the kind is unknown, or a slice has no level.
@@ -101,7 +116,15 @@ def _bits(data: bytes, count: int) -> np.ndarray:
 
 
 def symbols_of(voxels: Volume, tables: np.ndarray) -> np.ndarray:
-    """Each voxel's symbol: int16 [z, y, x]. Every voxel's level must be in its slice's table."""
+    """Converts levels to symbols.
+
+    Args:
+      voxels: uint8 [z, y, x], whose levels are in their slices' tables.
+      tables: bool [z, 256].
+
+    Returns:
+      int16 [z, y, x], within [0, alphabet size of the slice).
+    """
     if tables.all():
         return voxels.astype(np.int16)
     index = np.cumsum(tables, axis=1, dtype=np.int16) - np.int16(1)
@@ -109,20 +132,21 @@ def symbols_of(voxels: Volume, tables: np.ndarray) -> np.ndarray:
 
 
 def voxels_of(symbols: np.ndarray, tables: np.ndarray) -> Volume:
-    """The inverse of `symbols_of`; symbols must be below their slice's alphabet size."""
+    """The inverse of `symbols_of`. Symbols must be below the alphabet size of their slice."""
     if tables.all():
         return symbols.astype(np.uint8)
     return _looked_up([np.flatnonzero(table).astype(np.uint8) for table in tables], symbols)
 
 
 def _looked_up(rows: Iterable[np.ndarray], planes: np.ndarray) -> np.ndarray:
-    """Each plane's values replaced by those of its row. They must be within it: "clip", which is
-    twice as fast as checking, would hide it.
+    """Replaces the values of each plane, which are indices, by the elements of its row.
+
+    Indices must be in range: they are not checked ("clip" is faster).
     """
     pairs = zip(rows, planes, strict=True)
     return np.stack([np.take(row, plane, mode="clip") for row, plane in pairs])
 
 
 def sizes(tables: np.ndarray) -> np.ndarray:
-    """Symbols in each slice's alphabet, int32 [z]."""
+    """Alphabet size of each slice, int32 [z]."""
     return tables.sum(axis=1, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Messages as words: the heads of all lanes, then the words on the tail. Needs no JAX."""
+"""Conversion between messages (head, tail) and their words. Needs no JAX."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from jaxslice.core.errors import FormatError
 from jaxslice.core.types import HeadArray, Words
 
 LOWER_BOUND = 1 << 31
-"""Smallest state of a lane. Every lane starts from it, and ends at it once all is decoded."""
+"""Smallest state of a lane: its state before encoding, and again after decoding."""
 
 
 def flatten(head: HeadArray, tail: Words) -> Words:
-    """A message as words: the heads' upper halves, their lower halves, the tail from its top.
+    """Writes a message as words: upper halves of the heads, lower halves, then the tail.
 
     Args:
-      head: uint64 [lane].
-      tail: uint32 [word], the word that was pushed last comes first.
+      head: uint64 [lane], within [2**31, 2**63).
+      tail: uint32 [word], in decoding order: the word that was pushed last comes first.
 
     Returns:
       uint32 [2 * lane + word].
@@ -30,10 +30,10 @@ def unflatten(words: Words, lanes: int) -> tuple[HeadArray, Words]:
 
     Args:
       words: uint32 [word].
-      lanes: of the message.
+      lanes: number of lanes of the message.
 
     Returns:
-      The heads, uint64 [lane] within [2**31, 2**63), and the tail.
+      The head, uint64 [lane] within [2**31, 2**63), and the tail, uint32 [word].
 
     Raises:
       FormatError: there are fewer words than the heads need, or a head is out of its range.
@@ -54,11 +54,11 @@ def check_finished(head: HeadArray, used: int, available: int) -> None:
 
     Args:
       head: uint64 [lane].
-      used: words taken from the tail.
-      available: words of the tail.
+      used: number of words taken from the tail.
+      available: number of words in the tail.
 
     Raises:
-      FormatError: words are left or missing, or a lane is not back at LOWER_BOUND.
+      FormatError: words are left or missing, or the state of a lane is not LOWER_BOUND.
     """
     if used != available or np.any(head != LOWER_BOUND):
         raise FormatError(

@@ -1,7 +1,7 @@
-"""The predicted mixture of every voxel: the one function that encoding and decoding share.
+"""The predicted mixture of each voxel, by the same function for encoding and decoding.
 
-Every operation of `mixture_of` is exact on a network that `network.prove` accepts. Matrix products
-take integers in float32 carriers.
+All operations of `mixture_of` are exact for a network that `network.prove` accepts. Matrix products
+are computed on integers stored as float32.
 """
 
 import jax
@@ -23,12 +23,12 @@ from jaxslice.core.jax_types import Contexts
 
 
 def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Architecture) -> Mixture:
-    """Predicts a mixture for every voxel from its context. The one function of encode and decode.
+    """Predicts a mixture for each voxel from its context.
 
     Args:
-      network: proven by `prove`.
-      contexts: [c, n], symbols or OUTSIDE, of any type that holds them.
-      architecture: static.
+      network: a network that `network.prove` accepts.
+      contexts: [c, n], symbols or OUTSIDE, of an integer or float dtype.
+      architecture: architecture of the network (static).
 
     Returns:
       A mixture over symbols for each of the n voxels.
@@ -56,33 +56,33 @@ def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Archit
 
 
 def scaled(sums: jax.Array, gain: jax.Array) -> jax.Array:
-    """The first layer's sums over the differences, float32, in units of the activity.
+    """The first layer's sums over the differences, multiplied by gain / 64 and rounded down.
 
-    Here and below, all arguments of a function have the same rank.
+    The arguments of this function and of those below have the same rank.
     """
     return jnp.floor(jnp.clip(sums, -SUM_HIGH, SUM_HIGH) * gain * (1 / 64))
 
 
 def activation(sums: jax.Array) -> jax.Array:
-    """What a hidden layer passes on: float32 of integers within [0, ACTIVATION_HIGH]."""
+    """Activations of a hidden layer: integers within [0, ACTIVATION_HIGH], as float32."""
     return jnp.clip(jnp.floor(sums * (1 / WEIGHT_ONE)), 0, ACTIVATION_HIGH)
 
 
 def mean_of(means: jax.Array, reference: jax.Array, activity: jax.Array) -> jax.Array:
-    """Components' means, int32, from the last layer's sums for them."""
+    """Means of the components, int32, from the last layer's sums."""
     offset = (jnp.clip(means >> 4, -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH) * activity) >> 8
     return jnp.clip(16 * reference + offset, MEAN_LOW, MEAN_HIGH)
 
 
 def inverse_scale_of(scales: jax.Array, gain: jax.Array) -> jax.Array:
-    """Components' inverse scales, int32, from the last layer's sums for them."""
+    """Inverse scales of the components, int32, from the last layer's sums."""
     gain = gain.astype(jnp.int32)
     sharpness = (exp2_sixteenths(jnp.clip((scales >> 7) + 64, 0, 127)) * gain) >> 5
     return jnp.clip(sharpness, 1, INVERSE_SCALE_HIGH)
 
 
 def share_of(weights: jax.Array) -> jax.Array:
-    """Components' shares, int32, to be divided by their sum."""
+    """Weights of the components before normalisation, int32, from the last layer's sums."""
     return exp2_sixteenths(jnp.clip((weights >> 7) + 64, 0, 127))
 
 

@@ -1,9 +1,9 @@
-"""The integer network: the border between floats and integers. Needs no JAX.
+"""The integer network: quantisation of float weights, and the proof of exactness. Needs no JAX.
 
-Float weights come in, and only integers go on. `mixture.mixture_of` evaluates the network on
-integers in float32 carriers: products and sums stay below 2**24 in size, where float32 holds every
-integer, so no order of summation, fused multiply-add or matrix unit can change a result. `prove`
-derives those bounds from the weights themselves and refuses a network that could exceed them.
+`mixture.mixture_of` evaluates the network on integers stored as float32. All products and sums stay
+below 2**24 in absolute value, where float32 represents every integer. So the order of summation,
+fused multiply-adds and matrix units cannot change a result. `prove` derives these bounds from the
+weights and raises an error for a network that could exceed them.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import jax
 
 WEIGHT_ONE = 1 << 6
-"""The integer that stands for a weight of 1.0; also for an activation of 1.0."""
+"""The integer that represents 1.0 in a weight or an activation."""
 
 BIAS_ONE = WEIGHT_ONE * WEIGHT_ONE
 WEIGHT_HIGH = 127
 ACTIVATION_HIGH = 255
 DIFFERENCE_HIGH = 255
 SUM_LIMIT = 1 << 23
-"""What a matrix product may reach: with a bias and the extras it stays below 2**24."""
+"""Bound of a matrix product. With a bias and the extras, sums stay below 2**24."""
 
 SUM_HIGH = (1 << 17) - 1
-"""The first layer's sum is clipped to this before the gain multiplies it: 17 bits by the gain's 6
-are exact, and 2**17 times the largest gain, over 64, stays below 2**23."""
+"""Bound to which the first layer's sum is clipped before it is multiplied by the gain. The product
+of 17 bits and the gain's 6 bits is exact, and 2**17 times the largest gain / 64 is below 2**23."""
 
 BIAS_HIGH = (1 << 22) - 1
 
@@ -40,11 +40,11 @@ MEAN_OFFSET_HIGH = (1 << 15) - 1
 
 
 class IntegerNetwork(NamedTuple):
-    """Weights as they are stored.
+    """Weights and biases in integers.
 
     Attributes:
-      weights: of each layer, int8 [outputs, inputs] within [-127, 127], 1.0 being 64.
-      biases: of each layer, int32 [outputs], 1.0 being 4096.
+      weights: for each layer int8 [outputs, inputs] within [-127, 127]; 64 represents 1.0.
+      biases: for each layer int32 [outputs]; 4096 represents 1.0.
     """
 
     weights: tuple[jax.Array | np.ndarray, ...]
@@ -53,14 +53,19 @@ class IntegerNetwork(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A network and its architecture: with the block's shape, all that decoding needs."""
+    """A network and its architecture. Decoding needs these and the block's shape."""
 
     architecture: Architecture
     network: IntegerNetwork
 
 
 def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
-    """Rounds float weights (of each layer [outputs, inputs] and [outputs]) to integers, once."""
+    """Rounds and clips float weights and biases to integers.
+
+    Args:
+      kernels: for each layer float [outputs, inputs].
+      biases: for each layer float [outputs].
+    """
     weights = [np.rint(np.asarray(k, np.float64) * WEIGHT_ONE) for k in kernels]
     offsets = [np.rint(np.asarray(b, np.float64) * BIAS_ONE) for b in biases]
     return IntegerNetwork(
@@ -70,7 +75,7 @@ def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
 
 
 def blank(architecture: Architecture) -> IntegerNetwork:
-    """A network of zeros, where only its shape matters."""
+    """A network of zeros."""
     return IntegerNetwork(
         tuple(np.zeros(shape, np.int8) for shape in architecture.layer_shapes),
         tuple(np.zeros(outputs, np.int32) for outputs, _ in architecture.layer_shapes),
@@ -78,10 +83,10 @@ def blank(architecture: Architecture) -> IntegerNetwork:
 
 
 def prove(network: IntegerNetwork, architecture: Architecture) -> None:
-    """Proves that no input makes `mixture_of` leave the range in which it is exact.
+    """Proves that `mixture_of` stays in its exact range for every input.
 
     Raises:
-      FormatError: a layer's shape differs from the architecture's, or its sums could overflow.
+      FormatError: a layer's shape does not fit the architecture, or its sums could overflow.
     """
     shapes = tuple(np.shape(weights) for weights in network.weights)
     lengths = tuple(np.shape(biases) for biases in network.biases)

@@ -1,7 +1,7 @@
-"""An integer network as bytes, and its fingerprint.
+"""Integer networks as bytes, and their fingerprint.
 
-Plain in model files and in archives before ARCHIVE_VERSION; coded, in two thirds of the bytes, in
-archives since.
+Model files, and archives before ARCHIVE_VERSION, hold plain networks (`pack`). Later archives hold
+entropy-coded networks (`pack_coded`).
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import ChecksumError, FormatError
 
 CODED_BIAS_UNIT = 1 << 8
-"""Biases of coded networks are multiples of it, up to 127 of them in size."""
+"""Biases of coded networks are multiples of this, within [-128, 127] times its value."""
 
 
 def pack(network: IntegerNetwork) -> bytes:
-    """The network's layers one after the other: int8 weights by row, then little-endian int32
-    biases; and the CRC32C of all that.
+    """Encodes a network plainly: for each layer int8 weights by row and little-endian int32 biases,
+    then the CRC32C of all layers.
     """
     layers = [
         np.asarray(weights, np.int8).tobytes() + np.asarray(biases, "<i4").tobytes()
@@ -32,7 +32,7 @@ def pack(network: IntegerNetwork) -> bytes:
 
 
 def unpack(data: bytes, architecture: Architecture) -> IntegerNetwork:
-    """The network that `pack` made bytes of.
+    """The inverse of `pack`.
 
     Raises:
       FormatError: the bytes are too few, too many or damaged, or the network could overflow.
@@ -54,14 +54,14 @@ def unpack(data: bytes, architecture: Architecture) -> IntegerNetwork:
 
 
 def pack_coded(network: IntegerNetwork, architecture: Architecture) -> tuple[bytes, IntegerNetwork]:
-    """The network's difference to one of zeros, and the CRC32C of that.
+    """Encodes a network as its difference to a network of zeros, followed by the CRC32C.
 
     Returns:
-      Bytes for `unpack_coded`, and the network that it will make of them, whose biases are rounded
-      to multiples of CODED_BIAS_UNIT: blocks must be encoded with that one.
+      Bytes for `unpack_coded`, and the network that it decodes from them: biases are rounded to
+      multiples of CODED_BIAS_UNIT. Blocks must be encoded with this network.
 
     Raises:
-      FormatError: it is no network of the architecture, or could overflow.
+      FormatError: the network does not fit the architecture, or could overflow.
     """
     body, rounded = network_difference.encode(
         blank(architecture), network, architecture, bias_unit=CODED_BIAS_UNIT
@@ -70,7 +70,7 @@ def pack_coded(network: IntegerNetwork, architecture: Architecture) -> tuple[byt
 
 
 def unpack_coded(data: bytes, architecture: Architecture) -> IntegerNetwork:
-    """The network that `pack_coded` returned beside its bytes.
+    """Decodes the bytes of `pack_coded`.
 
     Raises:
       FormatError: the bytes are damaged or of another architecture, or the network could overflow.
@@ -87,5 +87,5 @@ def _check_crc(data: bytes) -> None:
 
 
 def fingerprint(data: bytes) -> str:
-    """A short name for packed bytes: the first 16 hexadecimal digits of their SHA-256."""
+    """The first 16 hexadecimal digits of the SHA-256 of packed bytes."""
     return hashlib.sha256(data).hexdigest()[:16]

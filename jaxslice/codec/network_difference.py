@@ -1,12 +1,14 @@
-"""A network as what it differs by from another: a block's own from the archive's, and the archive's
-from one of zeros. FORMAT.md, section 7.
+"""Coding of the difference between two networks, as FORMAT.md, section 7, defines it.
+
+Block networks are coded as differences to the archive's network, and the archive's network as the
+difference to a network of zeros.
 
     one record for each tensor | message of one lane
     255, or q1 q2 w            | the values of the tensors whose record is not 255
 
-A tensor is a layer's weights or its biases. Its values are coded as the coder codes voxels, under a
-mixture of two components around zero: a narrow one for the many numbers that hardly move, and a
-wide one for the rest, in either order. A record says how wide they are and what the first weighs.
+A tensor is a layer's weights or its biases. Its values are coded like symbols, with a mixture of
+two components around zero: one for the many values near zero, and a wider one for the others. The
+record holds the scale codes of both components and the weight of the first.
 """
 
 import bisect
@@ -32,11 +34,11 @@ from jaxslice.core.errors import FormatError
 from jaxslice.core.types import Words
 
 BIAS_UNIT = 1 << 6
-"""What a value of 1 changes a bias by; it changes a weight by 1."""
+"""Change of a bias for a value of 1. A weight changes by 1."""
 
 VALUE_LOW, VALUE_HIGH = -128, 127
 _ZEROS = 255
-"""The whole record of a tensor whose values are all 0."""
+"""The record of a tensor whose values are all 0."""
 
 _NUM_SCALES = 128
 _Record: TypeAlias = tuple[int, int, int]
@@ -49,22 +51,21 @@ def encode(
     architecture: Architecture,
     bias_unit: int = BIAS_UNIT,
 ) -> tuple[bytes, IntegerNetwork]:
-    """The difference between two networks as bytes, as far as the format can say it.
+    """Encodes the difference between two networks, rounded to what the format can represent.
 
     Args:
       base: the archive's network.
-      own: the block's.
-      architecture: of both.
-      bias_unit: what a value of 1 changes a bias by.
+      own: the block network.
+      architecture: architecture of both.
+      bias_unit: change of a bias for a value of 1.
 
     Returns:
-      Bytes for `decode`, and the network that it will make of them: `own` with its biases rounded
-      by up to half a unit, and with whatever is too far from `base` (127 in a weight, 127 units in
-      a bias) moved towards it. A block must be encoded with that one. The bytes' length is what it
-      costs.
+      Bytes for `decode`, and the network that it decodes from them: `own` with biases rounded to
+      multiples of the unit from `base`, and with values clipped to -128..127. Blocks must be
+      encoded with this network.
 
     Raises:
-      FormatError: one of the two is no network of the architecture, or could overflow.
+      FormatError: one of the networks does not fit the architecture, or could overflow.
     """
     prove(base, architecture)
     prove(own, architecture)
@@ -89,13 +90,13 @@ def encode(
 def decode(
     data: bytes, base: IntegerNetwork, architecture: Architecture, bias_unit: int = BIAS_UNIT
 ) -> IntegerNetwork:
-    """The network that `encode` returned beside `data`.
+    """Decodes the network from the bytes of `encode`.
 
     Args:
-      data: the difference's bytes.
+      data: bytes of the difference.
       base: the archive's network.
-      architecture: of both.
-      bias_unit: that it was encoded with.
+      architecture: architecture of both.
+      bias_unit: the unit that was used for encoding.
 
     Raises:
       FormatError: the bytes are damaged or of another architecture, or the network could overflow.
@@ -119,16 +120,16 @@ def decode(
 
 
 def _tensors_of(network: IntegerNetwork) -> list[np.ndarray]:
-    """Weights and biases of each layer in turn."""
+    """The tensors in coding order: weights, then biases, of each layer."""
     return [np.asarray(tensor) for layer in zip(*network, strict=True) for tensor in layer]
 
 
 def _representable(before: np.ndarray, after: np.ndarray, bias_unit: int) -> np.ndarray:
-    """Values, as near as they come to leading from one tensor to another; both int64."""
+    """The representable values nearest to the difference between two tensors, int64."""
     if before.ndim == 2:
         return np.clip(after - before, VALUE_LOW, VALUE_HIGH)
     values = np.rint((after - before) / bias_unit).astype(np.int64)
-    # Rounding must not lead out of the range of biases.
+    # Rounding must not move a bias out of its range.
     low, high = -((BIAS_HIGH + before) // bias_unit), (BIAS_HIGH - before) // bias_unit
     return np.clip(values, np.maximum(low, VALUE_LOW), np.minimum(high, VALUE_HIGH))
 
@@ -136,7 +137,7 @@ def _representable(before: np.ndarray, after: np.ndarray, bias_unit: int) -> np.
 def _changed(
     base: IntegerNetwork, values: list[np.ndarray], architecture: Architecture, bias_unit: int
 ) -> IntegerNetwork:
-    """The base network with the values added, proven."""
+    """Adds the values to the base network. Raises FormatError if the result could overflow."""
     weights = [w + np.asarray(v, np.int64) for w, v in zip(base.weights, values[::2], strict=True)]
     biases = [
         b + bias_unit * np.asarray(v, np.int64)
@@ -156,7 +157,7 @@ def _changed(
 
 
 def _split_record(data: bytes) -> tuple[_Record | None, bytes]:
-    """The record at the start, None for zeros, and the bytes after it."""
+    """The record at the start of the bytes (None for zeros), and the bytes after it."""
     if data[:1] == bytes([_ZEROS]):
         return None, data[1:]
     if len(data) < 3:
@@ -174,8 +175,8 @@ def _split_record(data: bytes) -> tuple[_Record | None, bytes]:
 def _components() -> np.ndarray:
     """S of FORMAT.md, section 5, at the edges of all symbols, int64 [scale code, edge 0..256].
 
-    Where the mean is that of symbol 128. At the outermost edges 0 and 2**16, so that what is
-    computed from them there is 0 and 2**24.
+    The mean is symbol 128. The values at the first and last edge are 0 and 2**16, so that C is 0
+    and 2**24 there.
     """
     code = np.arange(_NUM_SCALES)[:, None]
     inverse = ((16 + (code & 15)) << (code >> 4)) << 5
@@ -200,16 +201,16 @@ def _cumulative(record: _Record) -> np.ndarray:
 
 
 def _best_record(counts: np.ndarray) -> _Record:
-    """The record under which symbols that occur `counts` times (int [256]) take fewest bits.
+    """The record with which symbols that occur `counts` times (int [256]) need the fewest bits.
 
-    A coarse grid of all three numbers, and from its best point one number at a time, until none
-    of them can be bettered.
+    Searches a coarse grid of all three numbers, and then improves one number at a time until none
+    can be improved.
     """
     used = np.flatnonzero(counts)
     shares = np.diff(_components())[:, used].astype(np.float64)
 
     def bits(first, second, weight) -> np.ndarray:
-        """Of all symbols, but for rounding; the arguments broadcast against each other."""
+        """Bits of all symbols, apart from rounding; the arguments are broadcast."""
         weight = np.asarray(weight)[..., None]
         freq = weight * shares[first] + (WEIGHT_TOTAL - weight) * shares[second]
         return (PRECISION - np.log2(freq * (1 - 2.0**-LOSS_SHIFT) + MINIMUM_WIDTH)) @ counts[used]
@@ -235,7 +236,7 @@ def _best_record(counts: np.ndarray) -> _Record:
 
 
 def _push_all(starts: list[np.ndarray], freqs: list[np.ndarray]) -> bytes:
-    """The message that holds symbols with these intervals, of one tensor after the other."""
+    """Encodes symbols with these intervals, tensor by tensor, as the bytes of a message."""
     pushed = [
         pair
         for start, freq in zip(starts, freqs, strict=True)
@@ -252,7 +253,13 @@ def _push_all(starts: list[np.ndarray], freqs: list[np.ndarray]) -> bytes:
 
 
 def _pop_all(message: Words, records: list[_Record | None], sizes: list[int]) -> list[list[int]]:
-    """The symbols of each tensor: as many as `sizes` says, none where the record is None."""
+    """Decodes the symbols of each tensor.
+
+    Args:
+      message: uint32 [word].
+      records: the record of each tensor, None for zeros.
+      sizes: number of symbols of each tensor, 0 where the record is None.
+    """
     head, tail = unflatten(message, 1)
     state, words = int(head[0]), iter(tail.tolist())
     symbols: list[list[int]] = []

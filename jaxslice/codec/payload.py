@@ -1,10 +1,10 @@
-"""A block's payload: the bytes of one chunk of an archive. FORMAT.md, section 3, is the authority.
+"""A block's payload: the bytes of one chunk of an archive, as FORMAT.md, section 3, defines them.
 
     version mode fill flags | extent z, y, x | CRC32C of the voxels | body | CRC32C of all before
-    body of mode CODED:  [length, difference of the block's own network] | level tables | message
+    body of mode CODED:  [length, difference of the block network] | level tables | message
 
-The checksum at the end says whether the bytes are those that were written, before anything is made
-of them; the one in front says whether the voxels that came out are those that went in.
+The last checksum detects damaged bytes before decoding. The first one detects wrong voxels after
+decoding.
 """
 
 import dataclasses
@@ -22,21 +22,21 @@ from jaxslice.core.types import Volume, Words
 CONSTANT, STORED, CODED = 0, 1, 2
 _HEADER = struct.Struct("<BBBBIIII")
 OVERHEAD_BYTES = _HEADER.size + 4
-"""Bytes of a payload beside its body."""
+"""Bytes of a payload without its body."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Payload:
-    """What a block's bytes say.
+    """The fields of a payload.
 
     Attributes:
       mode: CONSTANT, STORED or CODED.
-      fill: level of every voxel outside the extent.
-      extent: shape of the box, at the block's origin, that the body describes.
+      fill: level of every voxel outside the extent, 0 to 255.
+      extent: shape (z, y, x) of the box at the block's origin that the body describes.
       voxels_crc: CRC32C of the whole block's voxels in z, y, x order.
-      body: CONSTANT nothing, STORED the extent's voxels, CODED level tables and message, and
-        before them the block's own network if there is one.
-      block_network: whether the body begins with one. The payload is then of version 2.
+      body: empty if CONSTANT; the extent's voxels if STORED; if CODED the level tables and the
+        message, preceded by the difference of the block network if there is one.
+      block_network: whether the body begins with a block network. The payload is then of version 2.
     """
 
     mode: int
@@ -48,7 +48,7 @@ class Payload:
 
 
 def pack(payload: Payload) -> bytes:
-    """The payload as bytes."""
+    """Encodes a payload as bytes."""
     version = BLOCK_NETWORK_PAYLOAD_VERSION if payload.block_network else PAYLOAD_VERSION
     flags = int(payload.block_network)
     header = _HEADER.pack(
@@ -59,12 +59,12 @@ def pack(payload: Payload) -> bytes:
 
 
 def unpack(data: bytes, block_shape: Triple) -> Payload:
-    """Reads a payload and checks everything that can be checked before decoding.
+    """Decodes and checks the fields of a payload.
 
     Raises:
-      ChecksumError: the bytes are not those that were written.
-      VersionError: they were written by a later version of the format.
-      FormatError: they are no payload of a block of this shape.
+      ChecksumError: the bytes are damaged.
+      VersionError: the payload is of a later format version.
+      FormatError: the bytes are not a payload of a block of this shape.
     """
     if len(data) < OVERHEAD_BYTES:
         raise FormatError(
@@ -106,31 +106,39 @@ def extent_of(block: Volume, fill: int) -> Triple:
 
 
 def within(extent: Triple) -> tuple[slice, slice, slice]:
-    """The extent as an index."""
+    """The index of the extent in a block."""
     depth, height, width = extent
     return slice(depth), slice(height), slice(width)
 
 
 def coded_body(tables: np.ndarray, message: Words, difference: bytes | None = None) -> bytes:
-    """The body of a CODED payload, whose `block_network` must say whether there is a difference."""
+    """Builds the body of a CODED payload. Set `block_network` if there is a difference.
+
+    Args:
+      tables: bool [z, 256], level tables.
+      message: uint32 [word].
+      difference: bytes of `network_difference.encode`, or None.
+    """
     own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
     return own + levels.pack(tables) + np.asarray(message, "<u4").tobytes()
 
 
 def split_coded_body(payload: Payload) -> tuple[bytes | None, np.ndarray, Words]:
-    """(difference of the own network, level tables, message) of a CODED payload.
+    """Splits the body of a CODED payload.
+
+    Returns:
+      The difference of the block network or None, level tables bool [z, 256], and the message
+      uint32 [word].
 
     Raises:
-      FormatError: the body ends early or is no whole number of words.
+      FormatError: the body ends early, or the message is not a whole number of words.
     """
     body, difference = payload.body, None
     if payload.block_network:
         length = int.from_bytes(body[:4], "little")
         difference, body = body[4 : 4 + length], body[4 + length :]
         if len(difference) != length:
-            raise FormatError(
-                f"Got {len(difference)} bytes of a block's own network, expected {length}."
-            )
+            raise FormatError(f"Got {len(difference)} bytes of a block network, expected {length}.")
     tables, end = levels.unpack(body, payload.extent[0])
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
@@ -138,10 +146,15 @@ def split_coded_body(payload: Payload) -> tuple[bytes | None, np.ndarray, Words]
 
 
 def place(voxels: Volume | None, payload: Payload, block_shape: Triple) -> Volume:
-    """The whole block, given the voxels of the payload's extent.
+    """Builds the whole block from the voxels of the payload's extent.
+
+    Args:
+      voxels: uint8 of the extent's shape; None if the payload is CONSTANT.
+      payload: the payload.
+      block_shape: (z, y, x).
 
     Raises:
-      ChecksumError: it is not the block that was encoded.
+      ChecksumError: the block differs from the one that was encoded.
     """
     block = np.full(block_shape, payload.fill, np.uint8)
     if voxels is not None:
@@ -155,6 +168,6 @@ def place(voxels: Volume | None, payload: Payload, block_shape: Triple) -> Volum
 
 
 def most_words(shape: Triple) -> int:
-    """A message is never longer than the voxels it stands for, or they would have been stored."""
+    """Largest number of words in a message: longer ones are stored as plain voxels instead."""
     depth, height, width = shape
     return depth * height * width // 4 + 1

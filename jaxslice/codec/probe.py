@@ -1,9 +1,8 @@
-"""The start-up probe: does an engine compute on a device what the format prescribes?
+"""The start-up probe: tests whether an engine computes exactly on a device.
 
-Fixed blocks are encoded under a fixed network and decoded again, by the programs that code
-archives. The messages' checksum must be the one stored here, and the symbols must come back. A
-device (or a compiler) that rounds a product, fuses what must not be fused or gets a shift wrong is
-refused before it touches an archive.
+Fixed blocks are encoded with a fixed network and decoded again, with the same functions that code
+archives. The checksum of the messages must equal the stored one, and decoding must return the
+symbols. So a device or compiler with inexact arithmetic is detected before it is used.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ _ARCHITECTURE = Architecture(
     components=2,
     shear=3,
 )
-"""Of no model, so that models may change without the probe."""
+"""Independent of the shipped models, so that these can change without the probe."""
 
 _BLOCK_SHAPE = (2, 136, 16)
-"""More lanes than half of 256, so that a GPU has 8 groups of threads to keep in step."""
+"""More than 128 lanes, so that a GPU kernel has to synchronise 8 warps."""
 
 _EXTENTS = np.array([_BLOCK_SHAPE, (2, 100, 9)], np.int32)
-"""One block is smaller than its program's shape."""
+"""The extent of the second block is smaller than the block's shape."""
 
 _EXPECTED_CRC = 0x02B6FCAA
 
@@ -53,7 +52,7 @@ def check_device(device: Device | None = None, engine: str = AUTO) -> None:
     """Runs the probe, once per device, engine and process.
 
     Raises:
-      DeviceError: the device's integers differ.
+      DeviceError: the device's results differ.
       UsageError: the engine cannot be used.
     """
     chosen = engine_named(engine)
@@ -79,7 +78,7 @@ def check_devices(engine: str = AUTO) -> None:
 
 
 def passes(engine: Engine) -> bool:
-    """Whether an engine gives what the format prescribes, on its default device."""
+    """Whether an engine computes exactly on its default device."""
     return _checksum(engine, None) == _EXPECTED_CRC and _decodes(engine, None)
 
 
@@ -88,7 +87,8 @@ def _network(draws: Callable[[int], np.ndarray]) -> IntegerNetwork:
     for outputs, inputs in _ARCHITECTURE.layer_shapes:
         weights.append((draws(outputs * inputs) % 255 - 127).reshape(outputs, inputs))
         biases.append(draws(outputs) - (1 << 15))
-    # Small ones in the last layer, or most voxels would lie in a tail where nothing can differ.
+    # The last layer's weights are small. Otherwise most symbols would be in the tails of mixtures,
+    # where all intervals have the minimum width and errors would not show.
     weights[-1] //= 64
     biases[-1] //= 8
     return IntegerNetwork(
@@ -98,12 +98,12 @@ def _network(draws: Callable[[int], np.ndarray]) -> IntegerNetwork:
 
 @functools.cache
 def _sample() -> tuple[BlockSymbols, AlphabetSizes, Model]:
-    """Symbols, alphabet sizes, and the model to code them with."""
+    """The symbols, alphabet sizes and model of the probe."""
     draws = _draws(sum(out * (inputs + 1) for out, inputs in _ARCHITECTURE.layer_shapes))
     model = Model(_ARCHITECTURE, _network(draws))
     blocks, (depth, height, width) = len(_EXTENTS), _BLOCK_SHAPE
     sizes = np.array([[256, 100], [2, 255]], np.int32)
-    # Constant, quiet and lively stretches along x, so that the activity takes all sizes.
+    # Constant parts and parts with weak and strong noise along x, so that the activity varies.
     scale = np.array([1, 4, 16, 64])[draws(blocks * depth * height * 4) % 4]
     scale = np.repeat(scale.reshape(blocks, depth, height, 4), width // 4, axis=-1)
     level = draws(blocks * depth).reshape(blocks, depth, 1, 1)

@@ -1,15 +1,15 @@
 """Range asymmetric numeral systems (Duda 2014), in the message format of craystack.
 
-A message is (head, tail): one uint64 state per lane within [2**31, 2**63), and a stack of uint32
-words that all lanes share. `push` puts one symbol on every lane, given as intervals out of
-2**precision; `pop` takes it off again. Both are pure, and inverse to each other:
+A message is a pair (head, tail): a uint64 state within [2**31, 2**63) for each lane, and a stack of
+uint32 words shared by all lanes. `push` adds one symbol to each lane, given as an interval of
+[0, 2**precision). `pop` removes it. They are pure functions and inverse to each other:
 
     push: state -> (state // freq << precision) + state % freq + start
     pop:  state -> freq * (state >> precision) + state % 2**precision - start
 
-A lane whose state would leave its range moves 32 bits to the tail before a push, or fetches 32 bits
-after a pop. The lanes that do so at one step put their words down in lane order. An interval of
-(0, 2**precision) leaves a lane as it is: lanes that rest use it.
+To stay in its range, a state moves 32 bits to the tail before a push, and takes 32 bits from it
+after a pop. The words of one step are stored in the order of lanes. Idle lanes push and pop the
+interval (0, 2**precision), which does not change the state.
 
 After Townsend, Bird & Barber (2019), "Practical lossless compression with latent variables using
 bits back coding"; the vectorised layout is Giesen's (2014), "Interleaved entropy coders".
@@ -32,11 +32,11 @@ def push(
       head: uint64 [lane]. Needs `jax.enable_x64` around the call.
       start: int32 [lane], below 2**precision.
       freq: int32 [lane], at least 1, start + freq at most 2**precision.
-      precision: bits.
+      precision: bits of the intervals.
 
     Returns:
-      The new head, a uint32 [lane] of words, and a bool [lane] that says which of the words go on
-      the tail.
+      (head, words, moved): the new head, uint32 [lane], and bool [lane], True for the lanes whose
+      word must be moved to the tail.
     """
     start, freq = start.astype(jnp.uint64), freq.astype(jnp.uint64)
     full = head >= freq << (63 - precision)
@@ -47,7 +47,7 @@ def push(
 
 
 def peek(head: Heads, precision: int) -> LaneIntegers:
-    """The position, within [0, 2**precision), that says which symbol is on top of each lane."""
+    """The position within [0, 2**precision) in the interval of each lane's last symbol."""
     return (head & ((1 << precision) - 1)).astype(jnp.int32)
 
 
@@ -59,19 +59,19 @@ def pop(
     cursor: jax.Array,
     precision: int,
 ) -> tuple[Heads, jax.Array]:
-    """Takes the symbol with interval (start, freq) off every lane.
+    """Removes the symbol with interval (start, freq) from each lane.
 
     Args:
-      head: uint64 [..., lane]: one message, or several side by side.
+      head: uint64 [..., lane], of one message or a batch.
       start: int32 [..., lane].
       freq: int32 [..., lane].
-      words: uint32 [word], the tails of all messages one after the other.
-      cursor: int32 [...], where each message's next word is.
-      precision: bits.
+      words: uint32 [word], the concatenated tails of all messages.
+      cursor: int32 [...], index of each message's next word.
+      precision: bits of the intervals.
 
     Returns:
-      The new head and cursor. A cursor beyond the tail's end says that the message was too short;
-      the caller must check, since nothing can be raised from here.
+      The new head and cursor. The caller must check the cursor: if the message is too short, it is
+      beyond the end of the tail.
     """
     head, empty = without(head, start, freq, precision)
     before, count = _count_before(empty)
@@ -82,7 +82,7 @@ def pop(
 def without(
     head: Heads, start: LaneIntegers, freq: LaneIntegers, precision: int
 ) -> tuple[Heads, jax.Array]:
-    """The first half of `pop`: the heads before they are filled up, and which must be."""
+    """The first half of `pop`: the heads before words are added, and bool: which need a word."""
     position = peek(head, precision).astype(jnp.uint64)
     start, freq = start.astype(jnp.uint64), freq.astype(jnp.uint64)
     head = freq * (head >> precision) + position - start
@@ -90,15 +90,15 @@ def without(
 
 
 def refilled(head: Heads, empty: jax.Array, word: jax.Array) -> Heads:
-    """The second half of `pop`: `word`, uint32 [..., lane], fills up the heads that are empty."""
+    """The second half of `pop`: adds `word`, uint32 [..., lane], to the heads that need one."""
     return jnp.where(empty, (head << 32) | word.astype(jnp.uint64), head)
 
 
 def _count_before(flags: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """How many flags are set before each one along the last axis, and in all.
+    """Number of flags set before each flag along the last axis, and in total.
 
-    32 flags are the bits of a word, in which those before a place are counted at once; the words'
-    counts are few enough to be added directly.
+    Flags are packed as bits of uint32 words, where `population_count` counts them. The counts of
+    the few words are then added.
     """
     *several, lanes = flags.shape
     padded = jnp.pad(flags, [(0, 0)] * len(several) + [(0, -lanes % 32)])

@@ -1,24 +1,24 @@
-"""Versions of everything that jaxslice writes, in one place.
+"""Version numbers of all formats that jaxslice writes.
 
-Payloads, archives and model files count their versions apart. What was written by an earlier
-version is read for ever; what was written by a later one is a `VersionError`.
+Payloads, archives and model files have separate version numbers. Earlier versions stay readable;
+a later version raises `VersionError`.
 """
 
 PAYLOAD_VERSION = 1
-"""Of payloads that the archive's network decodes."""
+"""Version of payloads without a block network."""
 
 BLOCK_NETWORK_PAYLOAD_VERSION = 2
-"""Of payloads that carry a network of their own."""
+"""Version of payloads with a block network."""
 
 ARCHIVE_VERSION = 3
-"""Of archives that are written now: the architecture holds its shear and its activity offset, the
-network is coded, and a field says whether blocks may carry networks."""
+"""Version of new archives. Since version 3 the architecture includes the shear and the activity
+offset, the network is coded, and a field says whether blocks may have block networks."""
 
 BLOCK_NETWORKS_ARCHIVE_VERSION = 2
-"""Of archives whose blocks may carry networks, before ARCHIVE_VERSION gave that a field."""
+"""Version of archives with block networks before version 3."""
 
 OLDEST_ARCHIVE_VERSION = 1
 
 MODEL_FILE_VERSION = 3
-"""Of model files that are written now. Version 2 lacks the architecture's shear and activity
-offset, which then are 2 and 16; version 1 also lacks the adaptation."""
+"""Version of new model files. Version 2 lacks the architecture's shear and activity offset, which
+then are 2 and 16. Version 1 also lacks the adaptation."""

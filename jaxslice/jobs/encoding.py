@@ -90,7 +90,7 @@ class EncodeStats:
     Attributes:
       blocks: that were encoded.
       payload_bytes: of all of them.
-      block_networks: blocks that have a network of their own.
+      block_networks: number of blocks with a block network.
       block_networks_bytes: of those networks.
       block_networks_saved_bytes: by which the payloads of these blocks are shorter than without,
         networks counted.
@@ -113,7 +113,7 @@ class EncodeStats:
 
 @dataclasses.dataclass(frozen=True)
 class _Encoded:
-    """A block's payload, and what its own network costs and saves."""
+    """A block's payload, and the bytes that its block network costs and saves."""
 
     payload: bytes
     network_bytes: int = 0

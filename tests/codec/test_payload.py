@@ -194,8 +194,8 @@ def test_a_body_of_no_whole_words_is_refused(size):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"\1", "Got 0 bytes of a block's own network, expected 1"),
-        (b"\4\0\0\0abc", "Got 3 bytes of a block's own network, expected 4"),
+        (b"\1", "Got 0 bytes of a block network, expected 1"),
+        (b"\4\0\0\0abc", "Got 3 bytes of a block network, expected 4"),
         (b"\xff\xff\xff\xff" + bytes(40), "Got 40 bytes .* expected 4294967295"),
         (b"\3\0\0\0abc", "level table"),
         (b"", "level table"),

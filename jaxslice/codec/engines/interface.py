@@ -1,10 +1,8 @@
-"""Engines: what runs the march. All of them give the same bytes and the same symbols.
+"""The interface of engines, which run the march: symbols to messages and back.
 
-    block.py    voxels, level tables, payloads
-    engine      symbols <-> messages
-
-How an engine lays blocks out in time, in lanes and in batches is its own business. `engine_named`
-imports an engine's module when it is first requested, so that JAX starts only if it is used.
+All engines give the same bytes and the same symbols. `block` adds voxels, level tables and payloads
+to them. `engine_named` imports an engine's module when it is first requested, so that JAX starts
+only if it is used.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ _MODULES = {
     "xla": "jaxslice.codec.engines.xla",
     "pallas": "jaxslice.codec.engines.pallas.engine",
 }
-"""Name of each engine -> the module whose ENGINE it is."""
+"""Name of each engine -> its module, whose attribute ENGINE is the engine."""
 
 _PREFERRED = ("native", "xla")
 """What "auto" tries, in this order, on CPUs; on accelerators it is xla. The Pallas kernel runs only
@@ -46,25 +44,25 @@ NAMES = (AUTO, *_MODULES)
 class Engine(Protocol):
     """Encodes and decodes batches of blocks of one shape. Safe to use from several threads.
 
-    A batch may hold blocks that are not coded: their extent is (0, 0, 0), their symbols are -1 and
-    their message is empty. So a batch can be filled up to the size that was compiled for.
+    A batch may contain blocks with the extent (0, 0, 0), whose symbols are -1 and whose message is
+    empty. They pad a batch to the size that was compiled.
     """
 
     @property
     def name(self) -> str:
-        """As `engine_named` takes it."""
+        """Name of the engine in `engine_named`."""
         ...
 
     def is_available(self) -> bool:
-        """Whether this process can run it."""
+        """Whether the engine can run in this process."""
         ...
 
     def runs_on_host(self) -> bool:
-        """Whether it runs on the cores of the host, in its memory, and not on accelerators."""
+        """Whether the engine runs on the host's cores, not on accelerators."""
         ...
 
     def devices(self) -> Sequence[Device | None]:
-        """What it can run on, for the argument `device`; None where there is no choice."""
+        """The devices that the engine can run on; [None] if there is no choice."""
         ...
 
     def encode(
@@ -80,15 +78,14 @@ class Engine(Protocol):
 
         Args:
           symbols: int16 [block, z, y, x], below the slice's alphabet size; -1 beyond the extent.
-          sizes: int32 [block, z], symbols in the alphabet of each slice, at most 256; 0 beyond the
-            extent.
+          sizes: int32 [block, z], alphabet size of each slice, at most 256; 0 beyond the extent.
           extents: int32 [block, 3], voxels along z, y and x.
-          model: the architecture, and the network that predicts; `network.prove` holds.
-          networks: one for each block, in place of the model's; also proven.
-          device: where to run; the engine's default if None.
+          model: the architecture, and the network that predicts. `network.prove` must accept it.
+          networks: a network for each block, instead of the model's. The same holds for these.
+          device: the device to run on; the engine's default if None.
 
         Returns:
-          The message of each block, flattened.
+          The message of each block, uint32 [word]; see `message.flatten`.
         """
         ...
 
@@ -105,20 +102,20 @@ class Engine(Protocol):
         """Decodes a batch of blocks: the inverse of `encode`.
 
         Args:
-          messages: of each block. They may be damaged.
+          messages: the message of each block, uint32 [word]. They may be damaged.
           sizes: as for `encode`.
           extents: as for `encode`.
-          block_shape: of all blocks.
+          block_shape: (z, y, x) of all blocks.
           model: as for `encode`.
           networks: as for `encode`.
           device: as for `encode`.
 
         Returns:
-          int16 [block, z, y, x]; beyond a block's extent whatever the engine leaves there.
+          int16 [block, z, y, x]. Values beyond a block's extent are unspecified.
 
         Raises:
-          FormatError: a message is too short or too long, a head is out of range, or a lane does
-            not end where every lane starts.
+          FormatError: a message is too short or too long, a head is out of range, or the final
+            state of a lane is wrong.
         """
         ...
 
@@ -132,27 +129,27 @@ class Engine(Protocol):
         decoder: bool = True,
         block_networks: bool = False,
     ) -> int:
-        """Prepares for batches of one kind, on every device.
+        """Compiles the programs for batches of one kind, on every device.
 
         Args:
-          block_shape: of the blocks.
-          architecture: of the networks.
-          batch: blocks in a batch.
-          encoder: whether to prepare for `encode`.
-          decoder: whether to prepare for `decode`.
+          block_shape: (z, y, x) of the blocks.
+          architecture: architecture of the networks.
+          batch: number of blocks in a batch.
+          encoder: whether to compile for `encode`.
+          decoder: whether to compile for `decode`.
           block_networks: whether `networks` will be given.
 
         Returns:
-          Bytes of memory that a batch takes on a device while it runs.
+          Bytes of device memory that a batch takes while it runs.
         """
         ...
 
 
 def engine_named(name: str = AUTO) -> Engine:
-    """The engine of a name; "auto" is the fastest one that is available.
+    """Returns the engine with a name; "auto" is the fastest available engine.
 
     Raises:
-      UsageError: there is no engine of this name, or this process cannot run it.
+      UsageError: there is no engine with this name, or it cannot run in this process.
     """
     if name == AUTO:
         if _has_accelerator():
@@ -168,7 +165,7 @@ def engine_named(name: str = AUTO) -> Engine:
 
 @functools.cache
 def _has_accelerator() -> bool:
-    """Whether JAX would run on one by default. Starts JAX only if it might."""
+    """Whether JAX runs on an accelerator by default. Starts JAX only if this is possible."""
     if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
         return False
     if not any(map(importlib.util.find_spec, _ACCELERATORS)):

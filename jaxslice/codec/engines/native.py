@@ -1,7 +1,7 @@
 """The native engine: the C library of `jaxslice/native`, called through ctypes.
 
-It runs one block at a time on the calling thread, without the interpreter's lock, and needs neither
-JAX nor a compiler at run time. The library checks all it is handed.
+It runs one block at a time on the calling thread and releases the interpreter's lock meanwhile. It
+needs neither JAX nor a compiler at run time. The library checks all of its arguments.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ class _Task(ctypes.Structure):
 
 
 class NativeError(RuntimeError):
-    """The library refused what it was handed, for a reason other than the message.
+    """The library returned an error other than a damaged message.
 
     Attributes:
-      code: of `enum march_error`.
+      code: a value of `enum march_error`.
     """
 
     def __init__(self, code: int):
@@ -75,13 +75,13 @@ class NativeError(RuntimeError):
 
 
 def library_path() -> Path:
-    """Where the library is if it was built."""
+    """Path of the built library."""
     return build.FOLDER / build.library_name()
 
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
-    """The library, or None where it was not built or is of another layout."""
+    """The library; None if it was not built, or if its structures have another layout."""
     try:
         library = ctypes.CDLL(str(library_path()))
     except OSError:
@@ -110,7 +110,7 @@ def _loaded() -> ctypes.CDLL:
 
 
 def instruction_sets() -> tuple[int, ...]:
-    """The instruction sets that the library and this core have; empty if it was not built."""
+    """Instruction sets that the library and this CPU support; empty if it was not built."""
     library = _library()
     if library is None:
         return ()
@@ -125,7 +125,7 @@ def best_set() -> int | None:
 
 
 class _Call:
-    """A task's arrays, kept alive for the call, and its scratch memory."""
+    """A task of the library, with its arrays and scratch memory."""
 
     def __init__(
         self,
@@ -199,9 +199,9 @@ def decode(
     """Decodes one block's message.
 
     Args:
-      message: uint32 [word], as `rans.flatten` arranges it.
-      block_shape: of the block.
-      extent: of the voxels in the message.
+      message: uint32 [word], from `message.flatten`.
+      block_shape: (z, y, x) of the block.
+      extent: (z, y, x) of the voxels in the message.
       level_counts: int [extent z], levels of each slice, 1 to 256.
       model: whose network predicts.
       instruction_set: one of `instruction_sets`; the best if not given.
@@ -235,12 +235,12 @@ def encode(
       instruction_set: one of `instruction_sets`; the best if not given.
 
     Returns:
-      The message, uint32 [word], as `rans.flatten` arranges it.
+      The message, uint32 [word]; see `message.flatten`.
     """
     symbols = np.ascontiguousarray(symbols, np.uint8)
     depth, height, width = symbols.shape
     call = _Call(model, block_shape, (depth, height, width), level_counts, instruction_set)
-    # An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding.
+    # The width of an interval is at least 64 of 2**24, so a symbol takes little more than 18 bits.
     room = np.empty(symbols.size * 5 // 8 + 2 * height + 64, np.uint32)
     count = call.run("march_encode", symbols, room)
     return room[room.size - count :]

@@ -1,7 +1,7 @@
-"""The engine that XLA compiles: for CPUs, GPUs and TPUs.
+"""The XLA engine, for CPUs, GPUs and TPUs.
 
-A program is compiled once for a block shape, an architecture and a batch size; smaller extents, as
-at a volume's edges, are run by the same program.
+A program is compiled once for each block shape, architecture and batch size. It also runs blocks
+with smaller extents, such as those at a volume's edges.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class XlaEngine:
         decoder: bool = True,
         block_networks: bool = False,
     ) -> int:
-        """Runs the programs for no time step; see `interface.Engine.compile_for`."""
+        """Runs the programs with 0 time steps; see `interface.Engine.compile_for`."""
         model = Model(architecture, blank(architecture))
         networks = [model.network] * batch if block_networks else None
         sizes, extents = np.zeros((batch, block_shape[0]), np.int32), np.zeros((batch, 3), np.int32)
@@ -143,7 +143,7 @@ class XlaEngine:
         networks: Sequence[IntegerNetwork] | None,
         device: Device | None,
     ) -> tuple[Any, tuple[Any, ...], list[int]]:
-        """The decoder, its arguments on the device, and how many words each tail has."""
+        """The decoder, its arguments on the device, and the number of words of each tail."""
         geometry = Geometry.of(block_shape, model.architecture, len(messages))
         program = self.decoder_program(
             geometry, model.architecture, networks is not None, _platform(device)
@@ -166,7 +166,7 @@ ENGINE = XlaEngine()
 
 
 def _run_once(program: Any, arguments: tuple[Any, ...]) -> int:
-    """Compiles and runs a program: bytes of its arguments, results and what is in between."""
+    """Compiles and runs a program. Returns the bytes of memory that it takes on its device."""
     with jax.enable_x64(True):
         sizes = program.lower(*arguments).compile().memory_analysis()
         jax.block_until_ready(program(*arguments))
@@ -179,20 +179,20 @@ def _platform(device: Device | None) -> str:
 
 
 def _steps_for(extents: Extents, geometry: Geometry) -> np.int32:
-    """Time steps that the largest extent takes; 0 if there is none."""
+    """Number of time steps for the longest extent; 0 if all extents are empty."""
     coded = [(int(z), int(y), int(x)) for z, y, x in extents if z]
     return np.int32(max(map(geometry.steps_for, coded), default=0))
 
 
 def _message(head: np.ndarray, words: np.ndarray, emitted: np.ndarray) -> Words:
-    """The message of a block; words and the mask of those that count are [t, lane]."""
+    """The message of a block, from words [t, lane] and a mask [t, lane] of the emitted ones."""
     return flatten(head, np.compress(emitted.ravel(), words.ravel()))
 
 
 def _arrays(
     messages: Sequence[Words], extents: Extents, block_shape: Triple, geometry: Geometry
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Heads uint64 [block, lane]; tails uint32 [block, word], filled up; and their true sizes."""
+    """Heads uint64 [block, lane], padded tails uint32 [block, word], and the tails' true sizes."""
     batch, sizes = len(messages), []
     heads = np.full((batch, geometry.lanes), LOWER_BOUND, np.uint64)
     words = np.zeros((batch, payload.most_words(block_shape)), np.uint32)
@@ -209,18 +209,18 @@ def _arrays(
 
 
 def stacked(networks: Sequence[IntegerNetwork]) -> IntegerNetwork:
-    """Networks of one architecture as one, with a leading axis [block]."""
+    """Stacks networks of one architecture along a leading axis [block]."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *networks)
 
 
 def sheared_limits(sizes: AlphabetSizes, extents: Extents, geometry: Geometry) -> np.ndarray:
-    """int16 [t, block, lane]: the alphabet size of a voxel, 0 where a lane rests. Read-only."""
+    """int16 [t, block, lane]: alphabet size of each voxel, 0 where a lane is idle. Read-only."""
     return _cached_limits(sizes.tobytes(), extents.tobytes(), geometry)
 
 
 @functools.lru_cache(maxsize=2)
 def _cached_limits(sizes: bytes, extents: bytes, geometry: Geometry) -> np.ndarray:
-    """One entry for encoding and one for decoding: most blocks have the limits of the last ones."""
+    """Limits rarely change between blocks: one entry for encoding and one for decoding suffice."""
     alphabets = np.frombuffer(sizes, np.int32).reshape(geometry.blocks, -1)
     limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), np.int16)
     voxels = voxels_of(limits, geometry)
@@ -232,7 +232,7 @@ def _cached_limits(sizes: bytes, extents: bytes, geometry: Geometry) -> np.ndarr
 
 
 def compiled(function: Any, platform: str, **static: Any) -> Any:
-    """The function with its static arguments, jitted with our options for the compiler."""
+    """Jits a function with its static arguments and the options of `xla_options`."""
     options = compiler_options(platform)
     return jax.jit(functools.partial(function, **static), compiler_options=options)
 
@@ -241,7 +241,7 @@ def compiled(function: Any, platform: str, **static: Any) -> Any:
 def encoder_program(
     geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
 ) -> Any:
-    """The encoder of batches: what `jax.jit` returned."""
+    """The jitted encoder of batches, `xla_lanes.encode_lanes`."""
     predict = functools.partial(
         xla_lanes.predict,
         geometry=geometry,
@@ -255,7 +255,7 @@ def encoder_program(
 def decoder_program(
     geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
 ) -> Any:
-    """The decoder of batches: what `jax.jit` returned."""
+    """The jitted decoder of batches, `xla_lanes.decode_lanes`."""
     predict = functools.partial(
         xla_lanes.predict,
         geometry=geometry,

@@ -1,8 +1,8 @@
 """The march as JAX functions of all lanes: symbols to words, and words to symbols.
 
-Both directions walk the same geometry and call the same `mixture.mixture_of`. Encoding knows every
-context from the start, so it predicts many time steps at once and then pushes them in reverse;
-decoding is one step after the other.
+Both directions use the same geometry and the same `mixture.mixture_of`. Encoding knows all contexts
+in advance, so it predicts several time steps at once and then pushes their symbols in reverse.
+Decoding runs one time step after the other.
 """
 
 from collections.abc import Callable
@@ -29,14 +29,18 @@ def predict(
     architecture: Architecture,
     block_networks: bool,
 ) -> intervals.Mixture:
-    """The mixtures of all lanes at some time steps, n = t * block * lane of them.
+    """Predicts the mixtures of all lanes at some time steps.
 
     Args:
-      network: one for all blocks or, with `block_networks`, one for each (a leading axis).
+      network: one network for all blocks or, with `block_networks`, one for each block (a leading
+        axis [block]).
       contexts: int16 [c, t, block, lane].
-      geometry: static.
-      architecture: static.
-      block_networks: static.
+      geometry: geometry of the blocks (static).
+      architecture: architecture of the network (static).
+      block_networks: see `network` (static).
+
+    Returns:
+      Mixtures of n = t * block * lane voxels.
     """
     count = len(contexts)
     if block_networks and geometry.blocks == 1:
@@ -62,7 +66,20 @@ def encode_lanes(
     geometry: Geometry,
     predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The final heads, and the words in decoding order [t, block, lane] with a mask."""
+    """Encodes a batch of blocks.
+
+    Args:
+      network: see `predict`.
+      sheared: int16 [t, block, place], from `march.shear`.
+      limits: int16 [t, block, lane], alphabet sizes, 0 where a lane is idle.
+      steps: int32, number of time steps to run.
+      geometry: geometry of the blocks (static).
+      predict: the function `predict` with its static arguments.
+
+    Returns:
+      The final heads uint64 [block, lane], words uint32 [t, block, lane] in decoding order, and a
+      bool mask of the same shape, True for the words of the messages.
+    """
     chunk = geometry.steps_predicted
     row, none = (geometry.blocks, geometry.lanes), jnp.int32(0)
     before = jnp.full((geometry.lead, *sheared.shape[1:]), OUTSIDE, jnp.int16)
@@ -83,7 +100,7 @@ def encode_lanes(
         mixture = predict(network, contexts)
         symbol = jnp.maximum(part(sheared, geometry.margin), 0).reshape(-1).astype(jnp.int32)
         limit = jnp.maximum(part(limits, 0), 1).reshape(-1).astype(jnp.int32)
-        # The difference is left to the loop: outside, XLA would compute one of the edges twice.
+        # The loop computes end - start: outside of it, XLA would evaluate one of the edges twice.
         edges = [
             intervals.cumulative(mixture, index, limit).reshape(chunk, *row)
             for index in (symbol, symbol + 1)
@@ -118,10 +135,23 @@ def decode_lanes(
     geometry: Geometry,
     predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Symbols [t, block, lane], the final heads, and how many words each block used.
+    """Decodes a batch of blocks.
 
-    The history moves past instead of being indexed: every context voxel then is a slice at a fixed
-    place, and nothing larger than a few slices of the block is ever copied.
+    The history is a window that moves by one row for each time step. So each context voxel is a
+    slice at a constant place, and only a few slices of the block are copied.
+
+    Args:
+      network: see `predict`.
+      head: uint64 [block, lane].
+      words: uint32 [block, word], the tails.
+      limits: int16 [t, block, lane], alphabet sizes, 0 where a lane is idle.
+      steps: int32, number of time steps to run.
+      geometry: geometry of the blocks (static).
+      predict: the function `predict` with its static arguments.
+
+    Returns:
+      Symbols int16 [t, block, lane], the final heads uint64 [block, lane], and the number of words
+      that each block used, int32 [block].
     """
     chunk, lead = geometry.steps_together, geometry.lead
     row, none = (geometry.blocks, geometry.lanes), jnp.int32(0)

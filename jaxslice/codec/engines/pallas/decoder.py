@@ -1,19 +1,19 @@
-"""The decoding march as one kernel: `coder`'s plain decoder with its loop over time inside Pallas.
+"""Decoding as one Pallas kernel, with the loop over time steps inside the kernel.
 
-The plain decoder is some eighty XLA kernels for every time step, which an accelerator launches one
-after the other. Here one kernel decodes whole blocks, one program instance for each, and what a
-step makes stays in registers. Written for Pallas' Triton backend (GPUs); on a CPU Pallas interprets
-it, slowly. The integers are those of the plain decoder: it calls `intervals.find_interval`, the
-halves of `rans.pop` and, in `pallas.network`, all of the mixture that works voxel by voxel.
+`xla_lanes.decode_lanes` compiles to many XLA kernels for each time step, which an accelerator
+launches one after the other. Here one kernel decodes whole blocks, with one program instance for
+each block, and keeps intermediate results in registers. It is written for Pallas' Triton backend
+(GPUs); on a CPU Pallas interprets it, slowly. It computes the same integers, since it calls the
+same `intervals.find_interval`, `rans.without` and `rans.refilled`, and `network.mixture_of` calls
+the same functions for everything that is computed voxel by voxel.
 
-Each thread is meant to have a lane to itself, as Triton's default layout has it with a warp for
-every 32 lanes. Threads then meet where empty heads are counted and in the history, of which a lane
-reads at step t what its neighbours wrote at step t - 1. A barrier for all threads of the program
-instance therefore ends each step. In CUDA it orders accesses to the device's memory as well: "all
-global and shared memory accesses made by these threads prior to __syncthreads() are visible to all
-threads in the block" (CUDA C++ Programming Guide). Loops are not pipelined (`num_stages=1`), which
-could move reads across it. The interpreter takes one operation after the other and has no barrier,
-so that what it decodes says nothing about this one.
+With one warp for 32 lanes, Triton's default layout gives each thread one lane. Threads communicate
+where empty heads are counted, and through the history: a lane reads at step t what its neighbours
+wrote at step t - 1. So each step ends with a barrier for all threads of the program instance. In
+CUDA it also orders accesses to global memory: "all global and shared memory accesses made by these
+threads prior to __syncthreads() are visible to all threads in the block" (CUDA C++ Programming
+Guide). Loops are not pipelined (`num_stages=1`), because pipelining could move reads across the
+barrier. The interpreter runs operations in sequence, so it does not test the barrier.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from jaxslice.codec.network import IntegerNetwork
 MAX_WARPS = 16
 
 MAX_LANES = 2048
-"""More would be too many for the registers of one program instance."""
+"""Limited by the registers of one program instance."""
 
 
 def supports(geometry: Geometry, platform: str) -> bool:
-    """Whether there is a kernel for such blocks on such a device.
+    """Whether the kernel supports blocks of this geometry on a platform.
 
-    Not for TPUs: Mosaic, Pallas' backend for them, has no 64-bit integers, which heads are.
+    TPUs are not supported: Mosaic, their Pallas backend, has no 64-bit integers for the heads.
     """
     return platform != "tpu" and geometry.lanes <= MAX_LANES
 
@@ -63,23 +63,24 @@ def decode_lanes(
     block_networks: bool,
     interpret: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Decodes blocks as the plain decoder does, bit for bit. Needs `jax.enable_x64` around it.
+    """Decodes a batch of blocks, like `xla_lanes.decode_lanes`. Needs `jax.enable_x64` around it.
 
     Args:
-      network: proven; one for all blocks or, with `block_networks`, one for each (a leading axis).
+      network: a network that `network.prove` accepts: one for all blocks or, with `block_networks`,
+        one for each block (a leading axis [block]).
       head: uint64 [block, lane].
-      words: uint32 [block, word].
-      limits: int16 [t, block, lane], the alphabets' sizes, 0 where a lane rests.
-      steps: int32, time steps to run.
-      geometry: static.
-      architecture: static.
-      block_networks: static.
-      interpret: static: XLA evaluates the kernel on any device, instead of Triton compiling it.
+      words: uint32 [block, word], the tails.
+      limits: int16 [t, block, lane], alphabet sizes, 0 where a lane is idle.
+      steps: int32, number of time steps to run.
+      geometry: geometry of the blocks (static).
+      architecture: architecture of the network (static).
+      block_networks: see `network` (static).
+      interpret: whether Pallas interprets the kernel, on any device (static).
 
     Returns:
-      Symbols int16 [t, block, lane], the final heads, and how many words each block used: int32
-      [block]. Of a message that is too short the symbols are as meaningless as in the plain
-      decoder, and the words used are more than there are.
+      Symbols int16 [t, block, lane], the final heads uint64 [block, lane], and the number of words
+      that each block used, int32 [block]. If a message is too short, its symbols are undefined and
+      this number is larger than the number of words.
     """
     layout = _Layout(geometry)
     resting = layout.lanes - geometry.lanes
@@ -127,9 +128,9 @@ def decode_lanes(
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
-    """The history of a block as the kernel has it: one row after the other, in one dimension.
+    """The layout of a block's history in the kernel: all rows, flattened to one dimension.
 
-    Lanes are as many as the next power of two, which is what Triton asks of every array.
+    The number of lanes is rounded up to a power of two, which Triton requires for all arrays.
     """
 
     geometry: Geometry
@@ -144,21 +145,21 @@ class _Layout:
 
     @property
     def pitch(self) -> int:
-        """Places from a row to the next, which is one time step later."""
+        """Number of places in a row, which is one time step."""
         return self.lanes + 2 * self.geometry.margin
 
     @property
     def places(self) -> int:
-        """In the history of a whole block, and of the rows before it."""
+        """Number of places in the history of a block, including the rows before its first step."""
         return (self.geometry.lead + self.geometry.num_rows) * self.pitch
 
     def place_of(self, time: jax.Array) -> jax.Array:
-        """Of lane 0 at a time step."""
+        """The place of lane 0 at a time step."""
         return (time + self.geometry.lead) * self.pitch + self.geometry.margin
 
     @property
     def offsets(self) -> np.ndarray:
-        """int32 [c]: places from a voxel to each context voxel, then any that fill a round."""
+        """int32 [c + padding]: distance in places from a voxel to each of its context voxels."""
         steps = np.array(self.geometry.lags, np.int32)
         lanes = np.array([dy for _, dy, _ in self.geometry.context], np.int32)
         return np.pad(self.pitch * steps + lanes, (0, MOST_TOGETHER - 1), mode="edge")
@@ -171,13 +172,13 @@ class _Layout:
 
 
 def _of_block(array: jax.Array) -> pallas.BlockSpec:
-    """Each program instance sees the part of its block, which is the leading axis."""
+    """Gives each program instance the part of its block, which is the leading axis."""
     rest = array.shape[1:]
     return pallas.BlockSpec((None, *rest), lambda block: (block, *[0] * len(rest)))
 
 
 def _of_all(array: jax.Array) -> pallas.BlockSpec:
-    """Each program instance sees the whole array."""
+    """Gives each program instance the whole array."""
     return pallas.BlockSpec(array.shape, lambda block: (0,) * array.ndim)
 
 
@@ -195,7 +196,7 @@ def _decode_block(
     words_of_block: int,
     barrier: bool,
 ) -> None:
-    """The kernel: decodes one block, as `coder`'s plain decoder does step by step."""
+    """The kernel: decodes one block, one time step after the other."""
     *leaves, history, last, used = refs
     weights: Weights = jax.tree.unflatten(tree, leaves)
     first = pallas.program_id(0) * jnp.int32(words_of_block)

@@ -1,6 +1,6 @@
-"""The engine whose decoder is one Pallas kernel; its encoder is XLA's.
+"""The Pallas engine: a decoder that is one Pallas kernel, and the encoder of the XLA engine.
 
-The kernel has not run on the GPUs that it is written for, so it runs only where it is requested.
+The kernel is not tested on GPUs, so it is used only when it is requested.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class PallasEngine(XlaEngine):
         """The compiled kernel.
 
         Raises:
-          UsageError: there is no kernel for such blocks or such a device.
+          UsageError: the kernel does not support these blocks or this platform.
         """
         return decoder_program(geometry, architecture, block_networks, platform)
 
@@ -38,7 +38,7 @@ ENGINE = PallasEngine()
 def decoder_program(
     geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
 ) -> Any:
-    """The decoder of batches: what `jax.jit` returned. Raises UsageError, as above."""
+    """The jitted kernel. Raises UsageError if it does not support the geometry or platform."""
     if not decoder.supports(geometry, platform):
         raise UsageError(
             f"Got the engine 'pallas' for blocks of {geometry.lanes} lanes on a {platform}, "

@@ -1,11 +1,11 @@
-"""`mixture.mixture_of` inside a Pallas kernel, written as Triton can have it.
+"""`mixture.mixture_of` inside a Pallas kernel, for the Triton backend.
 
-Triton neither slices nor stacks arrays, so that an axis of a few (neighbours, components) is a
-sequence of arrays [n] here, and one of many (units of a layer) a sequence of arrays [TILE, n]. What
-works voxel by voxel is called from `features` and `mixture`, not repeated. Written a second time
-are the matrix products, the sum that is the reference, and the division of components' shares. All
-of them are sums of integers, or of eighths, that `network.prove` keeps where float32 is exact, so
-that their order does not matter. There is no product that a matrix unit could take (and round).
+Triton cannot slice or stack arrays. So short axes (neighbours, components) are sequences of arrays
+[n] here, and long axes (units of a layer) are sequences of arrays [TILE, n]. Computations on single
+voxels are shared with `features` and `mixture`. Repeated here are the matrix products, the sum of
+the reference, and the division of the components' shares. These are sums of integers or of eighths
+within the range of `network.prove`, where float32 is exact, so their order does not matter. No
+operation can be mapped to a matrix unit with lower precision.
 """
 
 from __future__ import annotations
@@ -28,28 +28,29 @@ from jaxslice.codec.network import IntegerNetwork
 from jaxslice.core.jax_types import Integers
 
 TILE = 8
-"""Units of a layer that are one array, [TILE, n]."""
+"""Number of a layer's units in one array, [TILE, n]."""
 
 WEIGHTS_TOGETHER = 128
-"""Weights that a thread reads ahead. The compiler moves all reads of a loop's body to its start, so
-that those of longer bodies would not fit into a thread's 255 registers."""
+"""Largest number of weights in the body of a loop. The compiler moves their reads to the start of
+the body, and a thread has 255 registers to hold them."""
 
 MOST_TOGETHER = 4
-"""Rows of weights that a thread reads ahead."""
+"""Largest number of rows of weights in the body of a loop."""
 
 Ref = Any
-"""A piece of the device's memory, read and written by indexing it."""
+"""A reference to device memory, read and written by indexing."""
 
 
 class Weights(NamedTuple):
-    """A network in float32; with a leading axis if blocks have networks of their own.
+    """A network in float32, with a leading axis [block] if there are block networks.
+
+    The units of hidden layers are padded with zeros to a multiple of TILE.
 
     Attributes:
-      first: [c, unit], of the first layer, zeros for context voxels that only fill a round.
-      extras: [2, unit], of the first layer.
-      later: of each further layer, [unit, input].
-      biases: of each layer, [unit]. Units of hidden layers are padded with zeros to whole tiles,
-        where they are inputs too.
+      first: [c + padding, unit], weights of the first layer for the differences.
+      extras: [2, unit], weights of the first layer for the extras.
+      later: for each later layer its weights [unit, input].
+      biases: for each layer [unit].
     """
 
     first: Any
@@ -59,7 +60,7 @@ class Weights(NamedTuple):
 
 
 def carried(network: IntegerNetwork) -> Weights:
-    """What a kernel takes of a network, or of several along a leading axis."""
+    """Converts a network, or several along a leading axis, to the layout of the kernel."""
 
     def padded(array: jax.Array, *least: int) -> jax.Array:
         sizes = array.shape[-len(least) :]
@@ -80,7 +81,7 @@ def carried(network: IntegerNetwork) -> Weights:
 
 
 def _together(width: int) -> int:
-    """How many rows of weights of some width a thread takes at once, to hold them in registers."""
+    """Number of rows of weights of some width in the body of a loop."""
     return max(1, min(MOST_TOGETHER, WEIGHTS_TOGETHER // width))
 
 
@@ -89,13 +90,13 @@ def mixture_of(
     context_of: Callable[[int | jax.Array], jax.Array],
     architecture: Architecture,
 ) -> Mixture:
-    """The mixtures of n voxels, each of their components' parameters a list of int32 [n].
+    """Predicts the mixtures of n voxels; each parameter is a list of int32 [n], by component.
 
     Args:
-      weights: references to those that `carried` made.
-      context_of: reads a context voxel by its number: float32 [n], symbols or OUTSIDE. Of numbers
-        that only fill a round it may read anything.
-      architecture: static.
+      weights: references to the result of `carried`.
+      context_of: reads a context voxel by its index: float32 [n], symbols or OUTSIDE. For indices
+        of padding it may return any value.
+      architecture: architecture of the network (static).
     """
     near = [context_of(number) for number in range(max(4, architecture.activity_count))]
     fallback = context_of(architecture.fallback)
@@ -120,7 +121,7 @@ def mixture_of(
     total = _sum(shares)
     all_but_last = [jax.lax.div(share * WEIGHT_TOTAL, total) for share in shares[:-1]]
     last = functools.reduce(operator.sub, all_but_last, jnp.full_like(total, WEIGHT_TOTAL))
-    # Lists in place of arrays: `intervals.cumulative` goes through components one by one.
+    # Lists instead of arrays: `intervals.cumulative` only iterates over components.
     parameters: list[Any] = [
         [mixture.mean_of(sums, reference, activity) for sums in outputs[:count]],
         [mixture.inverse_scale_of(sums, gain_of(activity)) for sums in outputs[count : 2 * count]],
@@ -138,10 +139,10 @@ def _first_layer(
     """Sums [TILE, n] of the first layer's units.
 
     Args:
-      weights: of the network.
-      reference: of the features.
-      activity: of the features.
-      context_of: as for `mixture_of`.
+      weights: weights of the network.
+      reference: int32 [n]; see `features.Features`.
+      activity: int32 [n]; see `features.Features`.
+      context_of: see `mixture_of`.
     """
     contexts, units = weights.first.shape
     together = _together(units)
@@ -172,13 +173,13 @@ def _first_layer(
 def _further_layer(
     weights: Ref, biases: Ref, sums: Sequence[jax.Array], outputs: list[jax.Array]
 ) -> list[jax.Array]:
-    """Sums of a layer's units from those [TILE, n] of the layer before.
+    """Sums of a layer's units from the sums [TILE, n] of the previous layer.
 
     Args:
       weights: float32 [unit, input].
       biases: float32 [unit].
-      sums: of the layer before.
-      outputs: what to fill: arrays of one unit each, [n], or of TILE units, [TILE, n].
+      sums: sums of the previous layer.
+      outputs: arrays to fill, of one unit each, [n], or of TILE units each, [TILE, n].
     """
     units, width = weights.shape
     together = math.gcd(_together(width), units)
@@ -198,7 +199,7 @@ def _further_layer(
 
 
 def _with(outputs: list[jax.Array], unit: jax.Array, values: jax.Array) -> list[jax.Array]:
-    """`outputs` with other values, [n], of one unit."""
+    """Replaces the values [n] of one unit in `outputs`."""
     if outputs[0].ndim == 1:
         return [jnp.where(number == unit, values, part) for number, part in enumerate(outputs)]
     units = jax.lax.broadcasted_iota(jnp.int32, outputs[0].shape, 0)
