@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import os
+import pkgutil
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -37,7 +39,10 @@ _PREFERRED = ("native", "xla")
 where it is requested."""
 
 _ACCELERATORS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
-"""Packages without which JAX has no accelerator."""
+"""Packages that bring JAX an accelerator, as a plug-in or by themselves."""
+
+_PLUGINS = "jax_plugins"
+"""The entry points, and the namespace package, in which JAX looks for plug-ins."""
 
 NAMES = (AUTO, *_MODULES)
 
@@ -89,6 +94,10 @@ class Engine(Protocol):
 
         Returns:
           The message of each block, flattened.
+
+        Raises:
+          UsageError: the engine cannot run on the device.
+          MemoryError: this machine has too little memory for a block.
         """
         ...
 
@@ -119,6 +128,8 @@ class Engine(Protocol):
         Raises:
           FormatError: a message is too short or too long, a head is out of range, or a lane does
             not end where every lane starts.
+          UsageError: as for `encode`.
+          MemoryError: as for `encode`.
         """
         ...
 
@@ -148,14 +159,19 @@ class Engine(Protocol):
         ...
 
 
-def engine_named(name: str = AUTO) -> Engine:
+def engine_named(name: str = AUTO, device: Device | None = None) -> Engine:
     """The engine of a name; "auto" is the fastest one that is available.
+
+    Args:
+      name: one of `NAMES`.
+      device: where it is to run, if that is given. On an accelerator "auto" is xla.
 
     Raises:
       UsageError: there is no engine of this name, or this process cannot run it.
     """
     if name == AUTO:
-        if _has_accelerator():
+        on_accelerator = _has_accelerator() if device is None else device.platform != "cpu"
+        if on_accelerator:
             return _load("xla")
         return next(engine for engine in map(_load, _PREFERRED) if engine.is_available())
     if name not in _MODULES:
@@ -168,14 +184,30 @@ def engine_named(name: str = AUTO) -> Engine:
 
 @functools.cache
 def _has_accelerator() -> bool:
-    """Whether JAX would run on one by default. Starts JAX only if it might."""
-    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+    """Whether JAX would run on one by default. Starts JAX only if it might.
+
+    JAX takes the first of the platforms that JAX_PLATFORMS lists, whatever plug-ins there are.
+    """
+    if os.environ.get("JAX_PLATFORMS", "").split(",")[0].strip() == "cpu":
         return False
-    if not any(map(importlib.util.find_spec, _ACCELERATORS)):
+    if not _has_plugin():
         return False
     import jax
 
     return jax.default_backend() != "cpu"
+
+
+def _has_plugin() -> bool:
+    """Whether anything is installed that could bring JAX an accelerator. Imports none of it."""
+    if os.environ.get("PJRT_NAMES_AND_LIBRARY_PATHS"):
+        return True
+    if any(map(importlib.util.find_spec, _ACCELERATORS)):
+        return True
+    if importlib.metadata.entry_points(group=_PLUGINS):
+        return True
+    namespace = importlib.util.find_spec(_PLUGINS)
+    folders = namespace.submodule_search_locations if namespace else None
+    return any(True for _ in pkgutil.iter_modules(folders or []))
 
 
 @functools.cache
