@@ -3,6 +3,9 @@
 Where the machine has no C compiler, the build asks for ziglang, which is one. Where the library
 cannot be built all the same, that is said once and the package is installed without it: XLA then
 runs what the native engine would.
+
+A wheel that holds the library is tagged `py3-none-PLATFORM`: the library depends on the platform,
+but on no version of Python. A wheel without it is tagged `py3-none-any`.
 """
 
 from __future__ import annotations
@@ -12,15 +15,17 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from setuptools import build_meta
+from setuptools import Distribution, build_meta
 from setuptools.build_meta import (
     build_sdist,
     get_requires_for_build_sdist,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
 )
+from setuptools.command.bdist_wheel import bdist_wheel
 
 __all__ = [
+    "PlatformWheel",
     "build_editable",
     "build_sdist",
     "build_wheel",
@@ -45,6 +50,26 @@ def _native_build() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+class PlatformWheel(bdist_wheel):
+    """The command that writes a wheel, with the tag of what the wheel holds.
+
+    setuptools knows of no library that it did not build itself. It is told of one by
+    `has_ext_modules`, before the commands decide between the folders for pure and other packages.
+    """
+
+    def __init__(self, distribution: Distribution, **options):
+        super().__init__(distribution, **options)
+        native = _native_build()
+        self._has_library = (native.FOLDER / native.library_name()).exists()
+        if self._has_library:
+            distribution.has_ext_modules = lambda: True
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """The tag: Python version, ABI and platform."""
+        python, abi, platform = super().get_tag()
+        return ("py3", "none", platform) if self._has_library else (python, abi, platform)
 
 
 def _compile() -> None:

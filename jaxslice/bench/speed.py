@@ -164,7 +164,7 @@ def _edge_is_lossless(
     extent = tuple(min(a, b) for a, b in zip(shape, many.shape, strict=True))
     first = many.read(Box.of_shape((extent[0], extent[1], extent[2]), many.box.start))
     edge = edge_of(np.pad(first, [(0, b - n) for b, n in zip(shape, first.shape, strict=True)]))
-    device = jax.local_devices()[0]
+    device = engine_named(engine).devices()[0]
     data = block.encode_blocks(
         [edge] * batch, model, device, block_networks=block_networks, engine=engine
     )

@@ -271,7 +271,7 @@ def _run_encoder(
         symbols[(index, *payload.within(item.extent))] = item.symbols
         extents[index] = item.extent
         sizes[index] = _alphabet_sizes(item.tables, shape[0])
-    return engine_named(engine).encode(symbols, sizes, extents, model, networks, device)
+    return engine_named(engine, device).encode(symbols, sizes, extents, model, networks, device)
 
 
 def _run_decoder(
@@ -293,7 +293,8 @@ def _run_decoder(
         differences.append(difference)
         tables.append(table)
     networks = _networks(differences, batch, model) if block_networks else None
-    symbols = engine_named(engine).decode(messages, sizes, extents, shape, model, networks, device)
+    runner = engine_named(engine, device)
+    symbols = runner.decode(messages, sizes, extents, shape, model, networks, device)
     return [
         levels.voxels_of(decoded[payload.within(item.extent)], table)
         for item, decoded, table in zip(items, symbols, tables, strict=False)

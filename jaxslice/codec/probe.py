@@ -55,7 +55,7 @@ def check_device(device: Device | None = None, engine: str = AUTO) -> None:
       DeviceError: the device's results differ.
       UsageError: the engine cannot be used.
     """
-    chosen = engine_named(engine)
+    chosen = engine_named(engine, device)
     where = f"{device or 'the default device'} with the engine {chosen.name!r}"
     got = _checksum(chosen, device)
     if got != _EXPECTED_CRC:

@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from setuptools import Distribution
 
-from jaxslice.native import build
+from jaxslice.native import build, library
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "build_backend"))
@@ -49,31 +50,37 @@ def test_the_compilers_own_words_are_passed_on(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_the_tag_says_whether_the_library_is_there(there, monkeypatch, tmp_path):
+    if there:
+        (tmp_path / build.library_name()).touch()
+    monkeypatch.setattr(build, "FOLDER", tmp_path)
+    monkeypatch.setattr(jaxslice_build, "_native_build", lambda: build)
+    command = jaxslice_build.PlatformWheel(Distribution({"name": "p"}))
+    command.ensure_finalized()
+    python, abi, platform = command.get_tag()
+    assert (python, abi) == ("py3", "none")
+    assert (platform == "any") != there
+    assert command.root_is_pure != there
+
+
 @pytest.mark.slow
 def test_zig_builds_where_the_machine_has_no_compiler(no_compiler, tmp_path):
+    """A process of its own loads it from another folder: a loaded library must not be written."""
     pytest.importorskip("ziglang")
     assert "ziglang" in " ".join(build.compiler() or [])
-    library = build.build(tmp_path)
+    build.build(tmp_path)
     script = (
-        "import ctypes, sys; from jaxslice.codec.engines import native;"
-        "print(native.instruction_sets(), native.ENGINE.is_available())"
+        "import sys; from pathlib import Path; from jaxslice.native import build, library;"
+        "build.FOLDER = Path(sys.argv[1]); from jaxslice.codec import probe;"
+        "from jaxslice.codec.engines import native;"
+        "print(library.instruction_sets(), probe.passes(native.ENGINE))"
     )
-    environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    moved = build.FOLDER / build.library_name()
-    kept = moved.read_bytes() if moved.exists() else None
-    results = []
-    try:
-        for path in (moved, library):
-            if path != moved:
-                shutil.copyfile(library, moved)
-            run = subprocess.run(
-                [sys.executable, "-c", script], env=environment, capture_output=True, check=True
-            )
-            results.append(run.stdout)
-    finally:
-        if kept is not None:
-            moved.write_bytes(kept)
-    assert results[0] == results[1]
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=dict(os.environ, PYTHONPATH=str(ROOT)), capture_output=True, check=True, text=True,
+    )  # fmt: skip
+    assert run.stdout == f"{library.instruction_sets() or (library.PORTABLE,)} True\n"
 
 
 @pytest.mark.slow
@@ -92,3 +99,5 @@ def test_a_wheel_holds_the_library(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     assert f"jaxslice/native/{build.library_name()}" in names
     assert "jaxslice/native/march.h" in names
+    assert "-py3-none-" in wheel.name
+    assert not wheel.name.endswith("-any.whl")

@@ -18,12 +18,13 @@ from jaxslice.codec.block import encode_block
 from jaxslice.codec.engines import native
 from jaxslice.codec.network import Model
 from jaxslice.models import model_file
+from jaxslice.native import library
 
 pytestmark = pytest.mark.skipif(
-    not native.instruction_sets(), reason="the native engine was not built"
+    not library.instruction_sets(), reason="the native engine was not built"
 )
-SETS = native.instruction_sets()
-FAST = [number for number in SETS if number != native.PORTABLE]
+SETS = library.instruction_sets()
+FAST = [number for number in SETS if number != library.PORTABLE]
 
 
 def test_the_dispatch_takes_what_the_core_has():
@@ -32,9 +33,9 @@ def test_the_dispatch_takes_what_the_core_has():
         for line in info:
             if line.startswith("flags"):
                 flags = set(line.split())
-    assert ("avx2" in flags) == (native.AVX2 in SETS)
+    assert ("avx2" in flags) == (library.AVX2 in SETS)
     wanted = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vnni"}
-    assert (wanted <= flags) == (native.AVX512 in SETS)
+    assert (wanted <= flags) == (library.AVX512 in SETS)
 
 
 @settings(max_examples=60, deadline=None)
@@ -55,7 +56,7 @@ def test_every_set_gives_the_portable_bytes(model, extent, larger, counts, seed)
         "mixed": rng.integers(1, 257, depth),
     }[counts]
     symbols = symbols_below(sizes, height, width, seed)
-    message = native.encode(symbols, shape, sizes, model, native.PORTABLE)
+    message = native.encode(symbols, shape, sizes, model, library.PORTABLE)
     for number in SETS:
         assert np.array_equal(native.encode(symbols, shape, sizes, model, number), message)
         decoded = native.decode(message, shape, extent, sizes, model, number)
@@ -132,7 +133,7 @@ def test_shipped_models_are_exact(name, number):
     model = model_file.load(name).model
     symbols = smooth_block((4, 90, 50))
     sizes = np.full(4, 256)
-    message = native.encode(symbols, symbols.shape, sizes, model, native.PORTABLE)
+    message = native.encode(symbols, symbols.shape, sizes, model, library.PORTABLE)
     assert np.array_equal(native.encode(symbols, symbols.shape, sizes, model, number), message)
     decoded = native.decode(message, symbols.shape, symbols.shape, sizes, model, number)
     assert np.array_equal(decoded, symbols)

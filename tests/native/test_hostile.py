@@ -11,17 +11,17 @@ from models_for_tests import TINY, TINY_MODEL, random_network, smooth_block
 from jaxslice.codec.engines import native
 from jaxslice.codec.network import Model
 from jaxslice.core.errors import FormatError
-from jaxslice.native import build
+from jaxslice.native import build, library
 
-SETS = native.instruction_sets()
+SETS = library.instruction_sets()
 pytestmark = pytest.mark.skipif(not SETS, reason="the native engine was not built")
 
 SYMBOLS = smooth_block((3, 70, 24))
 SIZES = np.full(3, 256)
 
 
-def call(instruction_set: int, model: Model = TINY_MODEL) -> native._Call:
-    return native._Call(model, SYMBOLS.shape, SYMBOLS.shape, SIZES, instruction_set)
+def call(instruction_set: int, model: Model = TINY_MODEL) -> native.BlockCall:
+    return native.BlockCall(model, SYMBOLS.shape, SYMBOLS.shape, SIZES, instruction_set)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def call(instruction_set: int, model: Model = TINY_MODEL) -> native._Call:
 def test_a_task_out_of_its_ranges_is_refused(field, value, code, number):
     bad = call(number)
     setattr(bad.task, field, value)
-    with pytest.raises(native.NativeError) as error:
+    with pytest.raises(library.NativeError) as error:
         bad.run("march_encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
     assert error.value.code == code
-    assert native._loaded().march_scratch_bytes(bad.task, number) == code
+    assert library._loaded().march_scratch_bytes(bad.task, number) == code
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_task_out_of_its_ranges_is_refused(field, value, code, number):
 def test_shapes_that_do_not_fit_are_refused(field, values, code):
     bad = call(SETS[-1])
     setattr(bad.task, field, type(getattr(bad.task, field))(*values))
-    with pytest.raises(native.NativeError) as error:
+    with pytest.raises(library.NativeError) as error:
         bad.run("march_encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
     assert error.value.code == code
 
@@ -88,19 +88,19 @@ def test_shapes_that_do_not_fit_are_refused(field, values, code):
 def test_contexts_that_are_not_causal_or_not_in_order_are_refused(context, row):
     bad = call(SETS[-1])
     ctypes.memmove(bad.task.context + 12 * row, np.array(context, np.int32).ctypes.data, 12)
-    assert native._loaded().march_scratch_bytes(bad.task, 0) == -1
+    assert library._loaded().march_scratch_bytes(bad.task, 0) == -1
 
 
 def test_networks_that_could_overflow_are_refused():
     network = random_network(TINY, 1)
     weights = [w.copy() for w in network.weights]
     weights[1][0, 0] = -128
-    with pytest.raises(native.NativeError) as error:
+    with pytest.raises(library.NativeError) as error:
         call(SETS[-1], Model(TINY, network._replace(weights=tuple(weights))))
     assert error.value.code == -2
     biases = [b.copy() for b in network.biases]
     biases[0][3] = 1 << 22
-    with pytest.raises(native.NativeError) as error:
+    with pytest.raises(library.NativeError) as error:
         call(SETS[-1], Model(TINY, network._replace(biases=tuple(biases))))
     assert error.value.code == -2
 
@@ -108,7 +108,7 @@ def test_networks_that_could_overflow_are_refused():
 @pytest.mark.parametrize("number", SETS)
 def test_levels_and_symbols_are_checked(number):
     for count, code in ((0, -4), (257, -4), (int(SYMBOLS[1].max()), -5)):
-        with pytest.raises(native.NativeError) as error:
+        with pytest.raises(library.NativeError) as error:
             native.encode(SYMBOLS, SYMBOLS.shape, np.array([256, count, 256]), TINY_MODEL, number)
         assert error.value.code == code
 
@@ -117,7 +117,7 @@ def test_levels_and_symbols_are_checked(number):
 def test_room_and_messages_are_never_overrun(number):
     message = native.encode(SYMBOLS, SYMBOLS.shape, SIZES, TINY_MODEL, number)
     for size in (0, 7, 140, message.size - 1):
-        with pytest.raises(native.NativeError) as error:
+        with pytest.raises(library.NativeError) as error:
             call(number).run("march_encode", SYMBOLS, np.empty(size, np.uint32))
         assert error.value.code == -9
         with pytest.raises(FormatError, match="too few words"):
@@ -127,7 +127,7 @@ def test_room_and_messages_are_never_overrun(number):
         native.decode(longer, SYMBOLS.shape, SYMBOLS.shape, SIZES, TINY_MODEL, number)
     small = call(number)
     small.scratch = small.scratch[:-1]
-    with pytest.raises(native.NativeError) as error:
+    with pytest.raises(library.NativeError) as error:
         small.run("march_encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
     assert error.value.code == -9
 
@@ -143,7 +143,7 @@ def test_states_out_of_their_range_are_refused():
 
 def test_an_unknown_instruction_set_is_refused():
     for number in (-1, 3, 99):
-        with pytest.raises(native.NativeError) as error:
+        with pytest.raises(library.NativeError) as error:
             call(number)
         assert error.value.code == -10
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import os
+import pkgutil
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -35,7 +37,10 @@ _PREFERRED = ("native", "xla")
 where it is requested."""
 
 _ACCELERATORS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm7_plugin", "libtpu")
-"""Packages without which JAX has no accelerator."""
+"""Packages that bring JAX an accelerator, as a plug-in or by themselves."""
+
+_PLUGINS = "jax_plugins"
+"""The entry points, and the namespace package, in which JAX looks for plug-ins."""
 
 NAMES = (AUTO, *_MODULES)
 
@@ -85,7 +90,11 @@ class Engine(Protocol):
           device: the device to run on; the engine's default if None.
 
         Returns:
-          The message of each block, uint32 [word]; see `message.flatten`.
+          The message of each block, flattened.
+
+        Raises:
+          UsageError: the engine cannot run on the device.
+          MemoryError: this machine has too little memory for a block.
         """
         ...
 
@@ -114,8 +123,10 @@ class Engine(Protocol):
           int16 [block, z, y, x]. Values beyond a block's extent are unspecified.
 
         Raises:
-          FormatError: a message is too short or too long, a head is out of range, or the final
-            state of a lane is wrong.
+          FormatError: a message is too short or too long, a head is out of range, or a lane does
+            not end where every lane starts.
+          UsageError: as for `encode`.
+          MemoryError: as for `encode`.
         """
         ...
 
@@ -145,14 +156,19 @@ class Engine(Protocol):
         ...
 
 
-def engine_named(name: str = AUTO) -> Engine:
-    """Returns the engine with a name; "auto" is the fastest available engine.
+def engine_named(name: str = AUTO, device: Device | None = None) -> Engine:
+    """The engine of a name; "auto" is the fastest one that is available.
+
+    Args:
+      name: one of `NAMES`.
+      device: where it is to run, if that is given. On an accelerator "auto" is xla.
 
     Raises:
       UsageError: there is no engine with this name, or it cannot run in this process.
     """
     if name == AUTO:
-        if _has_accelerator():
+        on_accelerator = _has_accelerator() if device is None else device.platform != "cpu"
+        if on_accelerator:
             return _load("xla")
         return next(engine for engine in map(_load, _PREFERRED) if engine.is_available())
     if name not in _MODULES:
@@ -165,14 +181,30 @@ def engine_named(name: str = AUTO) -> Engine:
 
 @functools.cache
 def _has_accelerator() -> bool:
-    """Whether JAX runs on an accelerator by default. Starts JAX only if this is possible."""
-    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+    """Whether JAX would run on one by default. Starts JAX only if it might.
+
+    JAX takes the first of the platforms that JAX_PLATFORMS lists, whatever plug-ins there are.
+    """
+    if os.environ.get("JAX_PLATFORMS", "").split(",")[0].strip() == "cpu":
         return False
-    if not any(map(importlib.util.find_spec, _ACCELERATORS)):
+    if not _has_plugin():
         return False
     import jax
 
     return jax.default_backend() != "cpu"
+
+
+def _has_plugin() -> bool:
+    """Whether anything is installed that could bring JAX an accelerator. Imports none of it."""
+    if os.environ.get("PJRT_NAMES_AND_LIBRARY_PATHS"):
+        return True
+    if any(map(importlib.util.find_spec, _ACCELERATORS)):
+        return True
+    if importlib.metadata.entry_points(group=_PLUGINS):
+        return True
+    namespace = importlib.util.find_spec(_PLUGINS)
+    folders = namespace.submodule_search_locations if namespace else None
+    return any(True for _ in pkgutil.iter_modules(folders or []))
 
 
 @functools.cache

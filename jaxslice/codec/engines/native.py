@@ -1,7 +1,7 @@
-"""The native engine: the C library of `jaxslice/native`, called through ctypes.
+"""The native engine: the march in C; see `jaxslice.native.library`.
 
-It runs one block at a time on the calling thread and releases the interpreter's lock meanwhile. It
-needs neither JAX nor a compiler at run time. The library checks all of its arguments.
+It runs one block at a time on the calling thread, without the interpreter's lock, and needs neither
+JAX nor a compiler at run time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import ctypes
 import functools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -19,113 +18,19 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.message import unflatten
 from jaxslice.codec.network import IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
-from jaxslice.core.errors import FormatError
+from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
-from jaxslice.native import build
-
-PORTABLE, AVX2, AVX512 = 0, 1, 2
-SET_NAMES = ("portable", "avx2", "avx512")
-"""Instruction sets, as `enum march_set` numbers them."""
-
-_BAD_STATE, _TOO_SHORT, _UNFINISHED = -6, -7, -8
-_ERRORS = {
-    -1: "an architecture out of its ranges",
-    -2: "a network that does not fit or could overflow",
-    -3: "a shape that does not fit",
-    -4: "a slice without levels",
-    -5: "a symbol beyond its slice's levels",
-    _BAD_STATE: "a message with a head out of range, expected 2**31 to 2**63",
-    _TOO_SHORT: "a message that has too few words or left a lane unfinished: damaged, or coded "
-    "with another network",
-    _UNFINISHED: "a message that has too many words or left a lane unfinished: damaged, or coded "
-    "with another network",
-    -9: "too little memory",
-    -10: "an instruction set that this core lacks",
-    -11: "a null pointer",
-}
+from jaxslice.native import library
 
 
-class _Task(ctypes.Structure):
-    """`struct march_task`."""
+class BlockCall:
+    """One block's task for the library: its arrays, kept alive for the call, and scratch memory.
 
-    _fields_ = (
-        *((name, ctypes.c_int32) for name in ("context_count", "activity_count")),
-        *((name, ctypes.c_int32) for name in ("activity_offset", "fallback", "shear")),
-        *((name, ctypes.c_int32) for name in ("components", "hidden_count")),
-        ("hidden", ctypes.c_int32 * 4),
-        ("block_shape", ctypes.c_int32 * 3),
-        ("extent", ctypes.c_int32 * 3),
-        ("level_count_size", ctypes.c_int32),
-        ("weights_size", ctypes.c_int64),
-        ("biases_size", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("context", "weights", "biases", "level_counts")),
-    )
-
-
-class NativeError(RuntimeError):
-    """The library returned an error other than a damaged message.
-
-    Attributes:
-      code: a value of `enum march_error`.
+    Raises:
+      NativeError: the library refuses the task or the instruction set.
+      MemoryError: the machine cannot give the scratch memory. No other engine takes over: xla needs
+        more.
     """
-
-    def __init__(self, code: int):
-        super().__init__(f"Got {_ERRORS.get(code, f'the error {code}')} from the native engine.")
-        self.code = code
-
-
-def library_path() -> Path:
-    """Path of the built library."""
-    return build.FOLDER / build.library_name()
-
-
-@functools.cache
-def _library() -> ctypes.CDLL | None:
-    """The library; None if it was not built, or if its structures have another layout."""
-    try:
-        library = ctypes.CDLL(str(library_path()))
-    except OSError:
-        return None
-    pointer, size, integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-    task = ctypes.POINTER(_Task)
-    signatures = {
-        "march_task_bytes": (size, []),
-        "march_best_set": (integer, []),
-        "march_has_set": (integer, [integer]),
-        "march_scratch_bytes": (size, [task, integer]),
-        "march_decode": (size, [task, integer, pointer, size, pointer, size, pointer, size]),
-        "march_encode": (size, [task, integer, pointer, size, pointer, size, pointer, size]),
-    }
-    for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library if library.march_task_bytes() == ctypes.sizeof(_Task) else None
-
-
-def _loaded() -> ctypes.CDLL:
-    library = _library()
-    if library is None:
-        raise RuntimeError(f"Got no native engine at {library_path()}: it was not built.")
-    return library
-
-
-def instruction_sets() -> tuple[int, ...]:
-    """Instruction sets that the library and this CPU support; empty if it was not built."""
-    library = _library()
-    if library is None:
-        return ()
-    return tuple(number for number in range(len(SET_NAMES)) if library.march_has_set(number))
-
-
-def best_set() -> int | None:
-    """The fastest instruction set to use, or None if XLA is the better choice here."""
-    library = _library()
-    best = library.march_best_set() if library else PORTABLE
-    return None if best == PORTABLE else best
-
-
-class _Call:
-    """A task of the library, with its arrays and scratch memory."""
 
     def __init__(
         self,
@@ -142,7 +47,7 @@ class _Call:
         counts = np.ascontiguousarray(level_counts, np.int32)
         self._arrays = context, weights, biases, counts
         hidden = (*architecture.hidden, 0, 0, 0, 0)[:4]
-        self.task = _Task(
+        self.task = library.Task(
             len(context),
             architecture.activity_count,
             architecture.activity_offset,
@@ -158,34 +63,24 @@ class _Call:
             biases.size,
             *(array.ctypes.data for array in self._arrays),
         )
-        best = best_set()
-        chosen = PORTABLE if best is None else best
-        self.set = chosen if instruction_set is None else instruction_set
-        needed = _checked(_loaded().march_scratch_bytes(self.task, self.set))
-        self.scratch = np.empty(needed, np.uint8)
+        self.set = library.best_set() if instruction_set is None else instruction_set
+        self.scratch = _scratch(library.scratch_bytes(self.task, self.set), block_shape)
 
     def run(self, name: str, source: np.ndarray, target: np.ndarray) -> int:
-        function = getattr(_loaded(), name)
-        return _checked(
-            function(
-                self.task,
-                self.set,
-                source.ctypes.data,
-                source.size,
-                target.ctypes.data,
-                target.size,
-                self.scratch.ctypes.data,
-                self.scratch.size,
-            )
-        )
+        """Calls a function of the library; see `library.run`."""
+        return library.run(name, self.task, self.set, source, target, self.scratch)
 
 
-def _checked(result: int) -> int:
-    if result in (_BAD_STATE, _TOO_SHORT, _UNFINISHED):
-        raise FormatError(f"Got {_ERRORS[result]}.")
-    if result < 0:
-        raise NativeError(result)
-    return result
+def _scratch(size: int, block_shape: Triple) -> np.ndarray:
+    """Memory of `size` bytes for the library to work in."""
+    try:
+        return np.empty(size, np.uint8)
+    except MemoryError:
+        shape = " x ".join(map(str, block_shape))
+        raise MemoryError(
+            f"Got no {size} bytes of memory for the native engine, expected them for a block of "
+            f"{shape} voxels. Smaller blocks or fewer workers need less."
+        ) from None
 
 
 def decode(
@@ -204,17 +99,23 @@ def decode(
       extent: (z, y, x) of the voxels in the message.
       level_counts: int [extent z], levels of each slice, 1 to 256.
       model: whose network predicts.
-      instruction_set: one of `instruction_sets`; the best if not given.
+      instruction_set: one of `library.instruction_sets`; the best if not given.
 
     Returns:
       Symbols, uint8 of the extent's shape.
 
     Raises:
       FormatError: the message is damaged.
+      MemoryError: see `BlockCall`.
     """
-    call = _Call(model, block_shape, extent, level_counts, instruction_set)
+    call = BlockCall(model, block_shape, extent, level_counts, instruction_set)
     symbols = np.empty(extent, np.uint8)
-    call.run("march_decode", np.ascontiguousarray(message, np.uint32), symbols)
+    try:
+        call.run("march_decode", np.ascontiguousarray(message, np.uint32), symbols)
+    except library.NativeError as error:
+        if error.code in library.DAMAGED:
+            raise FormatError(str(error)) from None
+        raise
     return symbols
 
 
@@ -232,15 +133,18 @@ def encode(
       block_shape: of the block.
       level_counts: int [extent z], levels of each slice, 1 to 256.
       model: whose network predicts.
-      instruction_set: one of `instruction_sets`; the best if not given.
+      instruction_set: one of `library.instruction_sets`; the best if not given.
 
     Returns:
-      The message, uint32 [word]; see `message.flatten`.
+      The message, uint32 [word], as `rans.flatten` arranges it.
+
+    Raises:
+      MemoryError: see `BlockCall`.
     """
     symbols = np.ascontiguousarray(symbols, np.uint8)
     depth, height, width = symbols.shape
-    call = _Call(model, block_shape, (depth, height, width), level_counts, instruction_set)
-    # The width of an interval is at least 64 of 2**24, so a symbol takes little more than 18 bits.
+    call = BlockCall(model, block_shape, (depth, height, width), level_counts, instruction_set)
+    # An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding.
     room = np.empty(symbols.size * 5 // 8 + 2 * height + 64, np.uint32)
     count = call.run("march_encode", symbols, room)
     return room[room.size - count :]
@@ -256,7 +160,8 @@ class NativeEngine:
         """Whether the library was built, this core is one it is fast on, and the probe passes."""
         from jaxslice.codec import probe
 
-        return best_set() is not None and probe.passes(self)
+        fast = set(library.instruction_sets()) - {library.PORTABLE}
+        return bool(fast) and probe.passes(self)
 
     def runs_on_host(self) -> bool:
         """It runs on the host's cores."""
@@ -275,7 +180,8 @@ class NativeEngine:
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
     ) -> list[Words]:
-        """See `interface.Engine.encode`."""
+        """See `interface.Engine.encode`. A device other than a CPU is a `UsageError`."""
+        _check_device(device)
         messages = []
         for block, extent in enumerate(_triples(extents)):
             if not extent[0]:
@@ -297,7 +203,8 @@ class NativeEngine:
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
     ) -> BlockSymbols:
-        """See `interface.Engine.decode`."""
+        """See `interface.Engine.decode`. A device other than a CPU is a `UsageError`."""
+        _check_device(device)
         symbols = np.zeros((len(messages), *block_shape), np.int16)
         for block, extent in enumerate(_triples(extents)):
             if not extent[0]:
@@ -324,12 +231,21 @@ class NativeEngine:
     ) -> int:
         """Nothing is compiled, and a batch runs block by block; see `interface.Engine`."""
         counts = np.ones(block_shape[0], np.int32)
-        call = _Call(
+        call = BlockCall(
             Model(architecture, blank(architecture)), block_shape, block_shape, counts, None
         )
         voxels = math.prod(block_shape)
         # Beside the scratch memory: symbols, and room for a message of any length.
         return call.scratch.size + voxels + 4 * (voxels * 5 // 8)
+
+
+def _check_device(device: Device | None) -> None:
+    """Refuses what the caller cannot have meant: to ignore it would run on the host unnoticed."""
+    if device is not None and device.platform != "cpu":
+        raise UsageError(
+            f"Got the device {device} with the engine 'native', expected a CPU or no device; the "
+            "engine 'xla' runs on accelerators."
+        )
 
 
 def _triples(extents: Extents) -> list[Triple]:

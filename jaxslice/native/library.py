@@ -1,0 +1,163 @@
+"""The compiled library, called through ctypes: its task, its errors, its two functions.
+
+Knows numpy arrays and no more of jaxslice. The library checks all values that it is given.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from jaxslice.native import build
+
+PORTABLE, AVX2, AVX512 = 0, 1, 2
+SET_NAMES = ("portable", "avx2", "avx512")
+"""Instruction sets, as `enum march_set` numbers them."""
+
+_BAD_STATE, _TOO_SHORT, _UNFINISHED = -6, -7, -8
+DAMAGED = frozenset({_BAD_STATE, _TOO_SHORT, _UNFINISHED})
+"""Errors that say that the message is damaged."""
+
+_ERRORS = {
+    -1: "an architecture out of its ranges",
+    -2: "a network that does not fit or could overflow",
+    -3: "a shape that does not fit",
+    -4: "a slice without levels",
+    -5: "a symbol beyond its slice's levels",
+    _BAD_STATE: "a message with a head out of range, expected 2**31 to 2**63",
+    _TOO_SHORT: "a message that has too few words or left a lane unfinished: damaged, or coded "
+    "with another network",
+    _UNFINISHED: "a message that has too many words or left a lane unfinished: damaged, or coded "
+    "with another network",
+    -9: "too little memory",
+    -10: "an instruction set that this core lacks",
+    -11: "a null pointer",
+}
+
+
+class Task(ctypes.Structure):
+    """`struct march_task`. It does not keep the arrays alive that it points to."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("context_count", "activity_count")),
+        *((name, ctypes.c_int32) for name in ("activity_offset", "fallback", "shear")),
+        *((name, ctypes.c_int32) for name in ("components", "hidden_count")),
+        ("hidden", ctypes.c_int32 * 4),
+        ("block_shape", ctypes.c_int32 * 3),
+        ("extent", ctypes.c_int32 * 3),
+        ("level_count_size", ctypes.c_int32),
+        ("weights_size", ctypes.c_int64),
+        ("biases_size", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("context", "weights", "biases", "level_counts")),
+    )
+
+
+class NativeError(RuntimeError):
+    """The library refused what it was given.
+
+    Attributes:
+      code: of `enum march_error`.
+    """
+
+    def __init__(self, code: int):
+        super().__init__(f"Got {_ERRORS.get(code, f'the error {code}')}.")
+        self.code = code
+
+
+def path() -> Path:
+    """Where the library is if it was built."""
+    return build.FOLDER / build.library_name()
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    """The library, or None where it was not built or is of another layout."""
+    try:
+        library = ctypes.CDLL(str(path()))
+    except OSError:
+        return None
+    pointer, size, integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
+    task = ctypes.POINTER(Task)
+    signatures = {
+        "march_task_bytes": (size, []),
+        "march_best_set": (integer, []),
+        "march_has_set": (integer, [integer]),
+        "march_scratch_bytes": (size, [task, integer]),
+        "march_decode": (size, [task, integer, pointer, size, pointer, size, pointer, size]),
+        "march_encode": (size, [task, integer, pointer, size, pointer, size, pointer, size]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library if library.march_task_bytes() == ctypes.sizeof(Task) else None
+
+
+def _loaded() -> ctypes.CDLL:
+    library = _library()
+    if library is None:
+        raise RuntimeError(f"Got no native library at {path()}, expected one: it was not built.")
+    return library
+
+
+def instruction_sets() -> tuple[int, ...]:
+    """The instruction sets that the library and this core have; empty if it was not built."""
+    library = _library()
+    if library is None:
+        return ()
+    return tuple(number for number in range(len(SET_NAMES)) if library.march_has_set(number))
+
+
+def best_set() -> int:
+    """The fastest instruction set that the library and this core have.
+
+    Raises:
+      RuntimeError: the library was not built.
+    """
+    return _loaded().march_best_set()
+
+
+def scratch_bytes(task: Task, instruction_set: int) -> int:
+    """Bytes of scratch memory that `run` needs for a task.
+
+    Raises:
+      NativeError: the task or the instruction set is refused.
+    """
+    return _checked(_loaded().march_scratch_bytes(task, instruction_set))
+
+
+def run(
+    name: str,
+    task: Task,
+    instruction_set: int,
+    source: np.ndarray,
+    target: np.ndarray,
+    scratch: np.ndarray,
+) -> int:
+    """Calls `march_encode` or `march_decode`; the interpreter's lock is released meanwhile.
+
+    Args:
+      name: of the function.
+      task: whose arrays the caller keeps alive.
+      instruction_set: one of `instruction_sets`.
+      source: contiguous: symbols, uint8, to encode, or a message, uint32, to decode.
+      target: contiguous: the room for the message, uint32, or for the symbols, uint8.
+      scratch: uint8, of `scratch_bytes`.
+
+    Returns:
+      What the function returns; see march.h.
+
+    Raises:
+      NativeError: the function returned an error.
+    """
+    buffers = (source, target, scratch)
+    pointers = (argument for array in buffers for argument in (array.ctypes.data, array.size))
+    return _checked(getattr(_loaded(), name)(task, instruction_set, *pointers))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        raise NativeError(result)
+    return result
