@@ -16,7 +16,7 @@ from jaxslice.core.errors import DeviceError, MissingExtraError, UsageError
 from jaxslice.jobs.options import CompressOptions
 
 SHAPE = (8, 30, 40)
-OPTIONS = CompressOptions(block_shape=(4, 16, 40), workers=2, training_steps=5)
+OPTIONS = CompressOptions(block_shape=(4, 16, 40), workers=2, training_steps=5, engine="xla")
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def test_compilations_are_counted():
     model = block.Model(TINY, random_network(TINY, seed=2, spread=2))
     jax.clear_caches()
     with compilations.counted_compilations() as first:
-        block.compile_for((4, 8, 12), TINY, 1)
+        block.compile_for((4, 8, 12), TINY, 1, engine="xla")
     assert first.number == 2
     with compilations.counted_compilations() as again:
-        block.encode_block(np.zeros((4, 8, 12), np.uint8), model)
+        block.encode_block(np.zeros((4, 8, 12), np.uint8), model, engine="xla")
     assert again.number == 0
     with compilations.counted_compilations() as other_shape:
-        block.encode_block(synthetic_volume((4, 8, 10)), model)
+        block.encode_block(synthetic_volume((4, 8, 10)), model, engine="xla")
     assert other_shape.number > 0
     assert first.number == 2
 

@@ -67,7 +67,6 @@ def test_the_tag_says_whether_the_library_is_there(there, monkeypatch, tmp_path)
 @pytest.mark.slow
 def test_zig_builds_where_the_machine_has_no_compiler(no_compiler, tmp_path):
     """A process of its own loads it from another folder: a loaded library must not be written."""
-    pytest.importorskip("ziglang")
     assert "ziglang" in " ".join(build.compiler() or [])
     build.build(tmp_path)
     script = (
@@ -85,8 +84,6 @@ def test_zig_builds_where_the_machine_has_no_compiler(no_compiler, tmp_path):
 
 @pytest.mark.slow
 def test_a_wheel_holds_the_library(tmp_path):
-    if build.compiler() is None:
-        pytest.skip("no C compiler")
     copy = tmp_path / "source"
     for name in ("jaxslice", "build_backend"):
         ignored = shutil.ignore_patterns("*.so", "*.dylib", "__pycache__")

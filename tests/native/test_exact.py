@@ -20,10 +20,8 @@ from jaxslice.codec.network import Model
 from jaxslice.models import model_file
 from jaxslice.native import library
 
-pytestmark = pytest.mark.skipif(
-    not library.instruction_sets(), reason="the native engine was not built"
-)
 SETS = library.instruction_sets()
+assert SETS, "the native engine was not built: python -m jaxslice.native.build"
 FAST = [number for number in SETS if number != library.PORTABLE]
 
 
