@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -142,6 +142,18 @@ class EncodeTask:
     verify: str = "all"
     block_networks: BlockNetworks | None = None
     engine: str = AUTO
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: what is to be done, not the values that do it."""
+        return {
+            "source": self.source.description,
+            "archive": self.archive.location,
+            "indices": [list(index) for index in self.indices],
+            "batch_blocks": self.batch_blocks,
+            "verify": self.verify,
+            "engine": self.engine,
+            "block_networks": self.block_networks is not None,
+        }
 
     def read(self, worker: Worker) -> list[Volume]:
         """The voxels of each block, filled up with zeros beyond the volume.

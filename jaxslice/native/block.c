@@ -15,6 +15,11 @@ static const struct kernel *kernel_of(int32_t set) {
 
 int64_t march_task_bytes(void) { return sizeof(struct march_task); }
 
+#ifndef MARCH_SOURCE_DIGEST
+#define MARCH_SOURCE_DIGEST ""
+#endif
+const char *march_source_digest(void) { return MARCH_SOURCE_DIGEST; }
+
 int64_t march_scratch_bytes(const struct march_task *task, int32_t set) {
     struct march m;
     const int64_t error = march_check(task);

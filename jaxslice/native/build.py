@@ -7,6 +7,7 @@ the machine's `cc`, or `zig cc` where the Python package ziglang is installed.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import platform
@@ -46,6 +47,14 @@ def sources() -> dict[str, tuple[str, ...]]:
     return files
 
 
+def source_digest() -> str:
+    """A digest of all sources: a library of other sources than these is out of date."""
+    digest = hashlib.sha256()
+    for path in sorted(FOLDER.glob("*.[ch]")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def library_name() -> str:
     """The library's file name: that of no Python version, since it knows nothing of Python."""
     return "libjaxslice_march.dylib" if sys.platform == "darwin" else "libjaxslice_march.so"
@@ -70,7 +79,8 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
         for name, options in sources().items():
             objects.append(f"{scratch}/{name}.o")
             source = str(FOLDER / f"{name}.c")
-            _run([*command, *OPTIONS, *options, *extra, "-c", source, "-o", objects[-1]])
+            defined = f'-DMARCH_SOURCE_DIGEST="{source_digest()}"'
+            _run([*command, *OPTIONS, defined, *options, *extra, "-c", source, "-o", objects[-1]])
         partial = Path(scratch, "partial")
         _run([*command, *extra, "-shared", *objects, "-o", str(partial)])
         partial.replace(target)

@@ -74,7 +74,7 @@ def path() -> Path:
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
-    """The library, or None where it was not built or is of another layout."""
+    """The library, or None where it was not built, or was built from other sources than these."""
     try:
         library = ctypes.CDLL(str(path()))
     except OSError:
@@ -83,6 +83,7 @@ def _library() -> ctypes.CDLL | None:
     task = ctypes.POINTER(Task)
     signatures = {
         "march_task_bytes": (size, []),
+        "march_source_digest": (ctypes.c_char_p, []),
         "march_best_set": (integer, []),
         "march_has_set": (integer, [integer]),
         "march_scratch_bytes": (size, [task, integer]),
@@ -90,9 +91,12 @@ def _library() -> ctypes.CDLL | None:
         "march_encode": (size, [task, integer, pointer, size, pointer, size, pointer, size]),
     }
     for name, (result, arguments) in signatures.items():
-        function = getattr(library, name)
+        function = getattr(library, name, None)
+        if function is None:
+            return None
         function.restype, function.argtypes = result, arguments
-    return library if library.march_task_bytes() == ctypes.sizeof(Task) else None
+    current = library.march_source_digest() == build.source_digest().encode()
+    return library if current and library.march_task_bytes() == ctypes.sizeof(Task) else None
 
 
 def _loaded() -> ctypes.CDLL:

@@ -74,4 +74,7 @@ MARCH_API int32_t march_best_set(void);
 /* sizeof(struct march_task), so that a caller in another language can check its own layout. */
 MARCH_API int64_t march_task_bytes(void);
 
+/* The digest of the sources that the library was compiled from, as build.py makes it. */
+MARCH_API const char *march_source_digest(void);
+
 #endif

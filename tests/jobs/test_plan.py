@@ -75,7 +75,10 @@ def test_other_processes_make_the_bytes_of_compress(volume, tmp_path):
         str(tmp_path / "there.zarr"), planned.box, planned.block_shape, base.configuration,
         planned.placement, provenance,
     ) as made:  # fmt: skip
-        tasks = [pickle.dumps(task) for task in encode_tasks(source, made)]
+        values = list(encode_tasks(source, made))
+        described = json.loads(json.dumps(values[0].to_json()))
+        assert (described["source"], described["indices"]) == (volume, [[0, 0, 0]])
+        tasks = [pickle.dumps(task) for task in values]
         assert len(tasks) == 8
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             stats = sum(pool.map(run_elsewhere, tasks), EncodeStats())

@@ -98,3 +98,14 @@ def test_a_wheel_holds_the_library(tmp_path):
     assert "jaxslice/native/march.h" in names
     assert "-py3-none-" in wheel.name
     assert not wheel.name.endswith("-any.whl")
+
+
+def test_a_library_of_other_sources_is_not_used(monkeypatch):
+    """As after an update of a checkout, until it is built again."""
+    assert library.instruction_sets()
+    monkeypatch.setattr(build, "source_digest", lambda: "0123456789abcdef")
+    library._library.cache_clear()
+    try:
+        assert library.instruction_sets() == ()
+    finally:
+        library._library.cache_clear()
