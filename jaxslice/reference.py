@@ -67,13 +67,13 @@ def _field(value: Any, name: str, kind: type) -> Any:
     return value[name]
 
 
-def _integers(values: list, low: int, high: int, sizes: Sequence[int], what: str) -> list[int]:
+def _integers(values: Any, low: int, high: int, sizes: Sequence[int], what: str) -> list[int]:
     good = type(values) is list and all(type(n) is int and low <= n <= high for n in values)
     _require(good and len(values) in sizes, f"Got {what} {values!r}, limits are {low} to {high}.")
     return values
 
 
-def _read_configuration(configuration: dict) -> Predictor:
+def _read_configuration(configuration: Any) -> Predictor:
     version = _field(configuration, "format_version", int)
     known = version in (1, 2, 3)
     _require(known, f"Got format version {version}, expected 1 to 3.", VersionError)
@@ -176,7 +176,7 @@ def _read_difference(
     return _safe(list(zip(own[::2], own[1::2], strict=True)))
 
 
-def decode_block(payload: bytes, block_shape: Sequence[int], configuration: dict) -> np.ndarray:
+def decode_block(payload: bytes, block_shape: Sequence[int], configuration: Any) -> np.ndarray:
     """Decodes one payload to a block, uint8 [z, y, x].
 
     Args:

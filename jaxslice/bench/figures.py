@@ -104,7 +104,9 @@ def figure1(
         axes.set_axis_off()
         if scaled:
             axes.add_artist(_scale_bar(voxel_size_nm))
-    _draw_colour_bar(figure, layout, image, (cuts[2].min(), cuts[2].max()), (least_bits, most_bits))
+    _draw_colour_bar(
+        figure, layout, image, (float(cuts[2].min()), float(cuts[2].max())), (least_bits, most_bits)
+    )
     figure.savefig(path, format="png", dpi=_DPI)
 
 

@@ -18,7 +18,7 @@ from jaxslice.core.types import Device, Volume
 
 
 def encode_block(
-    block: Volume, model: Model, device: Device | None = None, *, engine: str = AUTO
+    block: np.ndarray, model: Model, device: Device | None = None, *, engine: str = AUTO
 ) -> bytes:
     """Encodes one block; see `encode_blocks`."""
     return encode_blocks([block], model, device, engine=engine)[0]
@@ -40,7 +40,7 @@ def decode_block(
 
 
 def encode_blocks(
-    blocks: Sequence[Volume],
+    blocks: Sequence[np.ndarray],
     model: Model,
     device: Device | None = None,
     *,
@@ -200,7 +200,7 @@ class _CoderInputs:
     difference: bytes | None
 
 
-def _checked(block: Volume) -> Volume:
+def _checked(block: np.ndarray) -> Volume:
     if block.dtype != np.uint8 or block.ndim != 3 or 0 in block.shape:
         raise UsageError(
             f"Got a block of {block.dtype} and shape {block.shape}, expected uint8 [z, y, x]."

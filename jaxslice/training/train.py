@@ -63,10 +63,12 @@ def optimiser_of(config: TrainingConfig) -> optax.GradientTransformation:
 def learning_rate_at(step: jax.Array, config: TrainingConfig) -> jax.Array:
     """Learning rate of a step: a linear warm-up from 0, then half a cosine down to 0."""
     warmup = min(config.warmup_steps, max(config.steps // 10, 1))
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, config.learning_rate, warmup, decay_steps=max(config.steps, warmup + 1)
-    )
-    return jnp.asarray(schedule(step))
+    # Optax mixes integers and floats.
+    with jax.numpy_dtype_promotion("standard"):
+        schedule = optax.warmup_cosine_decay_schedule(
+            0.0, config.learning_rate, warmup, decay_steps=max(config.steps, warmup + 1)
+        )
+        return jnp.asarray(schedule(step))
 
 
 def random_params(key: jax.Array, architecture: Architecture) -> Params:
@@ -126,7 +128,7 @@ def descend(
     before, gradient = jax.value_and_grad(loss)(state.params)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes integers and floats.
         direction, optimiser = optimiser_of(config).update(gradient, state.optimiser, state.params)
-        rate = learning_rate_at(state.step, config)
+    rate = learning_rate_at(state.step, config)
     params = jax.tree.map(lambda value, by: value - rate * by, state.params, direction)
     if config.penalty:
         params = _pulled_back(params, state.origin, optimiser, rate, state.step, config)

@@ -68,7 +68,12 @@ def test_speed_smoke(experiment, tmp_path):
     output = tmp_path / "speed.csv"
     experiment("speed").main(["--smoke", f"--output={output}"])
     rows = rows_of(output)
-    assert [row["codec"] for row in rows] == ["jaxslice effort 0", "JPEG-XL e7", "JPEG-XL e3"]
+    assert [row["codec"] for row in rows] == [
+        "jaxslice effort 0, native",
+        "jaxslice effort 0, xla",
+        "JPEG-XL e7",
+        "JPEG-XL e3",
+    ]
     for row in rows:
         assert float(row["encode_mb_per_cpu_s"]) > 0
         assert all(row[column] for column in provenance.COLUMNS)
