@@ -11,7 +11,7 @@ decompressed, each time in a new process, whose peak resident memory is read whe
 Compilation and fitting count in `seconds`, not in MB/s. `bound_mb` is the estimate of
 `jaxslice.jobs.resources`. Needs three times the largest size on the disk.
 
-Cost: 10 minutes for the three sizes on 2 cores. Expected: the same MB/s at all sizes that keep the
+Cost: a minute for the two sizes on 2 cores. Expected: the same MB/s at all sizes that keep the
 cores busy, and peak memory that does not grow with the volume.
 """
 
