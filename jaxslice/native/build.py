@@ -18,7 +18,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+SOURCES = Path(__file__).parent
+FOLDER = SOURCES
+"""Where the library is looked for."""
+
 SHARED = ("block", "check", "dispatch", "history", "plan", "portable", "voxels")
 X86 = {
     "avx2": ("-mavx2",),
@@ -50,7 +53,7 @@ def sources() -> dict[str, tuple[str, ...]]:
 def source_digest() -> str:
     """A digest of all sources: a library of other sources than these is out of date."""
     digest = hashlib.sha256()
-    for path in sorted(FOLDER.glob("*.[ch]")):
+    for path in sorted(SOURCES.glob("*.[ch]")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -78,7 +81,7 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
         objects = []
         for name, options in sources().items():
             objects.append(f"{scratch}/{name}.o")
-            source = str(FOLDER / f"{name}.c")
+            source = str(SOURCES / f"{name}.c")
             defined = f'-DMARCH_SOURCE_DIGEST="{source_digest()}"'
             _run([*command, *OPTIONS, defined, *options, *extra, "-c", source, "-o", objects[-1]])
         partial = Path(scratch, "partial")
