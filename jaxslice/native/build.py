@@ -77,12 +77,12 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
     if command is None:
         raise RuntimeError("Got no C compiler: expected cc, gcc, clang or the package ziglang.")
     target = folder / library_name()
+    defined = f'-DMARCH_SOURCE_DIGEST="{source_digest()}"'
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         objects = []
         for name, options in sources().items():
             objects.append(f"{scratch}/{name}.o")
             source = str(SOURCES / f"{name}.c")
-            defined = f'-DMARCH_SOURCE_DIGEST="{source_digest()}"'
             _run([*command, *OPTIONS, defined, *options, *extra, "-c", source, "-o", objects[-1]])
         partial = Path(scratch, "partial")
         _run([*command, *extra, "-shared", *objects, "-o", str(partial)])

@@ -237,17 +237,22 @@ def compiled(function: Any, platform: str, **static: Any) -> Any:
     return jax.jit(functools.partial(function, **static), compiler_options=options)
 
 
-@functools.lru_cache(maxsize=32)
-def encoder_program(
-    geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
-) -> Any:
-    """The jitted encoder of batches, `xla_lanes.encode_lanes`."""
-    predict = functools.partial(
+def _predictor(geometry: Geometry, architecture: Architecture, block_networks: bool) -> Any:
+    """What both directions call to predict, with its static arguments."""
+    return functools.partial(
         xla_lanes.predict,
         geometry=geometry,
         architecture=architecture,
         block_networks=block_networks,
     )
+
+
+@functools.lru_cache(maxsize=32)
+def encoder_program(
+    geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+) -> Any:
+    """The jitted encoder of batches, `xla_lanes.encode_lanes`."""
+    predict = _predictor(geometry, architecture, block_networks)
     return compiled(xla_lanes.encode_lanes, platform, geometry=geometry, predict=predict)
 
 
@@ -256,12 +261,7 @@ def decoder_program(
     geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
 ) -> Any:
     """The jitted decoder of batches, `xla_lanes.decode_lanes`."""
-    predict = functools.partial(
-        xla_lanes.predict,
-        geometry=geometry,
-        architecture=architecture,
-        block_networks=block_networks,
-    )
+    predict = _predictor(geometry, architecture, block_networks)
     return compiled(xla_lanes.decode_lanes, platform, geometry=geometry, predict=predict)
 
 
