@@ -114,6 +114,10 @@ HIDDEN extern const struct kernel march_portable;
 #if defined(__x86_64__)
 HIDDEN extern const struct kernel march_avx2;
 HIDDEN extern const struct kernel march_avx512;
+
+/* The panels of 16-bit voxels: avx512_wide.c */
+HIDDEN void avx512_wide_decode(struct march *m, int32_t panel);
+HIDDEN void avx512_wide_encode(struct march *m, int32_t panel);
 #endif
 
 /* check.c */
