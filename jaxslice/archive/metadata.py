@@ -14,11 +14,12 @@ from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr, shortened
+from jaxslice.core.voxel_types import VOXEL_TYPES
 
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
 
-DATA_TYPES = ("uint8",)
+DATA_TYPES = VOXEL_TYPES
 """Names of the data types of voxels."""
 
 MAX_AXIS = 2**31 - 1
@@ -179,13 +180,18 @@ def _parsed(group: Any, array: Any) -> Metadata:
     shape = _integers(array["shape"], "shape")
     block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     check_shapes(shape, block_shape)
+    configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+    if configuration.architecture.dtype.name != data_type:
+        raise FormatError(
+            f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."
+        )
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
     provenance = attributes[CODEC_NAME]
     return Metadata(
         shape=shape,
         block_shape=block_shape,
-        configuration=CodecConfiguration.from_json(codecs[0].get("configuration")),
+        configuration=configuration,
         placement=Placement(
             _voxel_size(dataset["coordinateTransformations"][0]["scale"]),
             _offset(provenance["offset_voxels"]),

@@ -42,7 +42,8 @@ def compress(
     """Compresses a volume into a new archive.
 
     Args:
-      source: a precomputed volume or a `.npy` file of uint8 [z, y, x]; see `open_source`.
+      source: a precomputed volume or a `.npy` file of uint8 or uint16 [z, y, x]; see
+        `open_source`.
       archive: a folder, or a gs:// or s3:// URL.
       options: how to compress.
       progress: called now and then with (part of the work, done, total), from any thread.
@@ -84,7 +85,7 @@ def compress(
     }
     with create_archive(
         archive, planned.box, planned.block_shape, base.configuration, planned.placement,
-        provenance, overwrite=options.overwrite,
+        provenance, data_type=opened.dtype.name, overwrite=options.overwrite,
     ) as made:  # fmt: skip
         stats = _encode_all(opened, planned, made, resources, watch, progress)
         provenance[BLOCKS_BYTES] = stats.payload_bytes
