@@ -164,8 +164,12 @@ static __attribute__((noinline)) void evaluate_wide(const struct march *m, int32
                                                     struct features *f, struct bins *b) {
     struct halves shift, activity;
     const struct halves most = load_most(m, panel);
-    const struct halves reference = load_reference_wide(m, panel, most);
+    struct halves reference = load_reference_wide(m, panel, most);
     load_activity(m, panel, reference, &shift, &activity);
+    UNROLL for (int h = 0; h < 2; h++) {
+        const vector units = _mm512_srlv_epi16(reference.v[h], shift.v[h]);
+        reference.v[h] = _mm512_sllv_epi16(units, shift.v[h]);
+    }
     load_inputs(m, panel, m->work, reference, shift);
     vector references[4];
     widen(reference, references);
