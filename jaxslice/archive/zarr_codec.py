@@ -18,8 +18,8 @@ from zarr.dtype import UInt8
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_pool
-from jaxslice.archive.metadata import check_shapes
 from jaxslice.archive.model import model_of
+from jaxslice.codec.limits import check_volume
 from jaxslice.codec.payload import UINT8
 from jaxslice.core.errors import FormatError, UsageError
 
@@ -65,7 +65,9 @@ class JaxsliceCodec(ArrayBytesCodec):
             )
         chunk_shape = getattr(chunk_grid, "chunk_shape", None)
         if chunk_shape is not None and 0 not in shape:
-            check_shapes(shape, chunk_shape)
+            depth, height, width = shape
+            check_volume((depth, height, width))
+            self.configuration.check_blocks(chunk_shape)
 
     async def decode(
         self, chunks_and_specs: Iterable[tuple[Buffer | None, Any]]
