@@ -17,9 +17,9 @@ from zarr.abc.codec import ArrayBytesCodec
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_pool
-from jaxslice.archive.metadata import check_shapes
 from jaxslice.archive.model import model_of
-from jaxslice.core.errors import UsageError
+from jaxslice.codec.limits import check_volume
+from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.voxel_types import check_voxel_type
 
 A = TypeVar("A")
@@ -66,17 +66,24 @@ class JaxsliceCodec(ArrayBytesCodec):
             )
         chunk_shape = getattr(chunk_grid, "chunk_shape", None)
         if chunk_shape is not None and 0 not in shape:
-            check_shapes(shape, chunk_shape)
+            depth, height, width = shape
+            check_volume((depth, height, width))
+            self.configuration.check_blocks(chunk_shape)
 
     async def decode(
         self, chunks_and_specs: Iterable[tuple[Buffer | None, Any]]
     ) -> list[NDBuffer | None]:
-        """Decodes the chunks of one batch; None stays None.
+        """Decodes the chunks of one batch; None stays None, but is damage in a sealed array.
 
         How many chunks zarr puts into a batch is its option `codec_pipeline.batch_size`.
         """
         batch = list(chunks_and_specs)
         present = [i for i, (chunk, _) in enumerate(batch) if chunk is not None]
+        if self.configuration.sealed and len(present) < len(batch):
+            raise FormatError(
+                "Got no chunk, expected every chunk of a sealed array: lost, or black and dropped "
+                "by zarr, which array.write_empty_chunks prevents."
+            )
         step = blocks_together() if present else 1
         groups = [present[start : start + step] for start in range(0, len(present), step)]
 

@@ -77,7 +77,8 @@ static void features_of(const struct march *m, int32_t lane, struct features *f)
         if (c < m->activity_count) sum += difference < 0 ? -difference : difference;
     }
     f->bin_shift = m->wide ? smaller(bit_length(sum >> 8), SHIFT_HIGH) : 0;
-    f->activity = (sum + m->activity_offset) >> f->bin_shift;
+    const int32_t near = sum >> f->bin_shift, offset = m->activity_offset;
+    f->activity = smaller(near + (f->bin_shift ? near * offset >> 8 : offset), ACTIVITY_HIGH);
     if (m->wide) shift_differences(m, v, f);
     int32_t e = 4; /* activity is 16 to 4096 */
     while (f->activity >> (e + 1)) e++;

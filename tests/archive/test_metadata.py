@@ -28,7 +28,8 @@ def _parse(documents):
 def test_metadata_round_trip(small_archive, documents):
     described = _parse(documents)
     assert described.shape == (10, 40, 50)
-    again = metadata.parse(described.group_json("x"), described.array_json())
+    layers = described.seal.layers
+    again = metadata.parse(described.group_json("small.zarr", layers), described.array_json())
     assert again == described
 
 
