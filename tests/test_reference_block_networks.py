@@ -24,6 +24,7 @@ from jaxslice.codec import network_bytes, network_difference
 from jaxslice.codec.block import decode_block, encode_blocks
 from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.core.errors import FormatError, VersionError
+from jaxslice.reference.difference import read_difference
 
 LENGTH = 20
 """Where in a payload of version 2 the length of its difference is."""
@@ -190,9 +191,9 @@ def test_both_decoders_take_a_damaged_difference_for_the_same(flips, cut, extra,
         network = network_difference.decode(damaged, model.network, SMALL)
     except FormatError:
         with pytest.raises(FormatError):
-            reference._read_difference(damaged, layers_of(model.network), 64)
+            read_difference(damaged, layers_of(model.network), 64)
         return
-    layers = reference._read_difference(damaged, layers_of(model.network), 64)
+    layers = read_difference(damaged, layers_of(model.network), 64)
     for ours, theirs in zip(layers_of(network), layers, strict=True):
         np.testing.assert_array_equal(ours[0], theirs[0])
         np.testing.assert_array_equal(ours[1], theirs[1])
