@@ -20,6 +20,7 @@ EVERYTHING = frozenset(
         "volumes",
         "archive",
         "jobs",
+        "serve",
         "bench",
         "cli",
     ]
@@ -34,8 +35,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "storage": frozenset({"core", "storage"}),
     "volumes": frozenset({"core", "storage", "volumes"}),
     "archive": frozenset({"core", "codec", "storage", "archive"}),
-    "jobs": EVERYTHING - {"bench", "cli"},
-    "bench": EVERYTHING - {"cli"},
+    "jobs": EVERYTHING - {"serve", "bench", "cli"},
+    "serve": frozenset({"core", "storage", "archive", "serve"}),
+    "bench": EVERYTHING - {"serve", "cli"},
     "cli": EVERYTHING,
 }
 """Package -> packages that its files may import; "" holds `__init__` and `reference`."""
@@ -48,6 +50,7 @@ ONLY_IN: dict[str, set[str]] = {
     "orbax": {"training"},
     "tensorstore": {"storage", "volumes", "archive"},
     "zarr": {"archive"},
+    "aiohttp": {"serve"},
     "imagecodecs": {"bench"},
     "matplotlib": {"bench"},
     "matplotlib_scalebar": {"bench"},
