@@ -23,10 +23,8 @@ FOLDER = SOURCES
 """Where the library is looked for."""
 
 SHARED = ("block", "check", "dispatch", "history", "plan", "portable", "voxels")
-X86 = {
-    "avx2": ("-mavx2",),
-    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
-}
+AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512cd", "-mavx512vnni")
+X86 = {"avx2": ("-mavx2",), "avx512": AVX512, "avx512_wide": AVX512}
 ARM64 = {"neon": ("-mcpu=generic+dotprod",)}
 OPTIONS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall")
 
