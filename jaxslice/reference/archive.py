@@ -37,7 +37,7 @@ def read_archive_block(array_folder: str | Path, index: Sequence[int]) -> np.nda
         payload = Path(array_folder, "c", *map(str, index)).read_bytes()
     except OSError as error:
         raise FormatError(f"Got no block {tuple(index)} ({error!r}).") from None
-    return decode_block(payload, chunk_shape, configuration)
+    return decode_block(payload, chunk_shape, configuration, index)
 
 
 def decode_array(array_folder: str | Path, output: str | Path) -> None:

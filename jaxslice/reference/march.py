@@ -8,7 +8,7 @@ from jaxslice.reference.prediction import Predictor, predict
 
 
 def decode_message(
-    message: bytes, extent: list[int], width: int, counts: np.ndarray, predictor: Predictor
+    message: bytes, extent: tuple[int, ...], width: int, counts: np.ndarray, predictor: Predictor
 ) -> np.ndarray:
     """Decodes a message to symbols int64 [z, y, x].
 
