@@ -25,7 +25,7 @@ from jaxslice.codec.curve import (
 )
 from jaxslice.core.box import Triple
 from jaxslice.core.checksum import crc32c
-from jaxslice.core.errors import ChecksumError, FormatError
+from jaxslice.core.errors import ChecksumError, FormatError, UsageError
 
 KIND = "linear"
 """What an archive's metadata call this kind of architecture."""
@@ -82,6 +82,39 @@ class LinearArchitecture:
         if self.phases not in PHASES:
             raise FormatError(f"Got {self.phases} phases, expected one of {PHASES}.")
         check_context(self.context, self.shear)
+
+    @property
+    def voxel_bits(self) -> int:
+        """Bits of a voxel: linear predictors are for 8 alone."""
+        return 8
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether voxels have 16 bits."""
+        return False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the voxels."""
+        return np.dtype(np.uint8)
+
+    @property
+    def symbol_dtype(self) -> np.dtype:
+        """Of symbols in the march, which may be OUTSIDE."""
+        return np.dtype(np.int16)
+
+    def of_voxels(self, dtype: np.dtype | type) -> LinearArchitecture:
+        """The same architecture for voxels of a dtype.
+
+        Raises:
+          UsageError: the dtype is not uint8.
+        """
+        if np.dtype(dtype) != np.uint8:
+            raise UsageError(
+                f"Got voxels of {np.dtype(dtype)} for a linear predictor, expected uint8: use "
+                "effort 0 or higher."
+            )
+        return self
 
     @property
     def multiply_adds_per_voxel(self) -> int:

@@ -1,36 +1,6 @@
 /* AVX-512 with VNNI: intervals, and states of a panel's lanes. See avx512_predict.h. */
+#include "avx512_curve.h"
 #include "avx512_states.h"
-
-/* C of an edge, less nothing but what FORMAT.md says: `distance` holds (edge - mean) * inverse of
- * every component, `widths` 64 for every symbol below the edge.
- *
- * Distances take 16 bits: beyond 1038 the tail is 0, and from 1023 to 1038 it is that of 1023. With
- * r = 65535 - drop, S - 2**15 is 32767 - tail or tail - 32768, plus 1 or 0: it fits 16 bits, and
- * pairs of components are weighted at once. */
-INLINE vector cumulative(const vector *distance, const vector *weights, vector widths,
-                         const int pairs) {
-    const vector in_pairs = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
-    vector sum = ALL32(256 * 32768 + 256);
-    UNROLL for (int p = 0; p < pairs; p++) {
-        const vector packed = _mm512_packs_epi32(_mm512_srai_epi32(distance[2 * p], 10),
-                                                 _mm512_srai_epi32(distance[2 * p + 1], 10));
-        const vector q = _mm512_shuffle_epi8(packed, in_pairs);
-        const vector sign = _mm512_srai_epi16(q, 15), size = _mm512_abs_epi16(q);
-        const __mmask32 near = _mm512_cmple_epu16_mask(size, ALL16(1038));
-        const vector u = _mm512_min_epu16(size, ALL16(1023));
-        const vector slope = _mm512_add_epi16(_mm512_mullo_epi16(u, ALL16(20)), ALL16(26214));
-        vector r = _mm512_mulhi_epu16(slope, _mm512_slli_epi16(u, 6));
-        r = _mm512_xor_si512(r, ALL16(-1));
-        r = _mm512_mulhi_epu16(r, r);
-        r = _mm512_mulhi_epu16(r, r);
-        r = _mm512_mulhi_epu16(r, r);
-        const vector tail = _mm512_maskz_srli_epi16(near, r, 1);
-        const vector s = _mm512_ternarylogic_epi32(tail, ALL16(0x7fff), sign, 0x96); /* xor */
-        sum = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, s, weights[p]), sign, weights[p]);
-    }
-    return _mm512_add_epi32(_mm512_sub_epi32(sum, _mm512_srai_epi32(sum, 10)), widths);
-}
 
 /* 64 levels of each lane's slice, in the order of the mixtures' vectors. */
 INLINE void load_limits(const struct march *m, int32_t panel, vector limits[4]) {
@@ -164,7 +134,18 @@ typedef void (*panel_function)(struct march *m, int32_t panel);
 static const panel_function decoders[] = {FOR_EACH_COUNT(DECODER)};
 static const panel_function encoders[] = {FOR_EACH_COUNT(ENCODER)};
 
-static void decode(struct march *m, int32_t panel) { decoders[m->components - 1](m, panel); }
-static void encode(struct march *m, int32_t panel) { encoders[m->components - 1](m, panel); }
+static void decode(struct march *m, int32_t panel) {
+    if (m->wide)
+        avx512_wide_decode(m, panel);
+    else
+        decoders[m->components - 1](m, panel);
+}
+
+static void encode(struct march *m, int32_t panel) {
+    if (m->wide)
+        avx512_wide_encode(m, panel);
+    else
+        encoders[m->components - 1](m, panel);
+}
 
 const struct kernel march_avx512 = {4, 3, sizeof(struct work), NULL, decode, encode};

@@ -56,12 +56,14 @@ INLINE void divide(vector high, vector low, vector freq, vector *quotient_high,
     *quotient_high = _mm512_permutex2var_epi32(q0, odd, q1);
 }
 
-/* 16 lanes' states after a symbol is put on: (state / freq) * 2**24 + state % freq + start. */
-INLINE void push(struct march *m, int32_t lane, mask live, vector freq, vector start) {
+/* 16 lanes' states after a symbol is put on: (state / freq) * 2**24 + state % freq + start. A word
+ * is moved to the message where the state's upper half is at least `full_from`. */
+INLINE void push_below(struct march *m, int32_t lane, mask live, vector freq, vector start,
+                       vector full_from) {
     const vector zero = _mm512_setzero_si512(), one = ALL32(1);
     const vector old_high = _mm512_load_si512(m->high + lane);
     const vector old_low = _mm512_load_si512(m->low + lane);
-    const mask full = _mm512_mask_cmpge_epu32_mask(live, old_high, _mm512_slli_epi32(freq, 7));
+    const mask full = _mm512_mask_cmpge_epu32_mask(live, old_high, full_from);
     const int32_t count = __builtin_popcount(full);
     if (count > m->words_left) {
         m->failed = 1;
@@ -94,6 +96,10 @@ INLINE void push(struct march *m, int32_t lane, mask live, vector freq, vector s
         _mm512_or_si512(_mm512_slli_epi32(q_high, 24), _mm512_srli_epi32(q_low, 8));
     _mm512_store_si512(m->low + lane, _mm512_mask_mov_epi32(old_low, live, new_low));
     _mm512_store_si512(m->high + lane, _mm512_mask_mov_epi32(old_high, live, new_high));
+}
+
+INLINE void push(struct march *m, int32_t lane, mask live, vector freq, vector start) {
+    push_below(m, lane, live, freq, start, _mm512_slli_epi32(freq, 7));
 }
 
 #endif

@@ -64,7 +64,7 @@ static int64_t is_finished(const struct march *m) {
 }
 
 int64_t block_decode(struct march *m, const struct kernel *kernel, const uint32_t *message,
-                     int64_t words, uint8_t *symbols) {
+                     int64_t words, void *symbols) {
     const int64_t error = read_states(m, message, words);
     if (error) return error;
     history_start_forward(m);
@@ -82,7 +82,7 @@ int64_t block_decode(struct march *m, const struct kernel *kernel, const uint32_
 }
 
 int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t *message,
-                     int64_t words, uint8_t *symbols, int64_t symbols_size, void *scratch,
+                     int64_t words, void *symbols, int64_t symbols_size, void *scratch,
                      int64_t scratch_bytes) {
     struct march m;
     int64_t error = march_check(task);
@@ -94,16 +94,25 @@ int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t 
     return error ? error : block_decode(&m, kernel, message, words, symbols);
 }
 
-int symbols_are_good(const struct march *m, const uint8_t *symbols) {
+/* The largest of some symbols. */
+static int32_t largest(const struct march *m, const void *symbols, int64_t first, int64_t count) {
+    const uint8_t *bytes = (const uint8_t *)symbols + first;
+    const uint16_t *words = (const uint16_t *)symbols + first;
+    uint8_t most_byte = 0;
+    uint16_t most = 0;
+    if (m->wide)
+        for (int64_t i = 0; i < count; i++) most = words[i] > most ? words[i] : most;
+    else
+        for (int64_t i = 0; i < count; i++)
+            most_byte = bytes[i] > most_byte ? bytes[i] : most_byte;
+    return m->wide ? most : most_byte;
+}
+
+int symbols_are_good(const struct march *m, const void *symbols) {
     const int64_t slice = (int64_t)m->height * m->width;
-    for (int32_t z = 0; m->limited && z < m->depth; z++) {
-        uint8_t most = 0;
-        for (int64_t i = 0; i < slice; i++) {
-            const uint8_t symbol = symbols[z * slice + i];
-            most = symbol > most ? symbol : most;
-        }
-        if (most >= m->level_counts[z]) return 0;
-    }
+    if (!m->wide && !m->limited) return 1;
+    for (int32_t z = 0; z < m->depth; z++)
+        if (largest(m, symbols, z * slice, slice) >= m->level_counts[z]) return 0;
     return 1;
 }
 
@@ -117,7 +126,7 @@ static int64_t write_states(struct march *m) {
     return MARCH_OK;
 }
 
-int64_t block_encode(struct march *m, const struct kernel *kernel, const uint8_t *symbols,
+int64_t block_encode(struct march *m, const struct kernel *kernel, const void *symbols,
                      uint32_t *message, int64_t words) {
     if (words < 0) return MARCH_NO_ROOM;
     if (!symbols_are_good(m, symbols)) return MARCH_BAD_SYMBOL;
@@ -138,7 +147,7 @@ int64_t block_encode(struct march *m, const struct kernel *kernel, const uint8_t
     return error ? error : words - m->words_left;
 }
 
-int64_t march_encode(const struct march_task *task, int32_t set, const uint8_t *symbols,
+int64_t march_encode(const struct march_task *task, int32_t set, const void *symbols,
                      int64_t symbols_size, uint32_t *message, int64_t words, void *scratch,
                      int64_t scratch_bytes) {
     struct march m;

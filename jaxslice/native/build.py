@@ -35,8 +35,14 @@ SHARED = (
     "linear_portable",
 )
 AVX2 = ("-mavx2",)
-AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512vnni")
-X86 = {"avx2": AVX2, "linear_avx2": AVX2, "avx512": AVX512, "linear_avx512": AVX512}
+AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512cd", "-mavx512vnni")
+X86 = {
+    "avx2": AVX2,
+    "avx512": AVX512,
+    "avx512_wide": AVX512,
+    "linear_avx2": AVX2,
+    "linear_avx512": AVX512,
+}
 OPTIONS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall")
 
 

@@ -23,6 +23,7 @@ static struct march_task frame_of(const struct linear_task *task) {
         .fallback = task->fallback,
         .shear = task->shear,
         .hidden_count = -1,
+        .voxel_bits = 8,
         .level_count_size = task->level_count_size,
         .context = task->context,
         .level_counts = task->level_counts,
