@@ -43,6 +43,8 @@ class CodecConfiguration:
         difference between the versions 2 and 1.
       format_version: 1 to ARCHIVE_VERSION.
       identity: of the array, 8 bytes; None before version 4, and until `create_archive` sets it.
+      sealed: whether the archive is sealed: every block is there and knows its index. False before
+        version 4.
     """
 
     architecture: Architecture
@@ -50,6 +52,7 @@ class CodecConfiguration:
     block_networks: bool = False
     format_version: int = ARCHIVE_VERSION
     identity: bytes | None = None
+    sealed: bool = False
 
     def __post_init__(self):
         """Refuses what a version cannot say (FormatError)."""
@@ -77,6 +80,11 @@ class CodecConfiguration:
         """Whether payloads say the identity of the array and the index of the block."""
         return self.format_version >= ARCHIVE_VERSION
 
+    @property
+    def has_all_blocks(self) -> bool:
+        """Whether a missing block is damage. In others it is black: zarr drops black chunks."""
+        return self.sealed or not self.blocks_know_their_place
+
     def place_of(self, index: Triple | None) -> Place:
         """The place of a block of the array; an index of None is not known."""
         return Place(self.identity or bytes(IDENTITY_BYTES), index)
@@ -88,7 +96,7 @@ class CodecConfiguration:
         identity: dict[str, Any] = {}
         if self.blocks_know_their_place:
             assert self.identity is not None, "create_archive sets it"
-            identity = {"identity": self.identity.hex()}
+            identity = {"identity": self.identity.hex(), "sealed": self.sealed}
             architecture = {_KIND: _NETWORK, **architecture}
         if self.format_version < CODED_NETWORK_ARCHIVE_VERSION:
             own = {}
@@ -138,13 +146,15 @@ class CodecConfiguration:
             raise FormatError(
                 f"Got a codec configuration without a network: {short_repr(error)}."
             ) from None
-        identity = None
+        identity, sealed = None, False
         if version >= ARCHIVE_VERSION:
-            identity = _identity(value.get("identity"))
+            identity, sealed = _identity(value.get("identity")), value.get("sealed")
+            if type(sealed) is not bool:
+                raise FormatError(f"Got sealed = {short_repr(sealed)}, expected true or false.")
             kind = architecture.get(_KIND)
             if kind != _NETWORK:
                 raise FormatError(f"Got an architecture of the kind {short_repr(kind)}.")
-        return cls(Architecture.from_json(architecture), network, own, version, identity)
+        return cls(Architecture.from_json(architecture), network, own, version, identity, sealed)
 
 
 def _identity(value: Any) -> bytes:

@@ -21,7 +21,7 @@ from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_po
 from jaxslice.archive.metadata import check_shapes
 from jaxslice.archive.model import model_of
 from jaxslice.codec.payload import UINT8
-from jaxslice.core.errors import UsageError
+from jaxslice.core.errors import FormatError, UsageError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -70,12 +70,17 @@ class JaxsliceCodec(ArrayBytesCodec):
     async def decode(
         self, chunks_and_specs: Iterable[tuple[Buffer | None, Any]]
     ) -> list[NDBuffer | None]:
-        """Decodes the chunks of one batch; None stays None.
+        """Decodes the chunks of one batch; None stays None, but is damage in a sealed array.
 
         How many chunks zarr puts into a batch is its option `codec_pipeline.batch_size`.
         """
         batch = list(chunks_and_specs)
         present = [i for i, (chunk, _) in enumerate(batch) if chunk is not None]
+        if self.configuration.sealed and len(present) < len(batch):
+            raise FormatError(
+                "Got no chunk, expected every chunk of a sealed array: lost, or black and dropped "
+                "by zarr, which array.write_empty_chunks prevents."
+            )
         step = blocks_together() if present else 1
         groups = [present[start : start + step] for start in range(0, len(present), step)]
 

@@ -163,6 +163,12 @@ def _unpack_new(data: bytes) -> Payload:
     )  # fmt: skip
 
 
+def black_payload(block_shape: Triple, place: Place, dtype: np.dtype = UINT8) -> bytes:
+    """The payload of a block whose voxels are all 0."""
+    digest = block_digest(np.zeros(block_shape, dtype), place)
+    return pack(Payload(CONSTANT, 0, (0, 0, 0), digest, b"", place=place))
+
+
 def check_place(payload: Payload, expected: Place, placeless: bool) -> None:
     """Checks that a payload belongs where it was found.
 
