@@ -25,7 +25,8 @@ _SINCE_VERSION_3 = ("shear", "activity_offset")
 """Fields of an architecture that earlier versions do not read."""
 
 _KIND = "kind"
-"""Field of an architecture since version 4."""
+_VOXEL_BITS = "voxel_bits"
+"""Fields of an architecture since version 4; the second one only where it is not 8."""
 
 _NETWORK = "network"
 
@@ -56,6 +57,11 @@ class CodecConfiguration:
 
     def __post_init__(self):
         """Refuses what a version cannot say (FormatError)."""
+        if self.architecture.is_wide and not self.blocks_know_their_place:
+            raise FormatError(
+                f"Got format version {self.format_version} with 16-bit voxels, expected "
+                f"{ARCHIVE_VERSION}."
+            )
         before = self.format_version < CODED_NETWORK_ARCHIVE_VERSION
         sheared = any(
             getattr(self.architecture, name) != getattr(Architecture, name)
@@ -131,6 +137,8 @@ class CodecConfiguration:
             raise FormatError(
                 f"Got the architecture {short_repr(architecture)}, expected an object."
             )
+        if version < ARCHIVE_VERSION:
+            architecture = {k: v for k, v in architecture.items() if k != _VOXEL_BITS}
         if version < CODED_NETWORK_ARCHIVE_VERSION:
             architecture = {k: v for k, v in architecture.items() if k not in _SINCE_VERSION_3}
         else:

@@ -32,6 +32,7 @@ def info(location: str | os.PathLike[str]) -> Report:
     opened = open_archive(location)
     details = {
         "shape": list(opened.shape),
+        "data_type": opened.data_type,
         "voxel_size_nm": list(opened.placement.voxel_size_nm),
         "offset_voxels": list(opened.placement.offset_voxels),
         "architecture": opened.configuration.architecture.to_json(),
@@ -49,7 +50,8 @@ def report_of(
     architecture = opened.configuration.architecture
     return Report(
         archive=opened.location,
-        raw_bytes=math.prod(opened.shape),
+        voxels=math.prod(opened.shape),
+        raw_bytes=math.prod(opened.shape) * opened.dtype.itemsize,
         compressed_bytes=opened.compressed_bytes(),
         num_blocks=opened.num_blocks,
         block_shape=opened.block_shape,
@@ -66,7 +68,8 @@ class Report:
 
     Attributes:
       archive: its location.
-      raw_bytes: voxels of the volume.
+      voxels: of the volume.
+      raw_bytes: of the volume's voxels.
       compressed_bytes: every byte of every object of the archive.
       num_blocks: of the archive.
       block_shape: of the archive.
@@ -78,6 +81,7 @@ class Report:
     """
 
     archive: str
+    voxels: int
     raw_bytes: int
     compressed_bytes: int
     num_blocks: int
@@ -90,7 +94,7 @@ class Report:
     @property
     def bits_per_voxel(self) -> float:
         """8 * compressed bytes / voxels, everything counted."""
-        return 8 * self.compressed_bytes / self.raw_bytes
+        return 8 * self.compressed_bytes / self.voxels
 
     @property
     def compression_ratio(self) -> float:

@@ -238,7 +238,7 @@ def whole_block(
     return block
 
 
-def most_words(shape: Triple) -> int:
+def most_words(shape: Triple, dtype: np.dtype = UINT8) -> int:
     """Largest number of words in a message: longer ones are stored as plain voxels instead."""
     depth, height, width = shape
-    return depth * height * width // 4 + 1
+    return depth * height * width * dtype.itemsize // 4 + 1

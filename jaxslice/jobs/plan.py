@@ -93,6 +93,7 @@ def plan(source: Source, options: CompressOptions) -> Plan:
     else:
         model = options.model or model_for(effort, math.prod(shape))
         architecture = model_file.load(model).architecture
+    architecture = architecture.of_voxels(source.dtype)
     return Plan(
         source.description, source.box, source.placement, options, block_shape, model, architecture
     )
