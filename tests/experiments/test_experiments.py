@@ -18,7 +18,7 @@ from jaxslice.models.presets import FULL
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 DRAWN = ("figure2", "noise_floor", "ablation", "block_size")
-STATED = ("figure1", "frontier", "speed", "scaling", "utilisation", *DRAWN)
+STATED = ("figure1", "frontier", "native_roofline", "speed", "scaling", "utilisation", *DRAWN)
 
 
 @pytest.fixture
@@ -78,6 +78,26 @@ def test_speed_smoke(experiment, tmp_path):
         assert all(row[column] for column in provenance.COLUMNS)
     with pytest.raises(SystemExit):
         experiment("speed").main(["--plot-only"])
+
+
+@pytest.mark.slow
+def test_native_roofline_smoke(experiment, tmp_path):
+    output = tmp_path / "native_roofline.csv"
+    experiment("native_roofline").main(["--smoke", f"--output={output}"])
+    rows = rows_of(output)
+    assert {row["network"] for row in rows} == {"default", "medium", "large"}
+    assert {"portable", "xla"} <= {row["engine"] for row in rows}
+    for row in rows:
+        assert all(row[column] for column in provenance.COLUMNS)
+        clock = float(row["cycles_per_voxel"]) * float(row["mb_per_cpu_s"]) / 1e3
+        assert clock == pytest.approx(float(row["clock_ghz"]), rel=1e-3)
+        done = float(row["giga_multiply_adds_per_s"])
+        rate = float(row["multiply_adds_per_voxel"]) * float(row["mb_per_cpu_s"]) / 1e3
+        assert done == pytest.approx(rate, rel=1e-3)
+        if row["share_of_own_peak"]:
+            assert 0 < float(row["share_of_own_peak"]) < 1
+    shown = output.with_suffix(".md").read_text()
+    assert len(re.findall(r"^\| (?:avx512|avx2|portable|xla) ", shown, flags=re.M)) == len(rows)
 
 
 def test_noise_floor_smoke(experiment, tmp_path):

@@ -156,6 +156,36 @@ def test_the_frontier_by_hand(experiment):
     assert experiment("shares").frontier(points) == [(3.0, 1.1), (2.0, 1.0), (1.0, 0.9)]
 
 
+def test_tables_by_hand_take_their_places(experiment, tmp_path, monkeypatch):
+    table, common = experiment("table"), experiment("common")
+    rows = [
+        row("JPEG-XL e3", "c", 5.0, 20), row("PNG", "c", 6.0, 90), row("slow", "c", 4.0, 1),
+        row("jaxslice effort 0", "c", 4.8, 40),
+    ]  # fmt: skip
+    common.write_rows(tmp_path / "frontier.csv", tuple(rows[0]), rows)
+    left_out = {"volume": "c", "effort": "0", "bits_per_voxel": "4.9"}
+    common.write_rows(tmp_path / "leave_one_out.csv", tuple(left_out), [left_out])
+    engine = row("jaxslice effort 0, native", "c", 4.8, 50)
+    common.write_rows(tmp_path / "speed.csv", tuple(engine), [engine])
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    assert table.fair_speeds().splitlines()[2:] == [
+        "| jaxslice effort 0 | 1.200 | 40 / 80 | JPEG-XL e3 | 20 / 40 | 4.2 % more bits |"
+    ]
+    assert "| c | 4.900 (1.225) | 4.000 slow |" in table.shares_by_volume()
+    assert table.all_rates().splitlines()[2:4] == [
+        "| jaxslice effort 0 | 4.900 |",
+        "| slow | 4.000 |",
+    ]
+    assert "| slow | 1.000 | 1.0 | 2.0 |" in table.all_speeds()
+    assert "| c | 50.0 / 100.0 |" in table.engines()
+    places = "".join(f"<!-- {name} -->\nold\n<!-- end -->\nkept\n" for name in ("a", "b"))
+    written = experiment("roofline").replaced(places, "b", "| new |")
+    assert written.count("old") == 1
+    assert written.endswith("<!-- b -->\n\n| new |\n\n<!-- end -->\nkept\n")
+    with pytest.raises(AssertionError):
+        experiment("roofline").replaced(places, "c", "| new |")
+
+
 def crowd() -> list[dict[str, str]]:
     """Thirty codecs as close to one another as they come."""
     theirs = [row(f"codec number {n}", "a", 5 + 0.05 * (n % 5), 1 + 0.4 * n) for n in range(25)]
