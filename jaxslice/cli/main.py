@@ -23,6 +23,7 @@ from jaxslice.cli.malloc import keep_memory
 from jaxslice.cli.signals import Interrupter
 from jaxslice.cli.terminal import message_line
 from jaxslice.core.errors import DeviceError, FormatError, MissingExtraError, UsageError
+from jaxslice.core.temporary import remove_all
 
 _UNUSABLE_PLACE = frozenset(
     {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM, errno.EROFS}
@@ -134,6 +135,7 @@ def _leave(code: int) -> None:
     """
     if code == 0:
         sys.exit(0)
+    remove_all()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()
