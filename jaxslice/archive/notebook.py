@@ -55,10 +55,19 @@ def _picture(volume: LazyVolume) -> str:
         # Looking at a variable must not end in a traceback.
         return f"<div>No picture: {html.escape(str(error))}</div>"
     step = -(-max(plane.shape) // MOST_PIXELS)
-    data = base64.b64encode(grey_png(np.ascontiguousarray(plane[::step, ::step]))).decode()
+    data = base64.b64encode(grey_png(_eight_bits(plane[::step, ::step]))).decode()
     start = volume.archive.placement.offset_voxels
     where = f"z = {start[0] + z}, y from {start[1] + rows.start}, x from {start[2] + columns.start}"
     return (
         f"<figure style='margin:0'><img alt='slice' src='data:image/png;base64,{data}'>"
         f"<figcaption>{where}</figcaption></figure>"
     )
+
+
+def _eight_bits(plane: np.ndarray) -> np.ndarray:
+    """A plane as screens show it: 16 bits hold mostly less, and would look black."""
+    if plane.dtype == np.uint8:
+        return np.ascontiguousarray(plane)
+    low, high = np.percentile(plane, [0.5, 99.5])
+    scaled = (plane.astype(np.float32) - low) * (255 / max(high - low, 1))
+    return np.clip(scaled, 0, 255).astype(np.uint8)

@@ -19,7 +19,7 @@ def read_plane(volume: LazyVolume, axis: int, position: int) -> np.ndarray:
       position: along that axis, in global coordinates.
 
     Returns:
-      uint8 [row, column]: [y, x], [z, x] or [z, y].
+      [row, column]: [y, x], [z, x] or [z, y].
 
     Raises:
       UsageError: the volume has no such plane.

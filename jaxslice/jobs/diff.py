@@ -14,7 +14,6 @@ from jaxslice.archive.store import Archive, open_archive
 from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
-from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
 from jaxslice.jobs.task import Worker
 from jaxslice.volumes.source import Source, open_source
@@ -39,18 +38,20 @@ class Difference:
     total: int
 
 
-def difference_of(block: Triple, box: Box, ours: Volume, theirs: Volume) -> Difference | None:
+def difference_of(
+    block: Triple, box: Box, ours: np.ndarray, theirs: np.ndarray
+) -> Difference | None:
     """Compares the voxels of a box; None if all are equal.
 
     Args:
       block: index of the block that they are of.
       box: in global coordinates.
-      ours: uint8 [z, y, x] of the shape of the box.
+      ours: [z, y, x] of the shape of the box, of 16 bits at most.
       theirs: likewise.
     """
     if np.array_equal(ours, theirs):
         return None
-    amount = np.abs(ours.astype(np.int16) - theirs.astype(np.int16))
+    amount = np.abs(ours.astype(np.int32) - theirs.astype(np.int32))
     places = [np.flatnonzero(amount.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
     z0, y0, x0 = (int(found[0]) for found in places)
     z1, y1, x1 = (int(found[-1]) + 1 for found in places)
@@ -73,7 +74,7 @@ class FindDifferences:
     source: Source
     found: Callable[[Difference], None]
 
-    def __call__(self, index: Triple, voxels: Volume, worker: Worker) -> None:
+    def __call__(self, index: Triple, voxels: np.ndarray, worker: Worker) -> None:
         """Compares a block."""
         box = self.archive.box_of(index)
         with worker.watch.measure("read"):

@@ -12,6 +12,13 @@ from PIL import Image
 from jaxslice.core.png import grey_png
 
 
+@given(arrays.arrays(np.uint16, st.tuples(st.integers(1, 20), st.integers(1, 20))))
+def test_sixteen_bits(image):
+    opened = Image.open(io.BytesIO(grey_png(image)))
+    assert opened.mode == "I;16"
+    np.testing.assert_array_equal(np.asarray(opened), image)
+
+
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20))))
 def test_another_program_reads_it(image):
     opened = Image.open(io.BytesIO(grey_png(image)))
