@@ -15,14 +15,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jaxslice.archive.metadata import (
-    CODEC_NAME,
-    SCALE_PATH,
-    CodecConfiguration,
-    Metadata,
-    check_shapes,
-    parse,
-)
+from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.identity import identity_of
+from jaxslice.archive.metadata import SCALE_PATH, Metadata, check_shapes, parse
+from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.placement import Placement
@@ -94,6 +90,15 @@ class Archive(Metadata):
         )
         return Box.of_shape(self.block_shape, (z, y, x)).intersect(self.box)
 
+    @property
+    def sealed(self) -> bool:
+        """Whether every block is there and knows its index."""
+        return False
+
+    def place_of(self, index: Triple) -> Place:
+        """The place that the payload of a block says."""
+        return self.configuration.place_of(index)
+
     def read_payload(self, index: Triple) -> bytes:
         """A block's bytes.
 
@@ -162,6 +167,7 @@ def create_archive(
     placement: Placement,
     provenance: dict[str, Any],
     *,
+    data_type: str = "uint8",
     overwrite: bool = False,
 ) -> Iterator[Archive]:
     """Creates an archive, which is there when the `with` block ends without an exception.
@@ -175,10 +181,11 @@ def create_archive(
       location: a local folder or a gs:// or s3:// URL.
       box: of the volume, in global coordinates.
       block_shape: of the blocks.
-      configuration: of the codec.
+      configuration: of the codec. Without an identity the array gets one.
       placement: of the volume; its offset is that of `box`.
       provenance: JSON object to keep with the archive; read when the block ends, so that fields
         can be added until then. Of the locations in it only `public_name` is kept.
+      data_type: of the voxels.
       overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
         such as the `labels` of an OME group, is kept.
 
@@ -192,9 +199,13 @@ def create_archive(
         raise UsageError(str(error)) from None
     with new_place(place, KIND, overwrite) as where:
         archive = Archive(
-            box.shape, block_shape, configuration, placement, provenance, place,
+            box.shape, block_shape, configuration, placement, provenance, data_type, place,
             folder_at(place, where),
         )  # fmt: skip
+        if configuration.blocks_know_their_place and configuration.identity is None:
+            identity = identity_of(_public(archive), SCALE_PATH)
+            configuration = dataclasses.replace(configuration, identity=identity)
+            archive = dataclasses.replace(archive, configuration=configuration)
         yield archive
         _write_metadata(archive)
 
@@ -211,11 +222,16 @@ def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
 
 def _write_metadata(archive: Archive) -> None:
     name = public_name(archive.location).rpartition("/")[2] or "volume"
-    places = {key: archive.provenance.get(key) for key in _PLACES}
-    public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
-    recorded = dataclasses.replace(archive, provenance={**archive.provenance, **public})
+    recorded = _public(archive)
     archive.folder.write(f"{SCALE_PATH}/{_METADATA}", recorded.array_json())
     archive.folder.write(_METADATA, recorded.group_json(name))
+
+
+def _public(archive: Archive) -> Archive:
+    """The archive with the provenance that it keeps."""
+    places = {key: archive.provenance.get(key) for key in _PLACES}
+    public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
+    return dataclasses.replace(archive, provenance={**archive.provenance, **public})
 
 
 def _block_key(index: Triple) -> str:

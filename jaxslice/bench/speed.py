@@ -18,7 +18,7 @@ import numpy as np
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive, create_archive, open_archive
 from jaxslice.bench.compilations import counted_compilations
-from jaxslice.codec import block, payload
+from jaxslice.codec import block, body, payload
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import Model
@@ -44,7 +44,6 @@ PASSES = 3
 
 
 def effort_rows(
-    path: str,
     volume: Source,
     voxels: Volume,
     options: CompressOptions,
@@ -53,7 +52,7 @@ def effort_rows(
     notify: Progress,
 ) -> Iterator[Row]:
     """Compresses a volume, and measures its coding at some batch sizes."""
-    packed = compress(path, str(scratch / "archive.zarr"), options, notify)
+    packed = compress(volume, str(scratch / "archive.zarr"), options, notify)
     opened = open_archive(packed.archive)
     workers = requested_or_usual(None, options.workers, engine_named(options.engine))[1]
     settings = [(batch, workers) for batch in batches]
@@ -208,7 +207,7 @@ class StoredNetworks:
         stored: list[bytes | None] = []
         for index in opened.blocks():
             item = payload.unpack(opened.read_payload(index), opened.block_shape)
-            stored.append(payload.split_coded_body(item)[0] if item.block_network else None)
+            stored.append(body.split_coded_body(item).difference if item.block_network else None)
         return cls(tuple(stored))
 
     def batches_at_once(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 
@@ -38,6 +40,8 @@ class Architecture:
         reach `n * shear - 1` voxels to the right. Each row of a slice takes `shear` time steps.
       activity_offset: added to the activity. It keeps scales finite where all neighbours are equal.
         In archives before ARCHIVE_VERSION it is 16 and the shear is 2.
+      voxel_bits: 8 or 16, of the voxels that are coded. Shapes of layers do not depend on it, so a
+        network for 8 bits is a start for 16 bits.
     """
 
     context: tuple[Triple, ...]
@@ -47,6 +51,7 @@ class Architecture:
     components: int
     shear: int = 2
     activity_offset: int = 16
+    voxel_bits: int = 8
 
     def __post_init__(self):
         """Raises FormatError for values that the march or the overflow proof does not allow."""
@@ -69,6 +74,8 @@ class Architecture:
         for got, low, high, what in ranges:
             if not low <= got <= high:
                 raise FormatError(f"Got {got} {what}, expected {low} to {high}.")
+        if self.voxel_bits not in (8, 16):
+            raise FormatError(f"Got voxels of {self.voxel_bits} bits, expected 8 or 16.")
         slices = [dz for dz, _, _ in self.context]
         if slices != sorted(slices, key=lambda dz: dz < 0):
             raise FormatError("Got a context whose dz = 0 voxels do not all come first.")
@@ -77,6 +84,25 @@ class Architecture:
                 "Got a context that is not causal, repeats an offset or reaches further than 16; "
                 f"expected dz < 0, or dz = 0 and dx + {self.shear} dy < 0."
             )
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether voxels have 16 bits; see `bins`."""
+        return self.voxel_bits == 16
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the voxels."""
+        return np.dtype(np.uint16 if self.is_wide else np.uint8)
+
+    @property
+    def symbol_dtype(self) -> np.dtype:
+        """Of symbols in the march, which may be OUTSIDE."""
+        return np.dtype(np.int32 if self.is_wide else np.int16)
+
+    def of_voxels(self, dtype: np.dtype | type) -> Architecture:
+        """The same architecture for voxels of another dtype, uint8 or uint16."""
+        return dataclasses.replace(self, voxel_bits=8 * np.dtype(dtype).itemsize)
 
     @property
     def layer_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -104,6 +130,7 @@ class Architecture:
             "components": self.components,
             "shear": self.shear,
             "activity_offset": self.activity_offset,
+            **({"voxel_bits": self.voxel_bits} if self.is_wide else {}),
         }
 
     @classmethod
@@ -123,6 +150,7 @@ class Architecture:
                 components=_integer(value["components"]),
                 shear=_integer(value.get("shear", cls.shear)),
                 activity_offset=_integer(value.get("activity_offset", cls.activity_offset)),
+                voxel_bits=_integer(value.get("voxel_bits", cls.voxel_bits)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(

@@ -36,6 +36,7 @@ static int64_t check_architecture(const struct march_task *task) {
         !within(task->fallback, 0, count - 1) || !within(task->shear, 2, 8) ||
         !within(task->components, 1, MAX_COMPONENTS) || !within(task->hidden_count, 1, 4))
         return MARCH_BAD_ARCHITECTURE;
+    if (task->voxel_bits != 8 && task->voxel_bits != 16) return MARCH_BAD_ARCHITECTURE;
     for (int32_t i = 0; i < task->hidden_count; i++)
         if (!within(task->hidden[i], 1, MAX_UNITS)) return MARCH_BAD_ARCHITECTURE;
     return check_context(task);
@@ -86,7 +87,7 @@ static int64_t check_shape(const struct march_task *task) {
 static int64_t check_levels(const struct march_task *task) {
     if (task->level_count_size != task->extent[0]) return MARCH_BAD_LEVELS;
     for (int32_t z = 0; z < task->extent[0]; z++)
-        if (!within(task->level_counts[z], 1, 256)) return MARCH_BAD_LEVELS;
+        if (!within(task->level_counts[z], 1, 1 << task->voxel_bits)) return MARCH_BAD_LEVELS;
     return MARCH_OK;
 }
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxslice.native import build
 
-PORTABLE, AVX2, AVX512 = 0, 1, 2
-SET_NAMES = ("portable", "avx2", "avx512")
+PORTABLE, AVX2, AVX512, NEON = 0, 1, 2, 3
+SET_NAMES = ("portable", "avx2", "avx512", "neon")
 """Instruction sets, as `enum march_set` numbers them."""
 
 _BAD_STATE, _TOO_SHORT, _UNFINISHED = -6, -7, -8
@@ -49,6 +49,7 @@ class Task(ctypes.Structure):
         ("block_shape", ctypes.c_int32 * 3),
         ("extent", ctypes.c_int32 * 3),
         ("level_count_size", ctypes.c_int32),
+        ("voxel_bits", ctypes.c_int32),
         ("weights_size", ctypes.c_int64),
         ("biases_size", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("context", "weights", "biases", "level_counts")),
@@ -146,8 +147,8 @@ def run(
       name: of the function.
       task: whose arrays the caller keeps alive.
       instruction_set: one of `instruction_sets`.
-      source: contiguous: symbols, uint8, to encode, or a message, uint32, to decode.
-      target: contiguous: the room for the message, uint32, or for the symbols, uint8.
+      source: contiguous: symbols, uint8 or uint16, to encode, or a message, uint32, to decode.
+      target: contiguous: the room for the message, uint32, or for the symbols, uint8 or uint16.
       scratch: uint8, of `scratch_bytes`.
 
     Returns:

@@ -59,6 +59,7 @@ class BlockCall:
             (ctypes.c_int32 * 3)(*block_shape),
             (ctypes.c_int32 * 3)(*extent),
             counts.size,
+            architecture.voxel_bits,
             weights.size,
             biases.size,
             *(array.ctypes.data for array in self._arrays),
@@ -97,19 +98,19 @@ def decode(
       message: uint32 [word], from `message.flatten`.
       block_shape: (z, y, x) of the block.
       extent: (z, y, x) of the voxels in the message.
-      level_counts: int [extent z], levels of each slice, 1 to 256.
+      level_counts: int [extent z], levels of each slice.
       model: whose network predicts.
       instruction_set: one of `library.instruction_sets`; the best if not given.
 
     Returns:
-      Symbols, uint8 of the extent's shape.
+      Symbols, of the architecture's dtype and of the extent's shape.
 
     Raises:
       FormatError: the message is damaged.
       MemoryError: see `BlockCall`.
     """
     call = BlockCall(model, block_shape, extent, level_counts, instruction_set)
-    symbols = np.empty(extent, np.uint8)
+    symbols = np.empty(extent, model.architecture.dtype)
     try:
         call.run("march_decode", np.ascontiguousarray(message, np.uint32), symbols)
     except library.NativeError as error:
@@ -129,9 +130,10 @@ def encode(
     """Encodes the symbols of one block's extent.
 
     Args:
-      symbols: uint8 of the extent's shape, each below its slice's level count.
+      symbols: of the extent's shape and the architecture's dtype, each below its slice's level
+        count.
       block_shape: of the block.
-      level_counts: int [extent z], levels of each slice, 1 to 256.
+      level_counts: int [extent z], levels of each slice.
       model: whose network predicts.
       instruction_set: one of `library.instruction_sets`; the best if not given.
 
@@ -141,13 +143,21 @@ def encode(
     Raises:
       MemoryError: see `BlockCall`.
     """
-    symbols = np.ascontiguousarray(symbols, np.uint8)
+    symbols = np.ascontiguousarray(symbols, model.architecture.dtype)
     depth, height, width = symbols.shape
     call = BlockCall(model, block_shape, (depth, height, width), level_counts, instruction_set)
-    # An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding.
-    room = np.empty(symbols.size * 5 // 8 + 2 * height + 64, np.uint32)
+    room = np.empty(_most_words(symbols.size, model.architecture) + 2 * height + 64, np.uint32)
     count = call.run("march_encode", symbols, room)
     return room[room.size - count :]
+
+
+def _most_words(voxels: int, architecture: Architecture) -> int:
+    """Words that some voxels take at most.
+
+    An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding. Of
+    16-bit voxels an interval is at least 1, and up to 7 plain bits are added: 31 bits.
+    """
+    return voxels if architecture.is_wide else voxels * 5 // 8
 
 
 class NativeEngine:
@@ -188,7 +198,7 @@ class NativeEngine:
                 messages.append(np.zeros(0, np.uint32))
                 continue
             used = Model(model.architecture, networks[block]) if networks else model
-            inside = symbols[(block, *payload.within(extent))].astype(np.uint8)
+            inside = symbols[(block, *payload.within(extent))].astype(used.architecture.dtype)
             counts = sizes[block, : extent[0]]
             messages.append(encode(inside, symbols.shape[1:], counts, used))
         return messages
@@ -205,7 +215,7 @@ class NativeEngine:
     ) -> BlockSymbols:
         """See `interface.Engine.decode`. A device other than a CPU is a `UsageError`."""
         _check_device(device)
-        symbols = np.zeros((len(messages), *block_shape), np.int16)
+        symbols = np.zeros((len(messages), *block_shape), model.architecture.symbol_dtype)
         for block, extent in enumerate(_triples(extents)):
             if not extent[0]:
                 continue
@@ -236,7 +246,8 @@ class NativeEngine:
         )
         voxels = math.prod(block_shape)
         # Beside the scratch memory: symbols, and room for a message of any length.
-        return call.scratch.size + voxels + 4 * (voxels * 5 // 8)
+        voxel_bytes = architecture.dtype.itemsize
+        return call.scratch.size + voxels * voxel_bytes + 4 * _most_words(voxels, architecture)
 
 
 def _check_device(device: Device | None) -> None:
