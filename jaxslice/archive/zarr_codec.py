@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_po
 from jaxslice.archive.model import model_of
 from jaxslice.codec.limits import check_volume
 from jaxslice.codec.payload import UINT8
+from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.errors import FormatError, UsageError
 
 A = TypeVar("A")
@@ -50,6 +52,12 @@ class JaxsliceCodec(ArrayBytesCodec):
     def to_dict(self) -> dict[str, Any]:
         """Metadata that `from_dict` reads."""
         return {"name": CODEC_NAME, "configuration": self.configuration.to_json()}
+
+    def for_new_array(self) -> JaxsliceCodec:
+        """The codec with the same network for an array of its own, not sealed."""
+        identity = os.urandom(IDENTITY_BYTES)
+        configuration = dataclasses.replace(self.configuration, identity=identity, sealed=False)
+        return JaxsliceCodec(configuration)
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
         """Refuses arrays other than uint8 with three axes.
@@ -104,7 +112,16 @@ class JaxsliceCodec(ArrayBytesCodec):
     async def encode(
         self, chunks_and_specs: Iterable[tuple[NDBuffer | None, Any]]
     ) -> list[Buffer | None]:
-        """Encodes the chunks of one batch; None stays None."""
+        """Encodes the chunks of one batch; None stays None.
+
+        Raises:
+          UsageError: the array is sealed.
+        """
+        if self.configuration.sealed:
+            raise UsageError(
+                "Got a write to a sealed array, expected one that is not: write to a new array, "
+                "with the codec's for_new_array()."
+            )
         batch = list(chunks_and_specs)
         present = [i for i, (chunk, _) in enumerate(batch) if chunk is not None]
         arrays = [chunk.as_numpy_array() for chunk, _ in batch if chunk is not None]
