@@ -16,6 +16,7 @@ from jaxslice.core.box import Triple
 from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr, shortened
+from jaxslice.core.voxel_types import VOXEL_TYPES
 
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
@@ -23,7 +24,7 @@ SCALE_PATH = "0"
 _SEAL = "seal"
 """Field of the group's attribute `jaxslice`."""
 
-DATA_TYPES = ("uint8",)
+DATA_TYPES = VOXEL_TYPES
 """Names of the data types of voxels."""
 
 MAX_VOXEL_SIZE_NM = 1e18
@@ -185,6 +186,10 @@ def _parsed(group: Any, array: Any) -> Metadata:
     configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
     check_volume(shape)
     configuration.check_blocks(block_shape)
+    if configuration.architecture.dtype.name != data_type:
+        raise FormatError(
+            f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."
+        )
     seal = _checked_seal(group, array, configuration, grid_of(shape, block_shape))
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][0]

@@ -15,15 +15,14 @@ from typing import Any, TypeVar
 import numpy as np
 from zarr.abc.buffer import Buffer, NDBuffer
 from zarr.abc.codec import ArrayBytesCodec
-from zarr.dtype import UInt8
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_pool
 from jaxslice.archive.model import model_of
 from jaxslice.codec.limits import check_volume
-from jaxslice.codec.payload import UINT8
 from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.errors import FormatError, UsageError
+from jaxslice.core.voxel_types import check_voxel_type
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -31,7 +30,7 @@ B = TypeVar("B")
 
 @dataclasses.dataclass(frozen=True)
 class JaxsliceCodec(ArrayBytesCodec):
-    """Blocks as chunks of a uint8 array [z, y, x].
+    """Blocks as chunks of an array [z, y, x] of uint8 or uint16.
 
     Attributes:
       configuration: as in FORMAT.md, section 1.
@@ -60,16 +59,18 @@ class JaxsliceCodec(ArrayBytesCodec):
         return JaxsliceCodec(configuration)
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Refuses arrays other than uint8 with three axes.
+        """Refuses arrays of another data type than the network's, or not of three axes.
 
         Raises:
           UsageError: another data type or number of axes.
           FormatError: shapes that no reader could hold.
         """
-        if not isinstance(dtype, UInt8) or len(shape) != 3:
+        native, expected = dtype.to_native_dtype(), self.configuration.architecture.dtype
+        check_voxel_type(native, "an array")
+        if native != expected or len(shape) != 3:
             raise UsageError(
-                f"Got an array of {dtype} and shape {shape}, expected uint8 [z, y, x]: other data "
-                "are not supported by the codec 'jaxslice'."
+                f"Got an array of {native} and shape {shape}, expected {expected} [z, y, x] as the "
+                "codec's network."
             )
         chunk_shape = getattr(chunk_grid, "chunk_shape", None)
         if chunk_shape is not None and 0 not in shape:
@@ -99,9 +100,7 @@ class JaxsliceCodec(ArrayBytesCodec):
             depth, height, width = batch[group[0]][1].shape
             # zarr does not tell which chunk it is, so that only the array is checked.
             places = [self.configuration.place_of(None)] * len(payloads)
-            return decode_payloads(
-                payloads, (depth, height, width), self.configuration, places, UINT8
-            )
+            return decode_payloads(payloads, (depth, height, width), self.configuration, places)
 
         results: list[NDBuffer | None] = [None] * len(batch)
         for group, blocks in zip(groups, await _in_pool(decode_group, groups), strict=True):

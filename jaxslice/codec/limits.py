@@ -38,14 +38,15 @@ MAX_JSON_DEPTH = 64
 """Nesting of a `zarr.json`."""
 
 
-def most_words(shape: Triple) -> int:
+def most_words(shape: Triple, voxel_bytes: int = 1) -> int:
     """Largest number of words in the tail of a message: longer ones are stored as plain voxels.
 
     Args:
       shape: (z, y, x) of the voxels that the message holds.
+      voxel_bytes: of a voxel.
     """
     depth, height, width = shape
-    return depth * height * width // 4 + 1
+    return depth * height * width * voxel_bytes // 4 + 1
 
 
 def check_volume(shape: Triple) -> None:

@@ -46,7 +46,8 @@ def compress(
     """Compresses a volume into a new archive.
 
     Args:
-      source: a precomputed volume or a `.npy` file of uint8 [z, y, x]; see `open_source`.
+      source: a precomputed volume or a `.npy` file of uint8 or uint16 [z, y, x]; see
+        `open_source`.
       archive: a folder, or a gs:// or s3:// URL.
       options: how to compress.
       progress: called now and then with (part of the work, done, total), from any thread.
@@ -89,7 +90,7 @@ def compress(
     leaves = Leaves(grid_of(planned.box.shape, planned.block_shape))
     with create_archive(
         archive, planned.box, planned.block_shape, base.configuration, planned.placement,
-        provenance, leaves=leaves, overwrite=options.overwrite,
+        provenance, leaves=leaves, data_type=opened.dtype.name, overwrite=options.overwrite,
     ) as made:  # fmt: skip
         stats = _encode_all(opened, planned, made, leaves, resources, watch, progress)
         provenance[BLOCKS_BYTES] = stats.payload_bytes

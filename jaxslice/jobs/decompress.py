@@ -78,7 +78,7 @@ def decompress(
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     with create_destination(
         dest, box, opened.placement.voxel_size_nm,
-        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite,
+        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite, dtype=opened.dtype,
     ) as destination:  # fmt: skip
         sink = WriteTo(opened, box, destination)
         decode_all(opened, box, sink, executor, batch, watch, progress or no_progress, engine)

@@ -54,7 +54,7 @@ static void size_history(struct march *m, const struct march_task *task) {
     /* Rows are moved to make room once in this many steps: few enough to stay in the cache. */
     const int64_t slack = m->keep / 2 < 4 * ROWS_TOGETHER ? 4 * ROWS_TOGETHER : m->keep / 2;
     m->rows = m->keep + m->ahead + slack + 1;
-    m->row_bytes = m->lanes + 2 * MARGIN;
+    m->row_bytes = m->lanes * m->value_bytes + 2 * MARGIN;
 }
 
 /* 2 * MAX_REACH + 1 masks, of the lanes that have a lane dy = -MAX_REACH .. MAX_REACH away, and
@@ -76,7 +76,7 @@ static void fill_places(struct march *m, const struct march_task *task) {
             continue;
         }
         const int64_t masks = offset[0] * m->pitch + offset[2];
-        place->value = (masks + m->shear * offset[1]) * m->row_bytes + offset[1];
+        place->value = (masks + m->shear * offset[1]) * m->row_bytes + offset[1] * m->value_bytes;
         place->live = masks * m->panels;
         place->range = (int64_t)(offset[1] + MAX_REACH) * m->panels;
     }
@@ -94,7 +94,8 @@ static void put_weight(const struct layer *layer, int32_t per_cell, int32_t o, i
     memcpy(layer->cells + cell, &value, sizeof value);
 }
 
-static void pack_layer(const struct layer *layer, int32_t per_cell, const int32_t *biases) {
+static void pack_layer(const struct layer *layer, const struct kernel *kernel,
+                       const int32_t *biases) {
     const int64_t padded = (int64_t)layer->tiles * layer->tile;
     memset(layer->cells, 0, (size_t)(padded * layer->groups) * sizeof *layer->cells);
     memset(layer->biases, 0, (size_t)padded * sizeof *layer->biases);
@@ -104,11 +105,14 @@ static void pack_layer(const struct layer *layer, int32_t per_cell, const int32_
         const int8_t *row = layer->weights + (int64_t)o * layer->columns;
         int32_t sum = 0;
         for (int32_t i = 0; i < layer->inputs; i++) {
-            put_weight(layer, per_cell, o, i, row[i]);
+            put_weight(layer, kernel->inputs_per_cell, o, i, row[i]);
             sum += row[i];
         }
         layer->biases[o] = biases[o];
-        if (layer->columns == layer->inputs) continue;
+        if (layer->columns == layer->inputs) {
+            layer->biases[o] += kernel->input_offset * sum;
+            continue;
+        }
         /* 256 inputs by 127: fits 16 bits. */
         layer->minus_row_sum[o] = -sum & 0xffff;
         layer->extras[o] = (row[layer->inputs] & 0xffff) | row[layer->inputs + 1] * (1 << 16);
@@ -138,7 +142,7 @@ static void plan_layers(struct march *m, const struct march_task *task, const st
         layer->extras = take(arena, padded * (int64_t)sizeof *layer->extras);
         if (arena->base) {
             if (per_cell)
-                pack_layer(layer, per_cell, biases);
+                pack_layer(layer, kernel, biases);
             else
                 memcpy(layer->biases, biases, (size_t)layer->outputs * sizeof *biases);
         }
@@ -164,7 +168,10 @@ static void plan_geometry(struct march *m, const struct march_task *task) {
     m->pitch = pitch_of(task);
     m->steps = (m->depth - 1) * m->pitch + m->width + (int64_t)m->shear * (m->height - 1);
     m->level_counts = task->level_counts;
-    for (int32_t z = 0; z < m->depth; z++) m->limited |= task->level_counts[z] != 256;
+    m->wide = task->voxel_bits == 16;
+    m->value_bytes = task->voxel_bits / 8;
+    const int32_t usual = m->wide ? task->level_counts[0] : 256;
+    for (int32_t z = 0; z < m->depth; z++) m->limited |= task->level_counts[z] != usual;
     size_history(m, task);
 }
 
@@ -179,7 +186,7 @@ int64_t march_plan(struct march *m, const struct march_task *task, const struct 
     m->ranges = take(&arena, (2 * MAX_REACH + 2) * m->panels * word);
     m->high = take(&arena, m->lanes * half);
     m->low = take(&arena, m->lanes * half);
-    m->limits = take(&arena, (int64_t)m->shear * m->lanes);
+    m->limits = take(&arena, (int64_t)m->shear * m->lanes * m->value_bytes);
     m->work = take(&arena, kernel->work_bytes);
     m->live = take(&arena, m->rows * m->panels * word);
     m->values = take(&arena, m->rows * m->row_bytes);
