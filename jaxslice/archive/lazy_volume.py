@@ -102,6 +102,12 @@ class LazyVolume(PicklesFields):
     def __repr__(self) -> str:
         return f"<jaxslice volume {self.archive.location!r} {self.shape} {self.dtype}>"
 
+    def _repr_html_(self) -> str:
+        """What notebooks show: a table, and a picture of the block in the middle."""
+        from jaxslice.archive.notebook import html_of
+
+        return html_of(self)
+
 
 def open_volume(location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BYTES) -> LazyVolume:
     """Opens an archive as an array that is decoded where it is looked at.

@@ -184,12 +184,12 @@ def _parsed(group: Any, array: Any) -> Metadata:
     shape = _integers(array["shape"], "shape")
     block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+    check_volume(shape)
+    configuration.check_blocks(block_shape)
     if configuration.architecture.dtype.name != data_type:
         raise FormatError(
             f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."
         )
-    check_volume(shape)
-    configuration.check_blocks(block_shape)
     seal = _checked_seal(group, array, configuration, grid_of(shape, block_shape))
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][0]

@@ -81,7 +81,7 @@ def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
     message = np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
-    tail, most = len(message) - 2 * extent[1], most_words(extent, dtype)
+    tail, most = len(message) - 2 * extent[1], most_words(extent, dtype.itemsize)
     if tail > most:
         raise FormatError(f"Got a message of {tail} words, expected at most {most}.")
     return CodedBody(difference, table, extent, tables, message)

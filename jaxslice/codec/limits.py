@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.shorten import short_repr
-
-_UINT8 = np.dtype(np.uint8)
 
 MAX_AXIS = 2**31 - 1
 """Voxels of a volume along one axis."""
@@ -42,15 +38,15 @@ MAX_JSON_DEPTH = 64
 """Nesting of a `zarr.json`."""
 
 
-def most_words(shape: Triple, dtype: np.dtype = _UINT8) -> int:
+def most_words(shape: Triple, voxel_bytes: int = 1) -> int:
     """Largest number of words in the tail of a message: longer ones are stored as plain voxels.
 
     Args:
       shape: (z, y, x) of the voxels that the message holds.
-      dtype: of the voxels.
+      voxel_bytes: of a voxel.
     """
     depth, height, width = shape
-    return depth * height * width * dtype.itemsize // 4 + 1
+    return depth * height * width * voxel_bytes // 4 + 1
 
 
 def check_volume(shape: Triple) -> None:

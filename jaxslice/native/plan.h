@@ -109,6 +109,7 @@ struct kernel {
     void (*start)(void *work);    /* fills the work, which is all 0 before; NULL if it need not */
     void (*decode)(struct march *m, int32_t panel);
     void (*encode)(struct march *m, int32_t panel);
+    int32_t input_offset;         /* taken off each input of the further layers: makes it signed */
 };
 
 HIDDEN extern const struct kernel march_portable;
@@ -119,10 +120,24 @@ HIDDEN extern const struct kernel march_avx512;
 /* The panels of 16-bit voxels: avx512_wide.c */
 HIDDEN void avx512_wide_decode(struct march *m, int32_t panel);
 HIDDEN void avx512_wide_encode(struct march *m, int32_t panel);
+#elif defined(__aarch64__)
+HIDDEN extern const struct kernel march_neon;
 #endif
 
-/* check.c */
+/* check.c: a whole task, and only what every kind of predictor has: context, shape and levels. */
 HIDDEN int64_t march_check(const struct march_task *task);
+HIDDEN int64_t march_check_frame(const struct march_task *task);
+
+/* block.c: lays out a checked task, and runs it in either direction. */
+HIDDEN int64_t block_prepare(struct march *m, const struct march_task *task,
+                             const struct kernel *kernel, int64_t symbols_size, void *scratch,
+                             int64_t scratch_bytes);
+HIDDEN int64_t block_decode(struct march *m, const struct kernel *kernel, const uint32_t *message,
+                            int64_t words, void *symbols);
+HIDDEN int64_t block_encode(struct march *m, const struct kernel *kernel, const void *symbols,
+                            uint32_t *message, int64_t words);
+/* Whether every symbol is one of its slice's levels. */
+HIDDEN int symbols_are_good(const struct march *m, const void *symbols);
 
 /* plan.c: lays the task out. With `base` NULL nothing is written but `*m`, and the result is how
  * many bytes are needed. The task must have passed `march_check`. */

@@ -12,6 +12,7 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.engines.pallas import decoder
 from jaxslice.codec.engines.xla import XlaEngine, compiled
 from jaxslice.codec.geometry import Geometry
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.core.errors import UsageError
 
 
@@ -23,11 +24,13 @@ class PallasEngine(XlaEngine):
     def decoder_program(
         self, geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
     ) -> Any:
-        """The compiled kernel.
+        """The compiled kernel; of linear predictors the decoder of the XLA engine.
 
         Raises:
           UsageError: the kernel does not support these blocks or this platform.
         """
+        if isinstance(architecture, LinearArchitecture):
+            return super().decoder_program(geometry, architecture, block_networks, platform)
         return decoder_program(geometry, architecture, block_networks, platform)
 
 
