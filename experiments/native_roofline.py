@@ -6,10 +6,9 @@
 Measures the core's peaks with `peaks.c` (cycles, products and additions a second), and the time of
 the march alone, without checksums and level tables, on one synthetic block of 64x256x256: the
 native engine with each instruction set and each shipped network, and portable C and xla with the
-default network.
-Cycles are CPU seconds times the measured clock. The number of element-wise operations is that of
-XLA's program for the default network, from the CSV of roofline.py: an estimate for other engines,
-which do some of it with 16-bit numbers, twice as many at a time.
+default network. Cycles are CPU seconds times the measured clock. The number of element-wise
+operations is that of XLA's program for the default network, from the CSV of roofline.py: an
+estimate for other engines, which do some of it with 16-bit numbers, twice as many at a time.
 
 Writes the CSV, and the tables of ROOFLINE.md from that CSV. Needs a C compiler and x86-64.
 
