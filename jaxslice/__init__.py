@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
+    from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
 
 _MODULE = {
@@ -56,6 +57,7 @@ _MODULE = {
     "open": "archive.lazy_volume",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
+    "zarr_serializer": "jobs.zarr_serializer",
 }
 _NAME_THERE = {"load_model": "load", "open": "open_volume"}
 
@@ -81,6 +83,7 @@ __all__ = [
     "open",
     "train",
     "verify",
+    "zarr_serializer",
 ]
 
 
