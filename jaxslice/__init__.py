@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
+    from jaxslice.volumes.inspect import inspect
+    from jaxslice.volumes.interface import RawHeader, Source, SourceOptions
+    from jaxslice.volumes.source import open_source
 
 _MODULE = {
     "Box": "core.box",
@@ -43,8 +46,11 @@ _MODULE = {
     "FormatError": "core.errors",
     "MissingExtraError": "core.errors",
     "Model": "codec.network",
+    "RawHeader": "volumes.interface",
     "Report": "archive.report",
+    "Source": "volumes.interface",
     "SourceDataError": "core.errors",
+    "SourceOptions": "volumes.interface",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
@@ -53,8 +59,10 @@ _MODULE = {
     "diff": "jobs.diff",
     "encode_blocks": "codec.block",
     "info": "archive.report",
+    "inspect": "volumes.inspect",
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
+    "open_source": "volumes.source",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -69,8 +77,11 @@ __all__ = [
     "FormatError",
     "MissingExtraError",
     "Model",
+    "RawHeader",
     "Report",
+    "Source",
     "SourceDataError",
+    "SourceOptions",
     "UsageError",
     "VersionError",
     "compress",
@@ -79,8 +90,10 @@ __all__ = [
     "diff",
     "encode_blocks",
     "info",
+    "inspect",
     "load_model",
     "open",
+    "open_source",
     "train",
     "verify",
     "zarr_serializer",

@@ -37,10 +37,12 @@ def info(location: str | os.PathLike[str], *, blocks: bool = False) -> Report:
     opened = open_archive(location)
     details = {
         "shape": list(opened.shape),
+        "data_type": opened.data_type,
         "voxel_size_nm": list(opened.placement.voxel_size_nm),
         "offset_voxels": list(opened.placement.offset_voxels),
         "architecture": opened.configuration.architecture.to_json(),
         "network_bytes": len(opened.configuration.packed_network),
+        "seal": opened.root,
         "provenance": opened.provenance,
     }
     if blocks:
@@ -88,7 +90,8 @@ def report_of(
     architecture = opened.configuration.architecture
     return Report(
         archive=opened.location,
-        raw_bytes=math.prod(opened.shape),
+        voxels=math.prod(opened.shape),
+        raw_bytes=math.prod(opened.shape) * opened.dtype.itemsize,
         compressed_bytes=opened.compressed_bytes(),
         num_blocks=opened.num_blocks,
         block_shape=opened.block_shape,
@@ -105,7 +108,8 @@ class Report:
 
     Attributes:
       archive: its location.
-      raw_bytes: voxels of the volume.
+      voxels: of the volume.
+      raw_bytes: of the volume's voxels.
       compressed_bytes: every byte of every object of the archive.
       num_blocks: of the archive.
       block_shape: of the archive.
@@ -117,6 +121,7 @@ class Report:
     """
 
     archive: str
+    voxels: int
     raw_bytes: int
     compressed_bytes: int
     num_blocks: int
@@ -129,7 +134,7 @@ class Report:
     @property
     def bits_per_voxel(self) -> float:
         """8 * compressed bytes / voxels, everything counted."""
-        return 8 * self.compressed_bytes / self.raw_bytes
+        return 8 * self.compressed_bytes / self.voxels
 
     @property
     def compression_ratio(self) -> float:

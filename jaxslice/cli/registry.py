@@ -13,6 +13,7 @@ SUMMARIES = {
     "compress": "Compress a volume into a new archive.",
     "decompress": "Write the voxels of an archive as a new volume.",
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
+    "inspect": "Say what a volume is, without compressing it.",
     "info": "Describe an archive without decoding it.",
     "diff": "Show where an archive and a volume differ, and how much.",
     "slice": "Write one plane of an archive as a picture.",

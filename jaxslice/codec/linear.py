@@ -117,6 +117,16 @@ class LinearArchitecture:
         return self
 
     @property
+    def hidden(self) -> tuple[int, ...]:
+        """Units of hidden layers: it has none."""
+        return ()
+
+    @property
+    def num_params(self) -> int:
+        """Numbers of the predictor: weights and curves."""
+        return 2 * len(self.context) + CURVE_NUMBERS * self.scales
+
+    @property
     def multiply_adds_per_voxel(self) -> int:
         """Multiply-adds of one prediction and of its scale."""
         return 2 * len(self.context)
@@ -173,6 +183,14 @@ class LinearNumbers(NamedTuple):
     weights: np.ndarray
     sizes: np.ndarray
     curves: np.ndarray
+
+
+def blank(architecture: LinearArchitecture) -> LinearNumbers:
+    """Numbers that predict the reference."""
+    context = len(architecture.context)
+    curves = np.full((architecture.scales, CURVE_NUMBERS), (0, 0, 64, 64, 128), np.uint8)
+    zeros = np.zeros(context, np.int8)
+    return LinearNumbers(EXPONENT_HIGH, 0, 1, zeros, zeros.astype(np.uint8), curves)
 
 
 def pack(numbers: LinearNumbers) -> bytes:

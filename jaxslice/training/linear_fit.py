@@ -16,6 +16,9 @@ from jaxslice.codec.linear import LinearArchitecture, LinearNumbers
 from jaxslice.training.linear_curves import fit_curves
 from jaxslice.training.linear_sample import Sample
 
+FITTED_VOXELS = 1 << 17
+"""Voxels sampled from a volume to fit its predictor."""
+
 NEAREST = 12
 """Context voxels that stand for the scale before any is fitted."""
 
