@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,6 @@ class Architecture:
 
     def __post_init__(self):
         """Raises FormatError for values that the march or the overflow proof does not allow."""
-        causal = all(
-            (dz < 0 or dx + self.shear * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
-            for dz, dy, dx in self.context
-        )
         most = ACTIVITY_HIGH - 255 * self.activity_count
         ranges = (
             (len(self.context), 4, MAX_CONTEXT, "context voxels"),
@@ -76,14 +73,7 @@ class Architecture:
                 raise FormatError(f"Got {got} {what}, expected {low} to {high}.")
         if self.voxel_bits not in (8, 16):
             raise FormatError(f"Got voxels of {self.voxel_bits} bits, expected 8 or 16.")
-        slices = [dz for dz, _, _ in self.context]
-        if slices != sorted(slices, key=lambda dz: dz < 0):
-            raise FormatError("Got a context whose dz = 0 voxels do not all come first.")
-        if not causal or len(set(self.context)) != len(self.context):
-            raise FormatError(
-                "Got a context that is not causal, repeats an offset or reaches further than 16; "
-                f"expected dz < 0, or dz = 0 and dx + {self.shear} dy < 0."
-            )
+        check_context(self.context, self.shear)
 
     @property
     def is_wide(self) -> bool:
@@ -141,16 +131,16 @@ class Architecture:
           FormatError: a field is missing, has another type, or is out of range.
         """
         try:
-            context = tuple((_integer(z), _integer(y), _integer(x)) for z, y, x in value["context"])
+            context = tuple((integer(z), integer(y), integer(x)) for z, y, x in value["context"])
             return cls(
                 context=context,
-                activity_count=_integer(value["activity_count"]),
-                fallback=_integer(value["fallback"]),
-                hidden=tuple(_integer(units) for units in value["hidden"]),
-                components=_integer(value["components"]),
-                shear=_integer(value.get("shear", cls.shear)),
-                activity_offset=_integer(value.get("activity_offset", cls.activity_offset)),
-                voxel_bits=_integer(value.get("voxel_bits", cls.voxel_bits)),
+                activity_count=integer(value["activity_count"]),
+                fallback=integer(value["fallback"]),
+                hidden=tuple(integer(units) for units in value["hidden"]),
+                components=integer(value["components"]),
+                shear=integer(value.get("shear", cls.shear)),
+                activity_offset=integer(value.get("activity_offset", cls.activity_offset)),
+                voxel_bits=integer(value.get("voxel_bits", cls.voxel_bits)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
@@ -159,7 +149,23 @@ class Architecture:
             ) from None
 
 
-def _integer(value: object) -> int:
+def check_context(context: Sequence[Triple], shear: int) -> None:
+    """Raises FormatError unless a context is causal, without repetition, and in order."""
+    causal = all(
+        (dz < 0 or dx + shear * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
+        for dz, dy, dx in context
+    )
+    slices = [dz for dz, _, _ in context]
+    if slices != sorted(slices, key=lambda dz: dz < 0):
+        raise FormatError("Got a context whose dz = 0 voxels do not all come first.")
+    if not causal or len(set(context)) != len(context):
+        raise FormatError(
+            "Got a context that is not causal, repeats an offset or reaches further than 16; "
+            f"expected dz < 0, or dz = 0 and dx + {shear} dy < 0."
+        )
+
+
+def integer(value: object) -> int:
     """The value if it is a JSON integer. Raises TypeError for other values, such as true or "3"."""
     if type(value) is not int:
         raise TypeError(f"{value!r} is no integer")

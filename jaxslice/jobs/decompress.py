@@ -84,7 +84,7 @@ def decompress(
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     with create_destination(
         dest, box, opened.placement.voxel_size_nm,
-        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite,
+        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite, dtype=opened.dtype,
         dest_format=dest_format, encoding=encoding,
     ) as destination:  # fmt: skip
         sink = WriteTo(opened, box, destination)

@@ -104,6 +104,7 @@ def verify(
     details = {
         "engine": engine_named(engine).name,
         "verified": True,
+        "seal": opened.root,
         "compared_with": volume and volume.description,
     }
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)

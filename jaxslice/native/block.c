@@ -33,9 +33,8 @@ int64_t march_scratch_bytes(const struct march_task *task, int32_t set) {
     return march_plan(&m, task, kernel, NULL) + ALIGNMENT - 1;
 }
 
-/* Checks what both directions are handed, and lays the task out. */
-static int64_t prepare(struct march *m, const struct march_task *task, const struct kernel *kernel,
-                       int64_t symbols_size, void *scratch, int64_t scratch_bytes) {
+int64_t block_prepare(struct march *m, const struct march_task *task, const struct kernel *kernel,
+                      int64_t symbols_size, void *scratch, int64_t scratch_bytes) {
     if (!scratch) return MARCH_NULL;
     if (scratch_bytes < march_plan(m, task, kernel, NULL) + ALIGNMENT - 1) return MARCH_NO_ROOM;
     if (symbols_size != (int64_t)m->depth * m->height * m->width) return MARCH_BAD_SHAPE;
@@ -68,6 +67,24 @@ static int64_t is_finished(const struct march *m) {
     return m->words_left == 0 && rest == 0;
 }
 
+int64_t block_decode(struct march *m, const struct kernel *kernel, const uint32_t *message,
+                     int64_t words, void *symbols) {
+    const int64_t error = read_states(m, message, words);
+    if (error) return error;
+    history_start_forward(m);
+    for (int64_t time = 0; time < m->steps; time++) {
+        history_forward(m, time);
+        for (int32_t panel = 0; panel < m->panels; panel++)
+            if (live_lanes(m, panel)) kernel->decode(m, panel);
+        if (m->failed) return MARCH_TOO_SHORT;
+        /* At the end some are written once more. */
+        if (time % ROWS_TOGETHER == ROWS_TOGETHER - 1 || time == m->steps - 1)
+            rows_to_voxels(m, m->now - (ROWS_TOGETHER - 1) * m->row_bytes,
+                           time - (ROWS_TOGETHER - 1), symbols);
+    }
+    return is_finished(m) ? MARCH_OK : MARCH_UNFINISHED;
+}
+
 int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t *message,
                      int64_t words, void *symbols, int64_t symbols_size, void *scratch,
                      int64_t scratch_bytes) {
@@ -77,21 +94,8 @@ int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t 
     const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
-    error = prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
-    if (!error) error = read_states(&m, message, words);
-    if (error) return error;
-    history_start_forward(&m);
-    for (int64_t time = 0; time < m.steps; time++) {
-        history_forward(&m, time);
-        for (int32_t panel = 0; panel < m.panels; panel++)
-            if (live_lanes(&m, panel)) kernel->decode(&m, panel);
-        if (m.failed) return MARCH_TOO_SHORT;
-        /* At the end some are written once more. */
-        if (time % ROWS_TOGETHER == ROWS_TOGETHER - 1 || time == m.steps - 1)
-            rows_to_voxels(&m, m.now - (ROWS_TOGETHER - 1) * m.row_bytes,
-                           time - (ROWS_TOGETHER - 1), symbols);
-    }
-    return is_finished(&m) ? MARCH_OK : MARCH_UNFINISHED;
+    error = block_prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
+    return error ? error : block_decode(&m, kernel, message, words, symbols);
 }
 
 /* The largest of some symbols. */
@@ -108,8 +112,7 @@ static int32_t largest(const struct march *m, const void *symbols, int64_t first
     return m->wide ? most : most_byte;
 }
 
-/* Whether every symbol is one of its slice's levels. */
-static int are_symbols_good(const struct march *m, const void *symbols) {
+int symbols_are_good(const struct march *m, const void *symbols) {
     const int64_t slice = (int64_t)m->height * m->width;
     if (!m->wide && !m->limited) return 1;
     for (int32_t z = 0; z < m->depth; z++)
@@ -127,6 +130,27 @@ static int64_t write_states(struct march *m) {
     return MARCH_OK;
 }
 
+int64_t block_encode(struct march *m, const struct kernel *kernel, const void *symbols,
+                     uint32_t *message, int64_t words) {
+    if (words < 0) return MARCH_NO_ROOM;
+    if (!symbols_are_good(m, symbols)) return MARCH_BAD_SYMBOL;
+    for (int32_t y = 0; y < m->lanes; y++) {
+        m->high[y] = 0;
+        m->low[y] = (uint32_t)LOWER_BOUND;
+    }
+    m->last_word = message + words;
+    m->words_left = words;
+    history_start_backward(m);
+    for (int64_t time = m->steps - 1; time >= 0; time--) {
+        history_backward(m, time, symbols);
+        for (int32_t panel = m->panels - 1; panel >= 0; panel--)
+            if (live_lanes(m, panel)) kernel->encode(m, panel);
+        if (m->failed) return MARCH_NO_ROOM;
+    }
+    const int64_t error = write_states(m);
+    return error ? error : words - m->words_left;
+}
+
 int64_t march_encode(const struct march_task *task, int32_t set, const void *symbols,
                      int64_t symbols_size, uint32_t *message, int64_t words, void *scratch,
                      int64_t scratch_bytes) {
@@ -136,23 +160,6 @@ int64_t march_encode(const struct march_task *task, int32_t set, const void *sym
     const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
-    error = prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
-    if (error) return error;
-    if (words < 0) return MARCH_NO_ROOM;
-    if (!are_symbols_good(&m, symbols)) return MARCH_BAD_SYMBOL;
-    for (int32_t y = 0; y < m.lanes; y++) {
-        m.high[y] = 0;
-        m.low[y] = (uint32_t)LOWER_BOUND;
-    }
-    m.last_word = message + words;
-    m.words_left = words;
-    history_start_backward(&m);
-    for (int64_t time = m.steps - 1; time >= 0; time--) {
-        history_backward(&m, time, symbols);
-        for (int32_t panel = m.panels - 1; panel >= 0; panel--)
-            if (live_lanes(&m, panel)) kernel->encode(&m, panel);
-        if (m.failed) return MARCH_NO_ROOM;
-    }
-    error = write_states(&m);
-    return error ? error : words - m.words_left;
+    error = block_prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
+    return error ? error : block_encode(&m, kernel, symbols, message, words);
 }

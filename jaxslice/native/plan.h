@@ -123,8 +123,20 @@ HIDDEN void avx512_wide_encode(struct march *m, int32_t panel);
 HIDDEN extern const struct kernel march_neon;
 #endif
 
-/* check.c */
+/* check.c: a whole task, and only what every kind of predictor has: context, shape and levels. */
 HIDDEN int64_t march_check(const struct march_task *task);
+HIDDEN int64_t march_check_frame(const struct march_task *task);
+
+/* block.c: lays out a checked task, and runs it in either direction. */
+HIDDEN int64_t block_prepare(struct march *m, const struct march_task *task,
+                             const struct kernel *kernel, int64_t symbols_size, void *scratch,
+                             int64_t scratch_bytes);
+HIDDEN int64_t block_decode(struct march *m, const struct kernel *kernel, const uint32_t *message,
+                            int64_t words, void *symbols);
+HIDDEN int64_t block_encode(struct march *m, const struct kernel *kernel, const void *symbols,
+                            uint32_t *message, int64_t words);
+/* Whether every symbol is one of its slice's levels. */
+HIDDEN int symbols_are_good(const struct march *m, const void *symbols);
 
 /* plan.c: lays the task out. With `base` NULL nothing is written but `*m`, and the result is how
  * many bytes are needed. The task must have passed `march_check`. */

@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxslice.codec import payload
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.message import unflatten
 from jaxslice.codec.network import IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
@@ -40,36 +41,71 @@ class BlockCall:
         level_counts: np.ndarray,
         instruction_set: int | None,
     ):
-        architecture, network = model.architecture, model.network
-        context = np.ascontiguousarray(architecture.context, np.int32)
-        weights = np.concatenate([np.asarray(w, np.int8).ravel() for w in network.weights])
-        biases = np.concatenate([np.asarray(b, np.int32).ravel() for b in network.biases])
         counts = np.ascontiguousarray(level_counts, np.int32)
-        self._arrays = context, weights, biases, counts
-        hidden = (*architecture.hidden, 0, 0, 0, 0)[:4]
-        self.task = library.Task(
-            len(context),
-            architecture.activity_count,
-            architecture.activity_offset,
-            architecture.fallback,
-            architecture.shear,
-            architecture.components,
-            len(architecture.hidden),
-            (ctypes.c_int32 * 4)(*hidden),
-            (ctypes.c_int32 * 3)(*block_shape),
-            (ctypes.c_int32 * 3)(*extent),
-            counts.size,
-            architecture.voxel_bits,
-            weights.size,
-            biases.size,
-            *(array.ctypes.data for array in self._arrays),
-        )
+        build = linear_task if isinstance(model.architecture, LinearArchitecture) else network_task
+        self.task, self._arrays = build(model, block_shape, extent, counts)
         self.set = library.best_set() if instruction_set is None else instruction_set
         self.scratch = _scratch(library.scratch_bytes(self.task, self.set), block_shape)
 
     def run(self, name: str, source: np.ndarray, target: np.ndarray) -> int:
-        """Calls a function of the library; see `library.run`."""
+        """Encodes or decodes; see `library.run`."""
         return library.run(name, self.task, self.set, source, target, self.scratch)
+
+
+def network_task(
+    model: Model, block_shape: Triple, extent: Triple, counts: np.ndarray
+) -> tuple[library.Task, tuple[np.ndarray, ...]]:
+    """A block's task for a network, and the arrays that it points to."""
+    architecture, network = model.architecture, model.network
+    context = np.ascontiguousarray(architecture.context, np.int32)
+    weights = np.concatenate([np.asarray(w, np.int8).ravel() for w in network.weights])
+    biases = np.concatenate([np.asarray(b, np.int32).ravel() for b in network.biases])
+    arrays = context, weights, biases, counts
+    hidden = (*architecture.hidden, 0, 0, 0, 0)[:4]
+    task = library.Task(
+        len(context),
+        architecture.activity_count,
+        architecture.activity_offset,
+        architecture.fallback,
+        architecture.shear,
+        architecture.components,
+        len(architecture.hidden),
+        (ctypes.c_int32 * 4)(*hidden),
+        (ctypes.c_int32 * 3)(*block_shape),
+        (ctypes.c_int32 * 3)(*extent),
+        counts.size,
+        architecture.voxel_bits,
+        weights.size,
+        biases.size,
+        *(array.ctypes.data for array in arrays),
+    )
+    return task, arrays
+
+
+def linear_task(
+    model: Model, block_shape: Triple, extent: Triple, counts: np.ndarray
+) -> tuple[library.LinearTask, tuple[np.ndarray, ...]]:
+    """A block's task for a linear predictor, and the arrays that it points to."""
+    architecture, numbers = model.architecture, model.network
+    context = np.ascontiguousarray(architecture.context, np.int32)
+    parts = (numbers.weights, numbers.sizes, numbers.curves)
+    arrays = context, *map(np.ascontiguousarray, parts), counts
+    task = library.LinearTask(
+        len(context),
+        architecture.fallback,
+        architecture.shear,
+        architecture.scales,
+        architecture.phases,
+        numbers.exponent,
+        numbers.first,
+        numbers.offset,
+        (ctypes.c_int32 * 3)(*block_shape),
+        (ctypes.c_int32 * 3)(*extent),
+        counts.size,
+        0,
+        *(array.ctypes.data for array in arrays),
+    )
+    return task, arrays
 
 
 def _scratch(size: int, block_shape: Triple) -> np.ndarray:
@@ -112,7 +148,7 @@ def decode(
     call = BlockCall(model, block_shape, extent, level_counts, instruction_set)
     symbols = np.empty(extent, model.architecture.dtype)
     try:
-        call.run("march_decode", np.ascontiguousarray(message, np.uint32), symbols)
+        call.run("decode", np.ascontiguousarray(message, np.uint32), symbols)
     except library.NativeError as error:
         if error.code in library.DAMAGED:
             raise FormatError(str(error)) from None
@@ -147,7 +183,7 @@ def encode(
     depth, height, width = symbols.shape
     call = BlockCall(model, block_shape, (depth, height, width), level_counts, instruction_set)
     room = np.empty(_most_words(symbols.size, model.architecture) + 2 * height + 64, np.uint32)
-    count = call.run("march_encode", symbols, room)
+    count = call.run("encode", symbols, room)
     return room[room.size - count :]
 
 
@@ -220,7 +256,7 @@ class NativeEngine:
             if not extent[0]:
                 continue
             _, tail = unflatten(messages[block], extent[1])
-            most = payload.most_words(block_shape)
+            most = payload.most_words(block_shape, model.architecture.dtype)
             if tail.size > most:
                 raise FormatError(f"Got a message of {tail.size} words, expected at most {most}.")
             used = Model(model.architecture, networks[block]) if networks else model
