@@ -21,7 +21,10 @@ FLAGS = {
     "decompress": "dest_format dest_encoding bbox engine workers batch_blocks overwrite json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
-    "info": "json",
+    "info": "blocks json",
+    "diff": f"{SOURCE} bbox engine workers batch_blocks json",
+    "slice": "z y x square_pixels overwrite json",
+    "completion": "json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "serve": "port host gzip cache_mb json",
@@ -30,7 +33,8 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "inspect": ["v.npy"], "info": ["a.zarr"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
+    "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
