@@ -211,7 +211,7 @@ def bits_at(
 ) -> np.ndarray:
     """Bits that the integers of a network spend on some voxels of a block, float32 [n]."""
     contexts, symbols, limits = contexts_at(block, architecture.context, places)
-    batch = Batch(numpy_features_of(contexts, architecture), symbols, limits)
+    batch = Batch(numpy_features_of(contexts, architecture, limits), symbols, limits)
     return bits_of_batch(layers_of(network), batch, architecture)
 
 

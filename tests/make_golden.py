@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import jaxslice
-from jaxslice.archive.metadata import CodecConfiguration
+from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, create_archive, open_archive
 from jaxslice.bench.synthetic import synthetic_volume

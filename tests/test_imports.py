@@ -25,6 +25,7 @@ EVERYTHING = frozenset(
         "volumes",
         "archive",
         "jobs",
+        "serve",
         "bench",
         "cli",
     ]
@@ -38,10 +39,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "models": frozenset({"core", "codec", "models"}),
     "training": frozenset({"core", "codec", "models", "training"}),
     "storage": frozenset({"core", "storage"}),
-    "volumes": frozenset({"core", "storage", "volumes"}),
+    "volumes": frozenset({"core", "storage", "archive", "volumes"}),
     "archive": frozenset({"core", "codec", "storage", "archive"}),
-    "jobs": EVERYTHING - {"reference", "bench", "cli"},
-    "bench": EVERYTHING - {"reference", "cli"},
+    "jobs": EVERYTHING - {"reference", "serve", "bench", "cli"},
+    "serve": frozenset({"core", "storage", "archive", "serve"}),
+    "bench": EVERYTHING - {"reference", "serve", "cli"},
     "cli": EVERYTHING - {"reference"},
 }
 """Package -> packages that its files may import; "" holds `__init__`."""
@@ -54,7 +56,8 @@ ONLY_IN: dict[str, set[str]] = {
     "threadpoolctl": {"jobs"},
     "orbax": {"training"},
     "tensorstore": {"storage", "volumes", "archive"},
-    "zarr": {"archive"},
+    "zarr": {"archive", "volumes"},
+    "aiohttp": {"serve"},
     "imagecodecs": {"bench"},
     "blosc2": {"bench"},
     "geozl": {"bench"},

@@ -131,8 +131,11 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
     def decode(domain: Any, block: np.ndarray, promise: Any) -> None:
         try:
             z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
-            payload = archive.read_payload((z, y, x))
-            (decoded,) = decode_payloads([payload], archive.block_shape, archive.configuration)
+            configuration, index = archive.configuration, (z, y, x)
+            (decoded,) = decode_payloads(
+                [archive.read_payload(index)], archive.block_shape, configuration,
+                [archive.place_of(index)], archive.dtype, placeless=not configuration.sealed,
+            )  # fmt: skip
             block[...] = decoded[tuple(slice(n) for n in block.shape)]
             promise.set_result(None)
         except Exception as error:

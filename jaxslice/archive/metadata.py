@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.versions import (
-    ARCHIVE_VERSION,
-    BLOCK_NETWORKS_ARCHIVE_VERSION,
-    OLDEST_ARCHIVE_VERSION,
-)
+import numpy as np
+
+from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.seal import NOT_SEALED, Seal, metadata_digest
 from jaxslice.core.box import Triple
-from jaxslice.core.errors import FormatError, VersionError
+from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr, shortened
 
-CODEC_NAME = "jaxslice"
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
+
+_SEAL = "seal"
+"""Field of the group's attribute `jaxslice`."""
+
+DATA_TYPES = ("uint8",)
+"""Names of the data types of voxels."""
 
 MAX_AXIS = 2**31 - 1
 """Voxels of a volume along one axis."""
@@ -43,102 +46,6 @@ MAX_VOXEL_SIZE_NM = 1e18
 MAX_DEPTH = 64
 """Nesting of JSON."""
 
-_SINCE_VERSION_3 = ("shear", "activity_offset")
-"""Fields of an architecture that earlier versions do not read."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CodecConfiguration:
-    """The codec's configuration in an array's metadata: all that decoding a block needs.
-
-    Attributes:
-      architecture: of the network.
-      packed_network: from `network_bytes.pack_coded`; before ARCHIVE_VERSION from
-        `network_bytes.pack`.
-      block_networks: whether blocks may bring networks of their own. Before ARCHIVE_VERSION that is
-        the difference between the versions 2 and 1.
-      format_version: 1 to ARCHIVE_VERSION.
-    """
-
-    architecture: Architecture
-    packed_network: bytes
-    block_networks: bool = False
-    format_version: int = ARCHIVE_VERSION
-
-    def __post_init__(self):
-        """Refuses what a version cannot say (FormatError)."""
-        before = self.format_version < ARCHIVE_VERSION
-        sheared = any(
-            getattr(self.architecture, name) != getattr(Architecture, name)
-            for name in _SINCE_VERSION_3
-        )
-        own = self.format_version == BLOCK_NETWORKS_ARCHIVE_VERSION
-        if before and (sheared or own != self.block_networks):
-            raise FormatError(
-                f"Got format version {self.format_version} with a shear of "
-                f"{self.architecture.shear}, an activity offset of "
-                f"{self.architecture.activity_offset} and own_networks = {self.block_networks}, "
-                f"expected {Architecture.shear}, {Architecture.activity_offset} and {own}."
-            )
-
-    @property
-    def coded_network(self) -> bool:
-        """Whether the network is coded rather than plain."""
-        return self.format_version >= ARCHIVE_VERSION
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object of FORMAT.md, section 1."""
-        architecture = self.architecture.to_json()
-        own: dict[str, Any] = {"own_networks": self.block_networks}
-        if self.format_version < ARCHIVE_VERSION:
-            own = {}
-            for name in _SINCE_VERSION_3:
-                del architecture[name]
-        return {
-            "format_version": self.format_version,
-            **own,
-            "architecture": architecture,
-            "network": base64.b64encode(self.packed_network).decode(),
-        }
-
-    @classmethod
-    def from_json(cls, value: Any) -> CodecConfiguration:
-        """Reads the JSON object.
-
-        Raises:
-          VersionError: it is of a later format version.
-          FormatError: it is damaged.
-        """
-        if not isinstance(value, dict):
-            raise FormatError(f"Got a codec configuration {short_repr(value)}, expected an object.")
-        version = value.get("format_version")
-        if type(version) is not int or not OLDEST_ARCHIVE_VERSION <= version <= ARCHIVE_VERSION:
-            raise VersionError(
-                f"Got format version {short_repr(version)}, expected {OLDEST_ARCHIVE_VERSION} to "
-                f"{ARCHIVE_VERSION}: this archive needs another release of jaxslice."
-            )
-        architecture, own = value.get("architecture"), version == BLOCK_NETWORKS_ARCHIVE_VERSION
-        if not isinstance(architecture, dict):
-            raise FormatError(
-                f"Got the architecture {short_repr(architecture)}, expected an object."
-            )
-        if version < ARCHIVE_VERSION:
-            architecture = {k: v for k, v in architecture.items() if k not in _SINCE_VERSION_3}
-        else:
-            own = value.get("own_networks")
-            if type(own) is not bool or any(name not in architecture for name in _SINCE_VERSION_3):
-                raise FormatError(
-                    f"Got a codec configuration of version {version} without the fields "
-                    f"own_networks or {' or '.join(_SINCE_VERSION_3)}, expected all of them."
-                )
-        try:
-            network = base64.b64decode(value["network"], validate=True)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(
-                f"Got a codec configuration without a network: {short_repr(error)}."
-            ) from None
-        return cls(Architecture.from_json(architecture), network, own, version)
-
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
@@ -150,6 +57,8 @@ class Metadata:
       configuration: of the codec.
       placement: voxel size and global coordinate of the first voxel.
       provenance: how the archive was made, for `info`.
+      data_type: of the voxels, one of DATA_TYPES.
+      seal: of the archive; None if it is not sealed.
     """
 
     shape: Triple
@@ -157,9 +66,43 @@ class Metadata:
     configuration: CodecConfiguration
     placement: Placement
     provenance: dict[str, Any]
+    data_type: str
+    seal: Seal | None
 
-    def group_json(self, name: str) -> bytes:
-        """The group's `zarr.json`."""
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the voxels."""
+        return np.dtype(self.data_type)
+
+    @property
+    def root(self) -> str:
+        """The root of the seal, or that there is none."""
+        return self.seal.root if self.seal else NOT_SEALED
+
+    @property
+    def grid_shape(self) -> Triple:
+        """Blocks along z, y and x."""
+        return grid_of(self.shape, self.block_shape)
+
+    def group_json(self, name: str, layers: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        """The group's `zarr.json`.
+
+        Args:
+          name: of the volume.
+          layers: of each array, to seal the archive with; None to leave it unsealed.
+        """
+        group = self._group(name)
+        if layers is not None:
+            digest = metadata_digest(group, [self._array()])
+            seal = Seal(digest, tuple(map(tuple, layers)))
+            group["attributes"][CODEC_NAME]["seal"] = seal.to_json()
+        return json.dumps(group, indent=1).encode()
+
+    def array_json(self) -> bytes:
+        """The array's `zarr.json`."""
+        return json.dumps(self._array(), separators=(",", ":")).encode()
+
+    def _group(self, name: str) -> dict[str, Any]:
         voxel_size, offset = self.placement.voxel_size_nm, self.placement.offset_voxels
         translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
         transformations = [
@@ -175,17 +118,15 @@ class Metadata:
             "ome": {"version": "0.5", "multiscales": [multiscale]},
             CODEC_NAME: {**self.provenance, "offset_voxels": list(offset)},
         }
-        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        return json.dumps(group, indent=1).encode()
+        return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
-    def array_json(self) -> bytes:
-        """The array's `zarr.json`."""
+    def _array(self) -> dict[str, Any]:
         grid = {"name": "regular", "configuration": {"chunk_shape": list(self.block_shape)}}
-        array = {
+        return {
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(self.shape),
-            "data_type": "uint8",
+            "data_type": self.data_type,
             "chunk_grid": grid,
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": 0,
@@ -193,7 +134,12 @@ class Metadata:
             "attributes": {},
             "dimension_names": ["z", "y", "x"],
         }
-        return json.dumps(array, separators=(",", ":")).encode()
+
+
+def grid_of(shape: Triple, block_shape: Triple) -> Triple:
+    """Blocks along z, y and x."""
+    z, y, x = (-(-n // b) for n, b in zip(shape, block_shape, strict=True))
+    return (z, y, x)
 
 
 def parse(group: bytes, array: bytes) -> Metadata:
@@ -253,7 +199,10 @@ def _check_depth(document: Any) -> None:
 
 def _parsed(group: Any, array: Any) -> Metadata:
     _expect(group, "group", zarr_format=3, node_type="group")
-    _expect(array, "array", zarr_format=3, node_type="array", data_type="uint8", fill_value=0)
+    _expect(array, "array", zarr_format=3, node_type="array", fill_value=0)
+    data_type = array.get("data_type")
+    if data_type not in DATA_TYPES:
+        raise FormatError(f"Got voxels of {short_repr(data_type)}, expected one of {DATA_TYPES}.")
     grid, keys = array["chunk_grid"], array["chunk_key_encoding"]
     _expect(grid, "chunk grid", name="regular")
     _expect(keys, "chunk key encoding", name="default")
@@ -267,19 +216,39 @@ def _parsed(group: Any, array: Any) -> Metadata:
     shape = _integers(array["shape"], "shape")
     block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     check_shapes(shape, block_shape)
+    configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+    seal = _checked_seal(group, array, configuration, grid_of(shape, block_shape))
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
-    provenance = attributes[CODEC_NAME]
+    provenance = {key: value for key, value in attributes[CODEC_NAME].items() if key != _SEAL}
     return Metadata(
         shape=shape,
         block_shape=block_shape,
-        configuration=CodecConfiguration.from_json(codecs[0].get("configuration")),
+        configuration=configuration,
         placement=Placement(
             _voxel_size(dataset["coordinateTransformations"][0]["scale"]),
             _offset(provenance["offset_voxels"]),
         ),
         provenance=provenance,
+        data_type=data_type,
+        seal=seal,
     )
+
+
+def _checked_seal(
+    group: Any, array: Any, configuration: CodecConfiguration, grid_shape: Triple
+) -> Seal | None:
+    """The seal, if the archive is sealed, compared with the metadata."""
+    if not configuration.sealed:
+        return None
+    seal = Seal.from_json(group["attributes"][CODEC_NAME].get(_SEAL))
+    if [len(layers) for layers in seal.layers] != [grid_shape[0]]:
+        raise FormatError("Got a seal of other layers than the array has, expected one for each.")
+    if seal.metadata != metadata_digest(group, [array]):
+        raise ChecksumError(
+            "Got metadata that are not those that were sealed: damaged, or changed since."
+        )
+    return seal
 
 
 def _expect(document: Any, what: str, **fields: Any) -> None:

@@ -36,6 +36,7 @@ def info(location: str | os.PathLike[str]) -> Report:
         "offset_voxels": list(opened.placement.offset_voxels),
         "architecture": opened.configuration.architecture.to_json(),
         "network_bytes": len(opened.configuration.packed_network),
+        "seal": opened.root,
         "provenance": opened.provenance,
     }
     return report_of(opened, {}, details)

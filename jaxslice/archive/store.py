@@ -15,14 +15,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from jaxslice.archive.metadata import (
-    CODEC_NAME,
-    SCALE_PATH,
-    CodecConfiguration,
-    Metadata,
-    check_shapes,
-    parse,
-)
+from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.identity import identity_of
+from jaxslice.archive.metadata import SCALE_PATH, Metadata, check_shapes, parse
+from jaxslice.archive.seal import Leaves
+from jaxslice.codec.payload import black_payload
+from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.placement import Placement
@@ -63,12 +61,6 @@ class Archive(Metadata):
         return Box.of_shape(self.shape, self.placement.offset_voxels)
 
     @property
-    def grid_shape(self) -> Triple:
-        """Blocks along z, y and x."""
-        z, y, x = (-(-n // b) for n, b in zip(self.shape, self.block_shape, strict=True))
-        return (z, y, x)
-
-    @property
     def num_blocks(self) -> int:
         """Blocks of the whole volume."""
         return math.prod(self.grid_shape)
@@ -94,8 +86,12 @@ class Archive(Metadata):
         )
         return Box.of_shape(self.block_shape, (z, y, x)).intersect(self.box)
 
+    def place_of(self, index: Triple) -> Place:
+        """The place that the payload of a block says."""
+        return self.configuration.place_of(index)
+
     def read_payload(self, index: Triple) -> bytes:
-        """A block's bytes.
+        """A block's bytes; those of a black block where an archive may lack it.
 
         Raises:
           FormatError: the archive lacks that block.
@@ -103,6 +99,8 @@ class Archive(Metadata):
         """
         key = _block_key(index)
         data = self.folder.read(key)
+        if data is None and not self.configuration.has_all_blocks:
+            return black_payload(self.block_shape, self.place_of(index), self.dtype)
         if data is None:
             raise FormatError(
                 f"Got no object {key!r} in {self.location!r}, expected a block of the archive."
@@ -162,6 +160,8 @@ def create_archive(
     placement: Placement,
     provenance: dict[str, Any],
     *,
+    data_type: str = "uint8",
+    leaves: Leaves | None = None,
     overwrite: bool = False,
 ) -> Iterator[Archive]:
     """Creates an archive, which is there when the `with` block ends without an exception.
@@ -175,10 +175,13 @@ def create_archive(
       location: a local folder or a gs:// or s3:// URL.
       box: of the volume, in global coordinates.
       block_shape: of the blocks.
-      configuration: of the codec.
+      configuration: of the codec. Without an identity the array gets one.
       placement: of the volume; its offset is that of `box`.
       provenance: JSON object to keep with the archive; read when the block ends, so that fields
         can be added until then. Of the locations in it only `public_name` is kept.
+      data_type: of the voxels.
+      leaves: which has the leaf of every block when the `with` block ends, to seal the archive;
+        None for an archive that is not sealed.
       overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
         such as the `labels` of an OME group, is kept.
 
@@ -191,12 +194,17 @@ def create_archive(
     except FormatError as error:
         raise UsageError(str(error)) from None
     with new_place(place, KIND, overwrite) as where:
+        configuration = dataclasses.replace(configuration, sealed=leaves is not None)
         archive = Archive(
-            box.shape, block_shape, configuration, placement, provenance, place,
+            box.shape, block_shape, configuration, placement, provenance, data_type, None, place,
             folder_at(place, where),
         )  # fmt: skip
+        if configuration.blocks_know_their_place and configuration.identity is None:
+            identity = identity_of(_public(archive), SCALE_PATH)
+            configuration = dataclasses.replace(configuration, identity=identity)
+            archive = dataclasses.replace(archive, configuration=configuration)
         yield archive
-        _write_metadata(archive)
+        _write_metadata(archive, [leaves.layers()] if leaves else None)
 
 
 def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
@@ -209,13 +217,18 @@ def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
     check_new_place(os.fspath(location), KIND, overwrite)
 
 
-def _write_metadata(archive: Archive) -> None:
+def _write_metadata(archive: Archive, layers: list[list[bytes]] | None) -> None:
     name = public_name(archive.location).rpartition("/")[2] or "volume"
+    recorded = _public(archive)
+    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", recorded.array_json())
+    archive.folder.write(_METADATA, recorded.group_json(name, layers))
+
+
+def _public(archive: Archive) -> Archive:
+    """The archive with the provenance that it keeps."""
     places = {key: archive.provenance.get(key) for key in _PLACES}
     public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
-    recorded = dataclasses.replace(archive, provenance={**archive.provenance, **public})
-    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", recorded.array_json())
-    archive.folder.write(_METADATA, recorded.group_json(name))
+    return dataclasses.replace(archive, provenance={**archive.provenance, **public})
 
 
 def _block_key(index: Triple) -> str:

@@ -16,10 +16,12 @@ from zarr.abc.buffer import Buffer, NDBuffer
 from zarr.abc.codec import ArrayBytesCodec
 from zarr.dtype import UInt8
 
+from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_pool
-from jaxslice.archive.metadata import CODEC_NAME, CodecConfiguration, check_shapes
+from jaxslice.archive.metadata import check_shapes
 from jaxslice.archive.model import model_of
-from jaxslice.core.errors import UsageError
+from jaxslice.codec.payload import UINT8
+from jaxslice.core.errors import FormatError, UsageError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -68,19 +70,28 @@ class JaxsliceCodec(ArrayBytesCodec):
     async def decode(
         self, chunks_and_specs: Iterable[tuple[Buffer | None, Any]]
     ) -> list[NDBuffer | None]:
-        """Decodes the chunks of one batch; None stays None.
+        """Decodes the chunks of one batch; None stays None, but is damage in a sealed array.
 
         How many chunks zarr puts into a batch is its option `codec_pipeline.batch_size`.
         """
         batch = list(chunks_and_specs)
         present = [i for i, (chunk, _) in enumerate(batch) if chunk is not None]
+        if self.configuration.sealed and len(present) < len(batch):
+            raise FormatError(
+                "Got no chunk, expected every chunk of a sealed array: lost, or black and dropped "
+                "by zarr, which array.write_empty_chunks prevents."
+            )
         step = blocks_together() if present else 1
         groups = [present[start : start + step] for start in range(0, len(present), step)]
 
         def decode_group(group: list[int]) -> list[np.ndarray]:
             payloads = [chunk.to_bytes() for i in group if (chunk := batch[i][0]) is not None]
             depth, height, width = batch[group[0]][1].shape
-            return decode_payloads(payloads, (depth, height, width), self.configuration)
+            # zarr does not tell which chunk it is, so that only the array is checked.
+            places = [self.configuration.place_of(None)] * len(payloads)
+            return decode_payloads(
+                payloads, (depth, height, width), self.configuration, places, UINT8
+            )
 
         results: list[NDBuffer | None] = [None] * len(batch)
         for group, blocks in zip(groups, await _in_pool(decode_group, groups), strict=True):
@@ -102,9 +113,14 @@ class JaxsliceCodec(ArrayBytesCodec):
         return results
 
     def _encode(self, block: np.ndarray) -> bytes:
-        from jaxslice.codec.block import encode_block
+        from jaxslice.codec.block import encode_blocks
 
-        return encode_block(np.ascontiguousarray(block), model_of(self.configuration))
+        configuration = self.configuration
+        (payload,) = encode_blocks(
+            [np.ascontiguousarray(block)], model_of(configuration),
+            places=[configuration.place_of(None)], format_version=configuration.format_version,
+        )  # fmt: skip
+        return payload
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
         """Not known before encoding."""

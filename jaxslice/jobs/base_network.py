@@ -9,7 +9,7 @@ import dataclasses
 import math
 from typing import Any
 
-from jaxslice.archive.metadata import CodecConfiguration
+from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.codec import network_bytes
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import IntegerNetwork

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jaxslice.archive.metadata import grid_of
 from jaxslice.archive.report import Report, report_of
+from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import (
     BLOCKS_BYTES,
     Archive,
@@ -82,11 +86,12 @@ def compress(
         **base.provenance,
         BLOCKS_BYTES: 0,
     }
+    leaves = Leaves(grid_of(planned.box.shape, planned.block_shape))
     with create_archive(
         archive, planned.box, planned.block_shape, base.configuration, planned.placement,
-        provenance, overwrite=options.overwrite,
+        provenance, leaves=leaves, overwrite=options.overwrite,
     ) as made:  # fmt: skip
-        stats = _encode_all(opened, planned, made, resources, watch, progress)
+        stats = _encode_all(opened, planned, made, leaves, resources, watch, progress)
         provenance[BLOCKS_BYTES] = stats.payload_bytes
         provenance["own_networks"] = stats.block_networks
         provenance["own_networks_bytes"] = stats.block_networks_bytes
@@ -108,6 +113,7 @@ def _encode_all(
     source: Source,
     planned: Plan,
     made: Archive,
+    leaves: Leaves,
     resources: Resources,
     watch: Stopwatch,
     progress: Progress,
@@ -121,18 +127,20 @@ def _encode_all(
         networks = BlockTraining(config, options.seed)
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
-    total: list[EncodeStats] = []
-    count = Count("compress", planned.num_blocks, progress)
+    total = [EncodeStats()]
+    lock, count = threading.Lock(), Count("compress", planned.num_blocks, progress)
 
     def add(stats: EncodeStats) -> None:
-        total.append(stats)
+        leaves.add_all(stats.leaves)
+        with lock:
+            total[0] += dataclasses.replace(stats, leaves=())
         count.add(stats.blocks)
 
     tasks = encode_tasks(
         source, made, resources.batch_blocks, options.verify, networks, options.engine
     )
     ThreadExecutor(workers).run(tasks, watch, add)
-    return sum(total, EncodeStats())
+    return total[0]
 
 
 def _report(archive: str, planned: Plan, base: BaseNetwork, watch: Stopwatch) -> Report:

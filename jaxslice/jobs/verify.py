@@ -89,5 +89,10 @@ def verify(
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     sink = CompareWith(opened, volume)
     decode_all(opened, None, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "verified": True, "compared_with": source}
+    details = {
+        "engine": engine_named(engine).name,
+        "verified": True,
+        "seal": opened.root,
+        "compared_with": source,
+    }
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)

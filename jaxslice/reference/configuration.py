@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,22 @@ from jaxslice.reference.prediction import Predictor
 def read_configuration(configuration: Any) -> Predictor:
     """Reads the JSON object `configuration` of the codec."""
     version = field(configuration, "format_version", int)
-    known = version in (1, 2, 3)
-    require(known, f"Got format version {version}, expected 1 to 3.", VersionError)
+    known = version in (1, 2, 3, 4)
+    require(known, f"Got format version {version}, expected 1 to 4.", VersionError)
     fields = field(configuration, "architecture", dict)
     context = field(fields, "context", list)
     context = [tuple(integers(offset, -16, 16, [3], "offset")) for offset in context]
     size, distinct = len(context), len(set(context))
     require(4 <= size == distinct <= 256, f"Got {size} offsets, {distinct} of them distinct.")
+    identity, sealed = b"", version < 4
+    if version == 4:
+        sealed = field(configuration, "sealed", bool)
+        kind, digits = field(fields, "kind", str), field(configuration, "identity", str)
+        require(kind == "network", f"Got an architecture of the kind {kind!r}.")
+        require(re.fullmatch("[0-9a-f]{16}", digits), f"Got the identity {digits!r}.")
+        identity = bytes.fromhex(digits)
     newer = {"shear": 2, "activity_offset": 16}
-    if version == 3:
+    if version >= 3:
         newer = {name: field(fields, name, int) for name in newer}
     shear, activity_offset = newer.values()
     causal = all(dz < 0 or (dz == 0 and dx + shear * dy < 0) for dz, dy, dx in context)
@@ -40,11 +48,11 @@ def read_configuration(configuration: Any) -> Predictor:
     except ValueError:
         raise FormatError("Got a network that is not base64.") from None
     widths = [size + 2, *hidden, 3 * fields["components"]]
-    layers = (_read_coded_network if version == 3 else _read_network)(packed, widths)
-    block_networks = field(configuration, "own_networks", bool) if version == 3 else version == 2
+    layers = (_read_coded_network if version >= 3 else _read_network)(packed, widths)
+    block_networks = field(configuration, "own_networks", bool) if version >= 3 else version == 2
     return Predictor(
         np.array(context), fields["activity_count"], fields["fallback"], shear, activity_offset,
-        block_networks, layers,
+        block_networks, layers, version, identity, sealed,
     )  # fmt: skip
 
 

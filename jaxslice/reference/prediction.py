@@ -6,7 +6,20 @@ import numpy as np
 
 
 class Predictor(NamedTuple):
-    """A network, its context, and whether payloads may have block networks."""
+    """What the configuration of the codec says.
+
+    Attributes:
+      context: offsets [context voxel, 3].
+      activity_count: as in FORMAT.md, like the next three.
+      fallback: see there.
+      shear: see there.
+      activity_offset: see there.
+      block_networks: whether payloads may have networks of their own.
+      layers: weights and biases of each layer.
+      version: the format version.
+      identity: of the array, 8 bytes; none before version 4.
+      sealed: whether every block of the grid is there, and knows its index since version 4.
+    """
 
     context: np.ndarray
     activity_count: int
@@ -14,7 +27,10 @@ class Predictor(NamedTuple):
     shear: int
     activity_offset: int
     block_networks: bool
-    layers: list[tuple[np.ndarray, np.ndarray]]  # weights, biases
+    layers: list[tuple[np.ndarray, np.ndarray]]
+    version: int
+    identity: bytes
+    sealed: bool
 
 
 def power(q: np.ndarray) -> np.ndarray:

@@ -80,4 +80,4 @@ def draw(
     inside = symbols != OUTSIDE
     if not inside.all():
         contexts, symbols, limits = contexts[:, inside], symbols[inside], limits[inside]
-    return Batch(numpy_features_of(contexts, architecture), symbols, limits)
+    return Batch(numpy_features_of(contexts, architecture, limits), symbols, limits)

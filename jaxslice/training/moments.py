@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.numpy_features import shifted
 from jaxslice.training.batch import batches
 from jaxslice.training.training_set import TrainingSet
 
@@ -34,10 +35,14 @@ def moments(
     total = np.zeros((size, size))
     for features, symbols, _ in batches(seed, data, architecture, count):
         scale = features.gain / 64
-        target = (symbols.astype(np.float32) - features.reference) * scale
+        target = symbols.astype(np.float32) - features.reference
+        if architecture.is_wide:
+            target = shifted(target, features.shift)
+        target *= scale
         rows = np.concatenate([
             features.differences * scale, features.extras, np.ones_like(target)[None], target[None]
         ])  # fmt: skip
-        rows = rows[:, features.activity > architecture.activity_offset].astype(np.float64)
+        lively = (features.activity > architecture.activity_offset) | (features.shift > 0)
+        rows = rows[:, lively].astype(np.float64)
         total += rows @ rows.T
     return total

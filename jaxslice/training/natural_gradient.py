@@ -6,9 +6,9 @@ information. A step with its inverse takes all parameters about as far as they h
 their scales and correlations (Amari, "Natural Gradient Works Efficiently in Learning", 1998).
 
 The Fisher information of a layer is approximated by the Kronecker product of two small matrices:
-the second moments of the layer's inputs, and those of the derivatives by its sums (Martens & Grosse,
-"Optimizing Neural Networks with Kronecker-factored Approximate Curvature", 2015). Each step draws
-new samples. Its length is limited by how much it changes the predictions.
+the second moments of the layer's inputs, and those of the derivatives by its sums (Martens and
+Grosse, "Optimizing Neural Networks with Kronecker-factored Approximate Curvature", 2015). Each step
+draws new samples. Its length is limited by how much it changes the predictions.
 """
 
 from __future__ import annotations

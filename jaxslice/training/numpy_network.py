@@ -13,15 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
-from jaxslice.codec.curve import (
-    INVERSE_SCALE_HIGH,
-    LOSS_SHIFT,
-    MEAN_HIGH,
-    MEAN_LOW,
-    MINIMUM_WIDTH,
-    TOTAL,
-    WEIGHT_TOTAL,
-)
+from jaxslice.codec.curve import INVERSE_SCALE_HIGH, WEIGHT_TOTAL
 from jaxslice.codec.network import (
     ACTIVATION_HIGH,
     MEAN_OFFSET_HIGH,
@@ -31,6 +23,7 @@ from jaxslice.codec.network import (
 )
 from jaxslice.codec.numpy_features import NumpyFeatures
 from jaxslice.training.batch import Batch
+from jaxslice.training.target import Target, target_of
 
 _CODE_ONE, _CODE_ZERO, _CODE_HIGH = 128, 64, 127
 """A code of a scale or a weight is the last layer's sum / 128 + 64, clipped to 0..127."""
@@ -39,8 +32,6 @@ _CODE_SLOPE = np.float32(math.log(2) / 16 / _CODE_ONE)
 """Change of the logarithm of a scale or a weight, for a change of 1 in the last layer's sum."""
 
 _TAIL_LINEAR, _TAIL_SQUARE, _TAIL_END = np.float32(0.1), np.float32(20 / 1024), np.float32(6)
-_LEAST_SHARE = np.float32(MINIMUM_WIDTH / TOTAL)
-_MIXTURE_SHARE = np.float32(1 - 2.0**-LOSS_SHIFT)
 _DEVIATION = np.float32(1 / (1 << 18))
 
 
@@ -86,8 +77,9 @@ def bits_of_batch(layers: Layers, batch: Batch, architecture: Architecture) -> n
       architecture: architecture of the network.
     """
     sums, _ = _forward(layers, batch.features)
-    mixture = _mixture_of(sums, batch.features, architecture.components)
-    return _interval_of(mixture, batch)[0]
+    target = target_of(batch, architecture)
+    mixture = _mixture_of(sums, batch.features, target, architecture.components)
+    return _interval_of(mixture, target)[0]
 
 
 def slopes_of_batch(layers: Layers, batch: Batch, architecture: Architecture) -> Slopes:
@@ -102,8 +94,9 @@ def slopes_of_batch(layers: Layers, batch: Batch, architecture: Architecture) ->
     """
     features = batch.features
     sums, hidden = _forward(layers, features)
-    mixture = _mixture_of(sums, features, architecture.components)
-    bits, *slopes = _interval_of(mixture, batch)
+    target = target_of(batch, architecture)
+    mixture = _mixture_of(sums, features, target, architecture.components)
+    bits, *slopes = _interval_of(mixture, target)
     slope = _through_mixture(sums, mixture, features, *slopes)
     one = np.ones((1, batch.symbols.size), np.float32)
     inputs = [
@@ -137,7 +130,9 @@ def _forward(layers: Layers, features: NumpyFeatures) -> tuple[np.ndarray, list[
 
 
 class _Mixture(NamedTuple):
-    """`intervals.Mixture` as float32 [k, n], with `share`: the weights before their rounding."""
+    """`intervals.Mixture` as float32 [k, n], but with means relative to the reference, and with
+    `share`: the weights before their rounding.
+    """
 
     mean: np.ndarray
     inverse_scale: np.ndarray
@@ -145,11 +140,13 @@ class _Mixture(NamedTuple):
     share: np.ndarray
 
 
-def _mixture_of(sums: np.ndarray, features: NumpyFeatures, components: int) -> _Mixture:
+def _mixture_of(
+    sums: np.ndarray, features: NumpyFeatures, target: Target, components: int
+) -> _Mixture:
     means, scales, weights = np.split(sums, [components, 2 * components])
     offset = np.clip(np.floor(means / 16), -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH)
     offset = np.floor(offset * features.activity / 256)
-    mean = np.clip(16 * features.reference + offset, MEAN_LOW, MEAN_HIGH)
+    mean = np.clip(offset, target.mean_low, target.mean_high)
     sharpness = np.floor(_power(scales) * np.floor(features.gain) / 32)
     share = _power(weights)
     total = share.sum(axis=0)
@@ -164,33 +161,35 @@ def _power(sums: np.ndarray) -> np.ndarray:
     return ((16 + (code & 15)) << (code >> 4)).astype(np.float32)
 
 
-def _interval_of(mixture: _Mixture, batch: Batch) -> tuple[np.ndarray, ...]:
+def _interval_of(mixture: _Mixture, target: Target) -> tuple[np.ndarray, ...]:
     """Bits [n], and the derivatives [k, n] of their nats by the mean, the logarithm of the inverse
     scale, and the weight as a fraction.
     """
-    symbol = batch.symbols.astype(np.float32)
-    first, last = batch.symbols <= 0, batch.symbols + 1 >= batch.limits
-    low, low_density, low_deviation = _curve(mixture, symbol)
-    high, high_density, high_deviation = _curve(mixture, symbol + 1)
+    first, last = target.is_first, target.is_last
+    low, low_density, low_deviation = _curve(mixture, target.low)
+    high, high_density, high_deviation = _curve(mixture, target.high)
     low[:, first], low_density[:, first] = 0, 0
-    high[:, last], high_density[:, last] = 1, 0
+    high[:, last], high_density[:, last] = 0, 0
     weight = mixture.weight * np.float32(1 / WEIGHT_TOTAL)
-    inside = high - low
-    share = (weight * inside).sum(axis=0) * _MIXTURE_SHARE
+    around = ((low_deviation < 0) | first) & ((high_deviation >= 0) | last)
+    inside = high - low + around
+    share = (weight * inside).sum(axis=0) * target.kept
     # Each level has a width of its own; the last one has what the levels above it do not use.
-    share += np.where(last, 1 - _MIXTURE_SHARE - symbol * _LEAST_SHARE, _LEAST_SHARE)
-    share = np.where(first & last, 1, np.maximum(share, _LEAST_SHARE))
-    slope = np.where(share > _LEAST_SHARE, -_MIXTURE_SHARE / share, 0)
+    share += np.where(last, 1 - target.kept - target.index * target.width, target.width)
+    share = np.where(first & last, 1, np.maximum(share, target.width))
+    slope = np.where(share > target.width, -target.kept / share, 0)
+    free = (mixture.mean > target.mean_low) & (mixture.mean < target.mean_high)
     by_mean = weight * (low_density - high_density) * mixture.inverse_scale * (_DEVIATION * slope)
     by_scale = weight * (high_density * high_deviation - low_density * low_deviation) * slope
-    return -np.log2(share), by_mean, by_scale, inside * slope
+    return target.plain_bits - np.log2(share), by_mean * free, by_scale, inside * slope
 
 
-def _curve(mixture: _Mixture, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The components' cumulative distribution at the edge below a symbol, its density, and the
-    edge's distance from the mean; in standard deviations, float32 [k, n] each.
+def _curve(mixture: _Mixture, edge: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The components' cumulative distribution at an edge, less 1 above the mean, where a float
+    would not resolve it; its density; and the edge's distance from the mean, in standard
+    deviations. float32 [k, n] each.
     """
-    deviation = (index * 16 - 8 - mixture.mean) * mixture.inverse_scale
+    deviation = (edge - mixture.mean) * mixture.inverse_scale
     deviation *= _DEVIATION
     size = np.minimum(np.abs(deviation), _TAIL_END)
     root = np.maximum(1 - size * (_TAIL_LINEAR + _TAIL_SQUARE * size), 0)
@@ -198,7 +197,7 @@ def _curve(mixture: _Mixture, index: np.ndarray) -> tuple[np.ndarray, np.ndarray
     fourth = square * square
     tail = np.float32(0.5) * fourth * fourth
     density = 4 * fourth * square * root * (_TAIL_LINEAR + 2 * _TAIL_SQUARE * size)
-    return np.where(deviation < 0, tail, 1 - tail), density, deviation
+    return np.where(deviation < 0, tail, -tail), density, deviation
 
 
 def _through_mixture(

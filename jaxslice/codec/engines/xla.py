@@ -25,6 +25,8 @@ from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
 
+_INT16 = np.dtype(np.int16)
+
 
 class XlaEngine:
     """See `interface.Engine`."""
@@ -99,7 +101,8 @@ class XlaEngine:
         taken = [0]
         for device in jax.local_devices():
             if encoder:
-                symbols = np.full((batch, *block_shape), OUTSIDE, np.int16)
+                dtype = architecture.symbol_dtype
+                symbols = np.full((batch, *block_shape), OUTSIDE, dtype)
                 program, arguments = self._encoder_call(
                     symbols, sizes, extents, model, networks, device
                 )
@@ -128,7 +131,8 @@ class XlaEngine:
             geometry, model.architecture, networks is not None, _platform(device)
         )
         network = model.network if networks is None else stacked(networks)
-        sheared, limits = shear(symbols, geometry), sheared_limits(sizes, extents, geometry)
+        sheared = shear(symbols, geometry)
+        limits = sheared_limits(sizes, extents, geometry, symbols.dtype)
         with jax.enable_x64(True):
             arguments = (network, sheared, limits, _steps_for(extents, geometry))
             return program, jax.device_put(arguments, device)
@@ -150,7 +154,7 @@ class XlaEngine:
         )
         network = model.network if networks is None else stacked(networks)
         heads, words, tails = _arrays(messages, extents, block_shape, geometry)
-        limits = sheared_limits(sizes, extents, geometry)
+        limits = sheared_limits(sizes, extents, geometry, model.architecture.symbol_dtype)
         with jax.enable_x64(True):
             arguments = (network, heads, words, limits, _steps_for(extents, geometry))
             return program, jax.device_put(arguments, device), tails
@@ -213,16 +217,20 @@ def stacked(networks: Sequence[IntegerNetwork]) -> IntegerNetwork:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *networks)
 
 
-def sheared_limits(sizes: AlphabetSizes, extents: Extents, geometry: Geometry) -> np.ndarray:
-    """int16 [t, block, lane]: alphabet size of each voxel, 0 where a lane is idle. Read-only."""
-    return _cached_limits(sizes.tobytes(), extents.tobytes(), geometry)
+def sheared_limits(
+    sizes: AlphabetSizes, extents: Extents, geometry: Geometry, dtype: np.dtype = _INT16
+) -> np.ndarray:
+    """[t, block, lane]: alphabet size of each voxel, 0 where a lane is idle. Read-only."""
+    return _cached_limits(sizes.tobytes(), extents.tobytes(), geometry, dtype)
 
 
 @functools.lru_cache(maxsize=2)
-def _cached_limits(sizes: bytes, extents: bytes, geometry: Geometry) -> np.ndarray:
+def _cached_limits(
+    sizes: bytes, extents: bytes, geometry: Geometry, dtype: np.dtype
+) -> np.ndarray:
     """Limits rarely change between blocks: one entry for encoding and one for decoding suffice."""
     alphabets = np.frombuffer(sizes, np.int32).reshape(geometry.blocks, -1)
-    limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), np.int16)
+    limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), dtype)
     voxels = voxels_of(limits, geometry)
     for block, extent in enumerate(np.frombuffer(extents, np.int32).reshape(-1, 3)):
         depth, height, width = extent
