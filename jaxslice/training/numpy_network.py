@@ -175,7 +175,7 @@ def _interval_of(mixture: _Mixture, target: Target) -> tuple[np.ndarray, ...]:
     inside = high - low + around
     share = (weight * inside).sum(axis=0) * target.kept
     # Each level has a width of its own; the last one has what the levels above it do not use.
-    share += np.where(last, 1 - target.kept - target.index * target.width, target.width)
+    share += np.where(last, 1 - target.kept - target.number * target.width, target.width)
     share = np.where(first & last, 1, np.maximum(share, target.width))
     slope = np.where(share > target.width, -target.kept / share, 0)
     free = (mixture.mean > target.mean_low) & (mixture.mean < target.mean_high)

@@ -28,7 +28,7 @@ class Target(NamedTuple):
     Attributes:
       low: [n], the interval's lower edge.
       high: [n], the interval's upper edge.
-      index: [n], number of the interval in its alphabet.
+      number: [n], of the interval in its alphabet.
       is_first: bool [n], whether it is the alphabet's first.
       is_last: bool [n], whether it is the alphabet's last.
       kept: the factor of the mixture's widths, [n] or scalar.
@@ -40,7 +40,7 @@ class Target(NamedTuple):
 
     low: np.ndarray
     high: np.ndarray
-    index: np.ndarray
+    number: np.ndarray
     is_first: np.ndarray
     is_last: np.ndarray
     kept: np.ndarray | np.float32
@@ -77,8 +77,8 @@ def _wide(batch: Batch) -> Target:
     used = bits - plain
     loss = np.minimum(curve.LOSS_SHIFT, curve.PRECISION - used).astype(np.float32)
     width = np.exp2(np.maximum(WIDE_WIDTH_BITS - used, 0).astype(np.float32)) / curve.TOTAL
-    low, high, index_ = (part.astype(np.float32) for part in (low, high, index))
+    low, high, number = (part.astype(np.float32) for part in (low, high, index))
     return Target(
-        low, high, index_, index <= 0, index >= last, 1 - np.exp2(-loss), width,
+        low, high, number, index <= 0, index >= last, 1 - np.exp2(-loss), width,
         plain.astype(np.float32), np.float32(WIDE_MEAN_LOW), np.float32(WIDE_MEAN_HIGH),
     )  # fmt: skip
