@@ -101,7 +101,7 @@ def encode_blocks(
         )
     own = differences or [None] * len(blocks)
     coded = [i for i, draft in enumerate(drafts) if draft.has_coded_slices]
-    inputs = [coder_inputs(drafts[i], own[i]) for i in coded]
+    inputs = [coder_inputs(drafts[i], own[i], model) for i in coded]
     messages = []
     if coded:
         networks = None
@@ -111,7 +111,7 @@ def encode_blocks(
             inputs, len(blocks), blocks[0].shape, model, networks, device, engine
         )
     bodies = {
-        i: body.coded_body(item.tables, message, item.difference, drafts[i].slices)
+        i: body.coded_body(item.tables, message, item.difference, drafts[i].slices, item.choices)
         for i, item, message in zip(coded, inputs, messages, strict=False)
     }
     return [
@@ -172,7 +172,7 @@ def decode_blocks(
             payload.check_place(item, place, placeless)
     voxels: dict[int, np.ndarray] = {}
     split = {
-        i: body.split_coded_body(item, dtype)
+        i: body.split_coded_body(item, dtype, model.architecture.predictors)
         for i, item in enumerate(parsed)
         if item.mode == payload.CODED
     }

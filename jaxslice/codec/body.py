@@ -29,6 +29,8 @@ class CodedBody(NamedTuple):
       extent: (z, y, x) of what the tables and the message describe.
       tables: level tables, bool [z, 256].
       message: uint32 [word].
+      choices: uint8 [z], which of several linear predictors each slice has; None if there are not
+        several.
     """
 
     difference: bytes | None
@@ -36,6 +38,7 @@ class CodedBody(NamedTuple):
     extent: Triple
     tables: np.ndarray
     message: Words
+    choices: np.ndarray | None = None
 
 
 def coded_body(
@@ -43,6 +46,7 @@ def coded_body(
     message: Words,
     difference: bytes | None = None,
     slice_table: SliceTable | None = None,
+    choices: np.ndarray | None = None,
 ) -> bytes:
     """Builds the body of a CODED payload.
 
@@ -51,14 +55,22 @@ def coded_body(
       message: uint32 [word].
       difference: bytes of `network_difference.encode`, or None.
       slice_table: of the block, or None.
+      choices: uint8 [z], which of several linear predictors each coded slice has; None if there
+        are not several.
     """
     own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
     repeats = b"" if slice_table is None else slices.pack(slice_table)
-    return own + repeats + levels.pack(tables) + np.asarray(message, "<u4").tobytes()
+    chosen = b"" if choices is None else choices.astype(np.uint8).tobytes()
+    return own + repeats + levels.pack(tables) + chosen + np.asarray(message, "<u4").tobytes()
 
 
-def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
+def split_coded_body(payload: Payload, dtype: np.dtype = UINT8, predictors: int = 1) -> CodedBody:
     """Splits the body of a CODED payload.
+
+    Args:
+      payload: of the block.
+      dtype: of the voxels.
+      predictors: number of linear predictors; 1 for networks.
 
     Raises:
       FormatError: the body ends early, no slice is coded, or the message is not a whole number of
@@ -74,10 +86,15 @@ def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
     if extent[0] == 0:
         raise FormatError("Got a slice table without coded slices, expected at least one.")
     tables, end = levels.unpack(body, extent[0])
+    choices = None
+    if predictors > 1:
+        choices, end = np.frombuffer(body[end : end + extent[0]], np.uint8), end + extent[0]
+        if len(choices) != extent[0] or choices.max() >= predictors:
+            raise FormatError(f"Got slices without one of the {predictors} predictors.")
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
     message = np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
-    return CodedBody(difference, table, extent, tables, message)
+    return CodedBody(difference, table, extent, tables, message, choices)
 
 
 def stored_body(voxels: np.ndarray, slice_table: SliceTable | None = None) -> bytes:

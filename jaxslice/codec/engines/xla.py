@@ -19,6 +19,7 @@ from jaxslice.codec.engines import xla_lanes
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.linear import LinearArchitecture
+from jaxslice.codec.linear_mixture import CHOICE_UNIT
 from jaxslice.codec.march import OUTSIDE, shear, unshear, voxels_of
 from jaxslice.codec.message import LOWER_BOUND, check_finished, flatten, unflatten
 from jaxslice.codec.network import IntegerNetwork, Model, blank
@@ -54,9 +55,12 @@ class XlaEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> list[Words]:
         """See `interface.Engine.encode`."""
-        program, arguments = self._encoder_call(symbols, sizes, extents, model, networks, device)
+        program, arguments = self._encoder_call(
+            symbols, _with_choices(sizes, choices), extents, model, networks, device
+        )
         with jax.enable_x64(True):
             heads, words, emitted = jax.device_get(program(*arguments))
         return [
@@ -73,10 +77,11 @@ class XlaEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> BlockSymbols:
         """See `interface.Engine.decode`."""
         program, arguments, tails = self._decoder_call(
-            messages, sizes, extents, block_shape, model, networks, device
+            messages, _with_choices(sizes, choices), extents, block_shape, model, networks, device
         )
         with jax.enable_x64(True):
             sheared, last, used = jax.device_get(program(*arguments))
@@ -171,6 +176,11 @@ class XlaEngine:
 
 
 ENGINE = XlaEngine()
+
+
+def _with_choices(sizes: AlphabetSizes, choices: np.ndarray | None) -> AlphabetSizes:
+    """Alphabet sizes that also say which linear predictor a slice has; see `linear_mixture`."""
+    return sizes if choices is None else sizes + np.int32(CHOICE_UNIT) * choices
 
 
 def _check_symbols(symbols: BlockSymbols, sizes: AlphabetSizes) -> None:
