@@ -11,6 +11,9 @@ _LEAST_SCALE = 0.25
 
 _RIDGE = 1e-5
 
+_SCALE_VOXELS = 1 << 14
+"""At most as many voxels determine the scale, which needs less precision than the weights."""
+
 
 def fit_weights(
     differences: np.ndarray, target: np.ndarray, scale: np.ndarray
@@ -56,22 +59,24 @@ def fit_scale(
 
     Weights are never negative: those that would be are left out, and the rest fitted again.
     """
-    inputs = np.concatenate([sizes, np.ones_like(sizes[:1])])
-    kept = np.arange(len(inputs))
-    found = np.zeros(len(inputs))
+    few = slice(None, None, -(-len(residual) // _SCALE_VOXELS))
+    inputs = np.concatenate([sizes[:, few], np.ones_like(sizes[:1, few])])
+    target, guess = residual[few], scale[few]
+    kept, found = np.arange(len(inputs)), np.zeros(len(inputs))
     for _ in range(3):
-        weighted = inputs[kept] / np.square(scale)
-        squares = (weighted @ inputs[kept].T).astype(np.float64)
-        products = (weighted @ residual).astype(np.float64)
+        weighted = inputs / np.square(guess)
+        squares = (weighted @ inputs.T).astype(np.float64)[np.ix_(kept, kept)]
+        products = (weighted @ target).astype(np.float64)[kept]
         spread = max(float(np.trace(squares)) / len(squares), 1e-12)
         squares[np.diag_indices_from(squares)] += _RIDGE * spread
-        solved = np.linalg.solve(squares, products)
         found[:] = 0
-        found[kept] = np.maximum(solved, 0)
-        scale = np.maximum(found.astype(np.float32) @ inputs, _LEAST_SCALE)
+        found[kept] = np.maximum(np.linalg.solve(squares, products), 0)
+        guess = np.maximum(found.astype(np.float32) @ inputs, _LEAST_SCALE)
         kept = np.flatnonzero(found > 0)
         if not kept.size:
             break
+    whole = found[:-1].astype(np.float32) @ sizes + np.float32(found[-1])
+    scale = np.maximum(whole, _LEAST_SCALE)
     largest = found[:-1].max()
     unit = linear.WEIGHT_HIGH / largest if largest > 0 else 1.0
     unit = min(unit, linear.OFFSET_HIGH / max(found[-1], 1e-9))
