@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxslice.codec import body, payload
-from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.batch import coder_inputs, networks_of, run_decoder, run_encoder
 from jaxslice.codec.draft import draft_of, shortest
 from jaxslice.codec.engines.interface import AUTO, engine_named
-from jaxslice.codec.network import Model
+from jaxslice.codec.network import AnyArchitecture, Model
 from jaxslice.codec.place import NOWHERE, Place
 from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.core.box import Triple
@@ -193,7 +192,7 @@ def decode_blocks(
 
 def compile_for(
     block_shape: Triple,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     batch: int = 1,
     *,
     encoder: bool = True,

@@ -4,11 +4,17 @@ import numpy as np
 
 from jaxslice.reference.checks import require
 from jaxslice.reference.intervals import find_symbol
+from jaxslice.reference.linear import find_linear
 from jaxslice.reference.prediction import Predictor, predict
 
 
 def decode_message(
-    message: bytes, extent: tuple[int, ...], width: int, counts: np.ndarray, predictor: Predictor
+    message: bytes,
+    extent: tuple[int, ...],
+    width: int,
+    counts: np.ndarray,
+    predictor: Predictor,
+    choices: np.ndarray,
 ) -> np.ndarray:
     """Decodes a message to symbols int64 [z, y, x].
 
@@ -17,7 +23,8 @@ def decode_message(
       extent: voxels along z, y and x.
       width: of the chunk, in voxels.
       counts: levels [z] of each slice.
-      predictor: the network.
+      predictor: the network, or the linear predictors.
+      choices: linear predictor [z] of each slice.
     """
     num_z, num_y, num_x = extent
     size = len(message)
@@ -38,7 +45,14 @@ def decode_message(
         at = np.stack([z[y], y, x[y]]) + 16
         context = symbols[tuple(at[:, :, None] + offsets.T[:, None, :])]
         position = states[y] & (2**24 - 1)
-        symbol, start, freq = find_symbol(position, counts[z[y]], predict(context, predictor))
+        n = counts[z[y]]
+        if predictor.linear:
+            found = find_linear(
+                position, n, choices[z[y]], context, predictor.fallback, predictor.linear
+            )
+        else:
+            found = find_symbol(position, n, predict(context, predictor))
+        symbol, start, freq = found
         symbols[tuple(at)] = symbol
         state = freq * (states[y] >> 24) + position - start
         short = state < 2**31

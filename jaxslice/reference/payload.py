@@ -140,6 +140,12 @@ def _decode_body(body: bytes, extent: tuple[int, ...], width: int, predictor: Pr
     require(extent[0] > 0, "Got a coded block without coded slices.")
     levels, message = read_levels(body, extent[0])
     counts = np.array([len(slice_levels) for slice_levels in levels])
-    symbols = decode_message(message, extent, width, counts, predictor)
+    choices = np.zeros(extent[0], np.int64)
+    if predictor.choices > 1:
+        choices = np.frombuffer(message[: extent[0]], np.uint8).astype(np.int64)
+        good = len(choices) == extent[0] and (choices < predictor.choices).all()
+        require(good, f"Got slices without one of {predictor.choices} predictors.")
+        message = message[extent[0] :]
+    symbols = decode_message(message, extent, width, counts, predictor, choices)
     planes = zip(levels, symbols, strict=True)
     return b"".join(table[plane].astype(np.uint8).tobytes() for table, plane in planes)

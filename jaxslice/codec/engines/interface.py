@@ -18,8 +18,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
@@ -140,7 +139,7 @@ class Engine(Protocol):
     def compile_for(
         self,
         block_shape: Triple,
-        architecture: Architecture,
+        architecture: AnyArchitecture,
         batch: int,
         *,
         encoder: bool = True,

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxslice.codec import payload
-from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.message import unflatten
-from jaxslice.codec.network import IntegerNetwork, Model, blank
+from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
@@ -201,7 +200,7 @@ def encode(
     return room[room.size - count :]
 
 
-def _most_words(voxels: int, architecture: Architecture) -> int:
+def _most_words(voxels: int, architecture: AnyArchitecture) -> int:
     """Words that some voxels take at most.
 
     An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding. Of
@@ -288,7 +287,7 @@ class NativeEngine:
     def compile_for(
         self,
         block_shape: Triple,
-        architecture: Architecture,
+        architecture: AnyArchitecture,
         batch: int,
         *,
         encoder: bool = True,
