@@ -61,6 +61,7 @@ def _bits(
     context = np.empty(shape, np.float32)
     for c, (dz, dy, dx) in enumerate(architecture.context):
         first = min(-dz, depth)
+        context[c, :first] = 0
         context[c, first:] = symbols[: depth - first, rows + dy, margin + dx : width - margin + dx]
     reference = np.floor((3 * context[0] + 3 * context[1] + context[2] + context[3]) / 8)
     context -= reference
