@@ -27,7 +27,8 @@ _SINCE_VERSION_3 = ("shear", "activity_offset")
 """Fields of an architecture that earlier versions do not read."""
 
 _KIND = "kind"
-"""Field of an architecture since version 4."""
+_VOXEL_BITS = "voxel_bits"
+"""Fields of an architecture since version 4; the second one only where it is not 8."""
 
 _NETWORK = "network"
 
@@ -46,6 +47,8 @@ class CodecConfiguration:
         difference between the versions 2 and 1.
       format_version: 1 to ARCHIVE_VERSION.
       identity: of the array, 8 bytes; None before version 4, and until `create_archive` sets it.
+      sealed: whether the archive is sealed: every block is there and knows its index. False before
+        version 4.
     """
 
     architecture: Architecture | LinearArchitecture
@@ -53,6 +56,7 @@ class CodecConfiguration:
     block_networks: bool = False
     format_version: int = ARCHIVE_VERSION
     identity: bytes | None = None
+    sealed: bool = False
 
     def __post_init__(self):
         """Refuses what a version cannot say (FormatError)."""
@@ -63,6 +67,11 @@ class CodecConfiguration:
                     f"own_networks = {self.block_networks}, expected {ARCHIVE_VERSION} and False."
                 )
             return
+        if self.architecture.is_wide and not self.blocks_know_their_place:
+            raise FormatError(
+                f"Got format version {self.format_version} with 16-bit voxels, expected "
+                f"{ARCHIVE_VERSION}."
+            )
         before = self.format_version < CODED_NETWORK_ARCHIVE_VERSION
         sheared = any(
             getattr(self.architecture, name) != getattr(Architecture, name)
@@ -87,6 +96,11 @@ class CodecConfiguration:
         """Whether payloads say the identity of the array and the index of the block."""
         return self.format_version >= ARCHIVE_VERSION
 
+    @property
+    def has_all_blocks(self) -> bool:
+        """Whether a missing block is damage. In others it is black: zarr drops black chunks."""
+        return self.sealed or not self.blocks_know_their_place
+
     def place_of(self, index: Triple | None) -> Place:
         """The place of a block of the array; an index of None is not known."""
         return Place(self.identity or bytes(IDENTITY_BYTES), index)
@@ -98,7 +112,7 @@ class CodecConfiguration:
         identity: dict[str, Any] = {}
         if self.blocks_know_their_place:
             assert self.identity is not None, "create_archive sets it"
-            identity = {"identity": self.identity.hex()}
+            identity = {"identity": self.identity.hex(), "sealed": self.sealed}
             architecture = {_KIND: _NETWORK} | architecture
         if self.format_version < CODED_NETWORK_ARCHIVE_VERSION:
             own = {}
@@ -133,6 +147,8 @@ class CodecConfiguration:
             raise FormatError(
                 f"Got the architecture {short_repr(architecture)}, expected an object."
             )
+        if version < ARCHIVE_VERSION:
+            architecture = {k: v for k, v in architecture.items() if k != _VOXEL_BITS}
         if version < CODED_NETWORK_ARCHIVE_VERSION:
             architecture = {k: v for k, v in architecture.items() if k not in _SINCE_VERSION_3}
         else:
@@ -150,11 +166,13 @@ class CodecConfiguration:
             raise FormatError(
                 f"Got a codec configuration without a network: {short_repr(error)}."
             ) from None
-        identity, kind = None, Architecture
+        identity, sealed, kind = None, False, Architecture
         if version >= ARCHIVE_VERSION:
-            identity = _identity(value.get("identity"))
+            identity, sealed = _identity(value.get("identity")), value.get("sealed")
+            if type(sealed) is not bool:
+                raise FormatError(f"Got sealed = {short_repr(sealed)}, expected true or false.")
             kind = _kind(architecture.get(_KIND))
-        return cls(kind.from_json(architecture), network, own, version, identity)
+        return cls(kind.from_json(architecture), network, own, version, identity, sealed)
 
 
 def _kind(value: Any) -> type[Architecture] | type[LinearArchitecture]:

@@ -5,20 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.seal import NOT_SEALED, Seal, metadata_digest
 from jaxslice.core.box import Triple
-from jaxslice.core.errors import FormatError
+from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr, shortened
+from jaxslice.core.voxel_types import VOXEL_TYPES
 
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
 
-DATA_TYPES = ("uint8",)
+_SEAL = "seal"
+"""Field of the group's attribute `jaxslice`."""
+
+DATA_TYPES = VOXEL_TYPES
 """Names of the data types of voxels."""
 
 MAX_AXIS = 2**31 - 1
@@ -53,6 +59,7 @@ class Metadata:
       placement: voxel size and global coordinate of the first voxel.
       provenance: how the archive was made, for `info`.
       data_type: of the voxels, one of DATA_TYPES.
+      seal: of the archive; None if it is not sealed.
     """
 
     shape: Triple
@@ -61,14 +68,42 @@ class Metadata:
     placement: Placement
     provenance: dict[str, Any]
     data_type: str
+    seal: Seal | None
 
     @property
     def dtype(self) -> np.dtype:
         """Of the voxels."""
         return np.dtype(self.data_type)
 
-    def group_json(self, name: str) -> bytes:
-        """The group's `zarr.json`."""
+    @property
+    def root(self) -> str:
+        """The root of the seal, or that there is none."""
+        return self.seal.root if self.seal else NOT_SEALED
+
+    @property
+    def grid_shape(self) -> Triple:
+        """Blocks along z, y and x."""
+        return grid_of(self.shape, self.block_shape)
+
+    def group_json(self, name: str, layers: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        """The group's `zarr.json`.
+
+        Args:
+          name: of the volume.
+          layers: of each array, to seal the archive with; None to leave it unsealed.
+        """
+        group = self._group(name)
+        if layers is not None:
+            digest = metadata_digest(group, [self._array()])
+            seal = Seal(digest, tuple(map(tuple, layers)))
+            group["attributes"][CODEC_NAME]["seal"] = seal.to_json()
+        return json.dumps(group, indent=1).encode()
+
+    def array_json(self) -> bytes:
+        """The array's `zarr.json`."""
+        return json.dumps(self._array(), separators=(",", ":")).encode()
+
+    def _group(self, name: str) -> dict[str, Any]:
         voxel_size, offset = self.placement.voxel_size_nm, self.placement.offset_voxels
         translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
         transformations = [
@@ -84,13 +119,11 @@ class Metadata:
             "ome": {"version": "0.5", "multiscales": [multiscale]},
             CODEC_NAME: {**self.provenance, "offset_voxels": list(offset)},
         }
-        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        return json.dumps(group, indent=1).encode()
+        return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
-    def array_json(self) -> bytes:
-        """The array's `zarr.json`."""
+    def _array(self) -> dict[str, Any]:
         grid = {"name": "regular", "configuration": {"chunk_shape": list(self.block_shape)}}
-        array = {
+        return {
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(self.shape),
@@ -102,7 +135,12 @@ class Metadata:
             "attributes": {},
             "dimension_names": ["z", "y", "x"],
         }
-        return json.dumps(array, separators=(",", ":")).encode()
+
+
+def grid_of(shape: Triple, block_shape: Triple) -> Triple:
+    """Blocks along z, y and x."""
+    z, y, x = (-(-n // b) for n, b in zip(shape, block_shape, strict=True))
+    return (z, y, x)
 
 
 def parse(group: bytes, array: bytes) -> Metadata:
@@ -179,20 +217,43 @@ def _parsed(group: Any, array: Any) -> Metadata:
     shape = _integers(array["shape"], "shape")
     block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     check_shapes(shape, block_shape)
+    configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+    if configuration.architecture.dtype.name != data_type:
+        raise FormatError(
+            f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."
+        )
+    seal = _checked_seal(group, array, configuration, grid_of(shape, block_shape))
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
-    provenance = attributes[CODEC_NAME]
+    provenance = {key: value for key, value in attributes[CODEC_NAME].items() if key != _SEAL}
     return Metadata(
         shape=shape,
         block_shape=block_shape,
-        configuration=CodecConfiguration.from_json(codecs[0].get("configuration")),
+        configuration=configuration,
         placement=Placement(
             _voxel_size(dataset["coordinateTransformations"][0]["scale"]),
             _offset(provenance["offset_voxels"]),
         ),
         provenance=provenance,
         data_type=data_type,
+        seal=seal,
     )
+
+
+def _checked_seal(
+    group: Any, array: Any, configuration: CodecConfiguration, grid_shape: Triple
+) -> Seal | None:
+    """The seal, if the archive is sealed, compared with the metadata."""
+    if not configuration.sealed:
+        return None
+    seal = Seal.from_json(group["attributes"][CODEC_NAME].get(_SEAL))
+    if [len(layers) for layers in seal.layers] != [grid_shape[0]]:
+        raise FormatError("Got a seal of other layers than the array has, expected one for each.")
+    if seal.metadata != metadata_digest(group, [array]):
+        raise ChecksumError(
+            "Got metadata that are not those that were sealed: damaged, or changed since."
+        )
+    return seal
 
 
 def _expect(document: Any, what: str, **fields: Any) -> None:

@@ -64,6 +64,10 @@ class Model:
     architecture: AnyArchitecture
     network: AnyNetwork
 
+    def of_voxels(self, dtype: np.dtype | type) -> Model:
+        """The same network for voxels of another dtype, uint8 or uint16."""
+        return Model(self.architecture.of_voxels(dtype), self.network)
+
 
 def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
     """Rounds and clips float weights and biases to integers.

@@ -80,8 +80,10 @@ def fit_base_network(
     if plan.effort.tuning or (start and start.adaptation):
         data, voxels = _training_set(source, plan, watch)
         if start and start.adaptation:
+            progress("fit", 0, 1)
             with watch.measure("adapt"):
                 network, gain = _fitted(start, data, plan)
+            progress("fit", 1, 1)
             provenance["adaptation_gain_bits_per_voxel"] = round(gain, 5)
         if plan.effort.tuning:
             with watch.measure("train"):

@@ -96,6 +96,7 @@ def plan(source: Source, options: CompressOptions) -> Plan:
         architecture = LINEAR
     else:
         architecture = model_file.load(model).architecture
+    architecture = architecture.of_voxels(source.dtype)
     return Plan(
         source.description, source.box, source.placement, options, block_shape, model, architecture
     )

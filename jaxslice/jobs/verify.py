@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
 from jaxslice.jobs.task import Worker
+from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.source import Source, open_source
 
 
@@ -48,10 +50,20 @@ class CompareWith:
             )
 
 
+def _aligned(source: Source, box: Box) -> Source:
+    """The part of a source that an archive holds.
+
+    A file that keeps no offset, such as a `.npy`, begins where the archive begins.
+    """
+    if not source.box.contains(box) and source.box == Box.of_shape(box.shape):
+        source = source.moved_to(box.start)
+    return source.part(box)
+
+
 def verify(
-    archive: str,
+    archive: str | os.PathLike[str],
     *,
-    source: str | None = None,
+    source: AnySource | None = None,
     scale: int | str = 0,
     missing: str = "error",
     workers: int | None = None,
@@ -85,9 +97,14 @@ def verify(
     watch, opened = Stopwatch(), open_archive(archive)
     volume = None
     if source is not None:
-        volume = open_source(source, bbox=opened.box, scale=scale, missing=missing)
+        volume = _aligned(open_source(source, scale=scale, missing=missing), opened.box)
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     sink = CompareWith(opened, volume)
     decode_all(opened, None, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "verified": True, "compared_with": source}
+    details = {
+        "engine": engine_named(engine).name,
+        "verified": True,
+        "seal": opened.root,
+        "compared_with": volume and volume.description,
+    }
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)

@@ -3,12 +3,16 @@
 
 static const uint64_t LOWER_BOUND = (uint64_t)1 << 31;
 
-/* The kernel of an instruction set, or NULL if this library or this core has it not. */
-static const struct kernel *kernel_of(int32_t set) {
+/* The kernel of an instruction set, or NULL if this library or this core has it not. Only AVX-512
+ * has one for 16-bit voxels; other sets use the portable one. */
+static const struct kernel *kernel_of(const struct march_task *task, int32_t set) {
     if (!march_has_set(set)) return NULL;
+    if (task->voxel_bits == 16 && set != MARCH_AVX512) return &march_portable;
 #if defined(__x86_64__)
     if (set == MARCH_AVX2) return &march_avx2;
     if (set == MARCH_AVX512) return &march_avx512;
+#elif defined(__aarch64__)
+    if (set == MARCH_NEON) return &march_neon;
 #endif
     return &march_portable;
 }
@@ -24,7 +28,7 @@ int64_t march_scratch_bytes(const struct march_task *task, int32_t set) {
     struct march m;
     const int64_t error = march_check(task);
     if (error) return error;
-    const struct kernel *kernel = kernel_of(set);
+    const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     return march_plan(&m, task, kernel, NULL) + ALIGNMENT - 1;
 }
@@ -87,7 +91,7 @@ int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t 
     struct march m;
     int64_t error = march_check(task);
     if (error) return error;
-    const struct kernel *kernel = kernel_of(set);
+    const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
     error = block_prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
@@ -153,7 +157,7 @@ int64_t march_encode(const struct march_task *task, int32_t set, const void *sym
     struct march m;
     int64_t error = march_check(task);
     if (error) return error;
-    const struct kernel *kernel = kernel_of(set);
+    const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
     error = block_prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);

@@ -109,6 +109,7 @@ struct kernel {
     void (*start)(void *work);    /* fills the work, which is all 0 before; NULL if it need not */
     void (*decode)(struct march *m, int32_t panel);
     void (*encode)(struct march *m, int32_t panel);
+    int32_t input_offset;         /* taken off each input of the further layers: makes it signed */
 };
 
 HIDDEN extern const struct kernel march_portable;
@@ -119,6 +120,8 @@ HIDDEN extern const struct kernel march_avx512;
 /* The panels of 16-bit voxels: avx512_wide.c */
 HIDDEN void avx512_wide_decode(struct march *m, int32_t panel);
 HIDDEN void avx512_wide_encode(struct march *m, int32_t panel);
+#elif defined(__aarch64__)
+HIDDEN extern const struct kernel march_neon;
 #endif
 
 /* check.c: a whole task, and only what every kind of predictor has: context, shape and levels. */

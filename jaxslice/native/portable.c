@@ -2,7 +2,7 @@
  *
  * It is slow, and is what the kernels written by hand are tested against.
  */
-#include "plan.h"
+#include "states.h"
 
 /* Of 16-bit voxels, means are relative to the reference, and in units of 2**bin_shift symbols. */
 struct mixture {
@@ -176,15 +176,6 @@ static uint32_t cumulative(const struct march *m, const struct mixture *mixture,
     return (uint32_t)(sum - (sum >> mixture->loss) + (i << mixture->width_bits));
 }
 
-static uint64_t state_of(const struct march *m, int32_t lane) {
-    return (uint64_t)m->high[lane] << 32 | m->low[lane];
-}
-
-static void set_state(struct march *m, int32_t lane, uint64_t state) {
-    m->high[lane] = (uint32_t)(state >> 32);
-    m->low[lane] = (uint32_t)state;
-}
-
 static int32_t symbol_of(const struct march *m, int32_t lane) {
     return m->wide ? ((const uint16_t *)m->now)[lane] : m->now[lane];
 }
@@ -199,10 +190,9 @@ static void set_symbol(struct march *m, int32_t lane, int32_t symbol) {
 static void decode_lane(struct march *m, int32_t lane) {
     struct mixture mixture;
     predict(m, lane, &mixture);
-    uint64_t state = state_of(m, lane);
+    const uint64_t state = state_of(m, lane);
     const int32_t plain = state & ((1 << mixture.low_bits) - 1);
-    state >>= mixture.low_bits;
-    const uint32_t position = state & (TOTAL - 1);
+    const uint32_t position = state >> mixture.low_bits & (TOTAL - 1);
     const int32_t most = levels_of(m, lane) - 1, levels = (most >> mixture.low_bits) + 1;
     int32_t low = 0, high = levels;
     while (high - low > 1) {
@@ -215,16 +205,7 @@ static void decode_lane(struct march *m, int32_t lane) {
     const uint32_t start = cumulative(m, &mixture, low, levels);
     const uint32_t end = cumulative(m, &mixture, low + 1, levels);
     set_symbol(m, lane, smaller((low << mixture.low_bits) | plain, most));
-    state = (end - start) * (state >> PRECISION) + position - start;
-    if (state >> 31 == 0) {
-        if (m->words_left == 0) {
-            m->failed = 1;
-            return;
-        }
-        state = state << 32 | *m->next_word++;
-        m->words_left--;
-    }
-    set_state(m, lane, state);
+    pop_lane(m, lane, start, end - start, mixture.low_bits);
 }
 
 static void encode_lane(struct march *m, int32_t lane) {
@@ -234,20 +215,7 @@ static void encode_lane(struct march *m, int32_t lane) {
     const int32_t levels = ((levels_of(m, lane) - 1) >> bits) + 1;
     const uint32_t start = cumulative(m, &mixture, bin, levels);
     const uint32_t freq = cumulative(m, &mixture, bin + 1, levels) - start;
-    uint64_t state = state_of(m, lane);
-    /* A state below freq * 2**(39 - bits) is below 2**(63 - bits) with the bin, and at least
-     * 2**(31 - bits), since moving a word leaves at least freq * 2**(7 - bits). */
-    if (state >= (uint64_t)freq << (39 - bits)) {
-        if (m->words_left == 0) {
-            m->failed = 1;
-            return;
-        }
-        *--m->last_word = (uint32_t)state;
-        m->words_left--;
-        state >>= 32;
-    }
-    state = ((state / freq) << PRECISION) + state % freq + start;
-    set_state(m, lane, state << bits | (uint64_t)(symbol & ((1 << bits) - 1)));
+    push_lane(m, lane, start, freq, symbol & ((1 << bits) - 1), bits);
 }
 
 static void decode_panel(struct march *m, int32_t panel) {

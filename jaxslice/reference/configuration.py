@@ -24,8 +24,9 @@ def read_configuration(configuration: Any) -> Predictor:
     context = [tuple(integers(offset, -16, 16, [3], "offset")) for offset in context]
     size, distinct = len(context), len(set(context))
     require(4 <= size == distinct <= 256, f"Got {size} offsets, {distinct} of them distinct.")
-    identity, kind = b"", "network"
+    identity, kind, sealed = b"", "network", version < 4
     if version == 4:
+        sealed = field(configuration, "sealed", bool)
         kind, digits = field(fields, "kind", str), field(configuration, "identity", str)
         known = kind in ("network", "linear")
         require(known, f"Got an architecture of the kind {kind!r}.")
@@ -50,7 +51,8 @@ def read_configuration(configuration: Any) -> Predictor:
         require(not own, "Got own networks of linear predictors.")
         linear = read_linear(fields, packed, size)
         return Predictor(
-            np.array(context), 0, fields["fallback"], shear, 0, own, [], version, identity, linear
+            np.array(context), 0, fields["fallback"], shear, 0, own, [], version, identity, sealed,
+            linear,
         )
     limits = {"activity_count": (1, min(size, 16)), "components": (1, 8)}
     for name, limit in limits.items():
@@ -62,7 +64,7 @@ def read_configuration(configuration: Any) -> Predictor:
     block_networks = field(configuration, "own_networks", bool) if version >= 3 else version == 2
     return Predictor(
         np.array(context), fields["activity_count"], fields["fallback"], shear, activity_offset,
-        block_networks, layers, version, identity,
+        block_networks, layers, version, identity, sealed,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class Predictor(NamedTuple):
       layers: weights and biases of each layer.
       version: the format version.
       identity: of the array, 8 bytes; none before version 4.
+      sealed: whether every block of the grid is there, and knows its index since version 4.
       linear: the linear predictors in place of the network, or None.
     """
 
@@ -33,6 +34,7 @@ class Predictor(NamedTuple):
     layers: list[tuple[np.ndarray, np.ndarray]]
     version: int
     identity: bytes
+    sealed: bool
     linear: "Linear | None" = None
 
     @property

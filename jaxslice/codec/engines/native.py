@@ -272,7 +272,7 @@ class NativeEngine:
             if not extent[0]:
                 continue
             _, tail = unflatten(messages[block], extent[1])
-            most = payload.most_words(block_shape)
+            most = payload.most_words(block_shape, model.architecture.dtype)
             if tail.size > most:
                 raise FormatError(f"Got a message of {tail.size} words, expected at most {most}.")
             used = Model(model.architecture, networks[block]) if networks else model

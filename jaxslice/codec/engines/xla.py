@@ -161,7 +161,9 @@ class XlaEngine:
             geometry, model.architecture, networks is not None, _platform(device)
         )
         network = model.network if networks is None else stacked(networks)
-        heads, words, tails = _arrays(messages, extents, block_shape, geometry)
+        heads, words, tails = _arrays(
+            messages, extents, block_shape, geometry, model.architecture.dtype
+        )
         limits = sheared_limits(sizes, extents, geometry, model.architecture.symbol_dtype)
         with jax.enable_x64(True):
             arguments = (network, heads, words, limits, _steps_for(extents, geometry))
@@ -213,12 +215,16 @@ def _message(head: np.ndarray, words: np.ndarray, emitted: np.ndarray) -> Words:
 
 
 def _arrays(
-    messages: Sequence[Words], extents: Extents, block_shape: Triple, geometry: Geometry
+    messages: Sequence[Words],
+    extents: Extents,
+    block_shape: Triple,
+    geometry: Geometry,
+    dtype: np.dtype = payload.UINT8,
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Heads uint64 [block, lane], padded tails uint32 [block, word], and the tails' true sizes."""
     batch, sizes = len(messages), []
     heads = np.full((batch, geometry.lanes), LOWER_BOUND, np.uint64)
-    words = np.zeros((batch, payload.most_words(block_shape)), np.uint32)
+    words = np.zeros((batch, payload.most_words(block_shape, dtype)), np.uint32)
     for block, message in enumerate(messages):
         rows = int(extents[block][1])
         heads[block, :rows], tail = unflatten(message, rows)

@@ -42,6 +42,10 @@ def decoder_program(
     geometry: Geometry, architecture: AnyArchitecture, block_networks: bool, platform: str
 ) -> Any:
     """The jitted kernel. Raises UsageError if it does not support the geometry or platform."""
+    if architecture.is_wide:
+        raise UsageError(
+            "Got the engine 'pallas' for 16-bit voxels, expected 8-bit ones: use 'auto' or 'xla'."
+        )
     if not decoder.supports(geometry, platform):
         raise UsageError(
             f"Got the engine 'pallas' for blocks of {geometry.lanes} lanes on a {platform}, "
