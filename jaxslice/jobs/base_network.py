@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.codec import linear, network_bytes
@@ -21,8 +21,10 @@ from jaxslice.jobs.plan import Plan
 from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
 from jaxslice.training.config import TrainingConfig
-from jaxslice.training.training_set import TrainingSet, prepare
 from jaxslice.volumes.source import Source
+
+if TYPE_CHECKING:
+    from jaxslice.training.training_set import TrainingSet
 
 NUM_PATCHES_TO_TUNE, NUM_PATCHES_TO_FIT, NUM_PATCHES_TO_FIT_LINEAR = 24, 12, 6
 """Patches that are read to tune a network, to fit a model in closed form, and to fit a linear
@@ -99,7 +101,8 @@ def _fitted_linear(
     source: Source, plan: Plan, architecture: LinearArchitecture, watch: Stopwatch
 ) -> BaseNetwork:
     """A linear predictor fitted to samples of the volume."""
-    from jaxslice.training import linear_fit, linear_sample
+    from jaxslice.codec import linear_sample
+    from jaxslice.training import linear_fit
 
     reach, seed = max(-dz for dz, _, _ in architecture.context), plan.options.seed
     with watch.measure("read"):
@@ -128,6 +131,8 @@ def _packed(network: IntegerNetwork, plan: Plan, provenance: dict[str, Any]) -> 
 
 def _training_set(source: Source, plan: Plan, watch: Stopwatch) -> tuple[TrainingSet, int]:
     """Samples of the volume, and how many voxels they are."""
+    from jaxslice.training.training_set import prepare
+
     reach = max(-dz for dz, _, _ in plan.architecture.context)
     count = NUM_PATCHES_TO_TUNE if plan.effort.tuning else NUM_PATCHES_TO_FIT
     with watch.measure("read"):
