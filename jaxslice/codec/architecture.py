@@ -105,6 +105,11 @@ class Architecture:
         return dataclasses.replace(self, voxel_bits=bits, activity_offset=offset)
 
     @property
+    def predictors(self) -> int:
+        """Number of linear predictors that slices choose from: 1, since this is a network."""
+        return 1
+
+    @property
     def layer_shapes(self) -> tuple[tuple[int, int], ...]:
         """(outputs, inputs) of each layer."""
         widths = (len(self.context) + NUM_FEATURES, *self.hidden, 3 * self.components)
