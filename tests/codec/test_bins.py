@@ -11,6 +11,7 @@ from models_for_tests import TINY
 from jaxslice.codec import bins, intervals
 from jaxslice.codec.curve import INVERSE_SCALE_HIGH, TOTAL, WEIGHT_TOTAL
 from jaxslice.codec.features import features_of
+from jaxslice.codec.numpy_features import numpy_features_of
 
 WIDE = TINY.of_voxels(np.uint16)
 
@@ -133,3 +134,18 @@ def test_small_activities_are_those_of_8_bits():
     np.testing.assert_array_equal(wide.reference, narrow.reference)
     more = WIDE.activity_offset - TINY.activity_offset
     np.testing.assert_array_equal(wide.activity, narrow.activity + more)
+
+
+def test_numpy_features_are_the_same():
+    """What fitting without JAX sees is what is coded."""
+    rng = np.random.default_rng(8)
+    count, size = 4096, len(WIDE.context)
+    limit = rng.choice([2, 200, 5000, 65536], count).astype(np.int32)
+    v = np.minimum((rng.random((size, count)) * limit).astype(np.int32), limit - 1)
+    near = v[:1, ::3] + rng.integers(-40, 41, v[:, ::3].shape)
+    v[:, ::3] = np.clip(near, 0, limit[::3] - 1)
+    v[rng.random(v.shape) < 0.1] = -1
+    coded = features_of(jnp.asarray(v), WIDE, jnp.asarray(limit))
+    fitted = numpy_features_of(v, WIDE, limit)
+    for name in ("differences", "reference", "activity", "gain", "extras"):
+        np.testing.assert_array_equal(getattr(fitted, name), getattr(coded, name), name)
