@@ -6,6 +6,8 @@ import base64
 import dataclasses
 import json
 import math
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from jaxslice.codec.architecture import Architecture
@@ -21,7 +23,7 @@ from jaxslice.core.shorten import short_repr, shortened
 
 CODEC_NAME = "jaxslice"
 SCALE_PATH = "0"
-"""Path of the full-resolution array in an archive's group."""
+"""Path of the full-resolution array in an archive's group, unless the group says another."""
 
 MAX_AXIS = 2**31 - 1
 """Voxels of a volume along one axis."""
@@ -150,6 +152,7 @@ class Metadata:
       configuration: of the codec.
       placement: voxel size and global coordinate of the first voxel.
       provenance: how the archive was made, for `info`.
+      path: of the array in the archive's group.
     """
 
     shape: Triple
@@ -157,26 +160,7 @@ class Metadata:
     configuration: CodecConfiguration
     placement: Placement
     provenance: dict[str, Any]
-
-    def group_json(self, name: str) -> bytes:
-        """The group's `zarr.json`."""
-        voxel_size, offset = self.placement.voxel_size_nm, self.placement.offset_voxels
-        translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
-        transformations = [
-            {"type": "scale", "scale": list(voxel_size)},
-            {"type": "translation", "translation": translation},
-        ]
-        multiscale = {
-            "name": name,
-            "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
-            "datasets": [{"path": SCALE_PATH, "coordinateTransformations": transformations}],
-        }
-        attributes = {
-            "ome": {"version": "0.5", "multiscales": [multiscale]},
-            CODEC_NAME: {**self.provenance, "offset_voxels": list(offset)},
-        }
-        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        return json.dumps(group, indent=1).encode()
+    path: str = dataclasses.field(default=SCALE_PATH, kw_only=True)
 
     def array_json(self) -> bytes:
         """The array's `zarr.json`."""
@@ -196,14 +180,86 @@ class Metadata:
         return json.dumps(array, separators=(",", ":")).encode()
 
 
-def parse(group: bytes, array: bytes) -> Metadata:
-    """Reads the two `zarr.json` files of an archive.
+def group_json(name: str, scales: Sequence[Metadata]) -> bytes:
+    """The group's `zarr.json`.
+
+    Args:
+      name: of the volume.
+      scales: its arrays, the finest first.
+    """
+    first, *others = scales
+    datasets = [
+        {"path": scale.path, "coordinateTransformations": _transformations(scale, first)}
+        for scale in scales
+    ]
+    multiscale = {
+        "name": name,
+        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
+        "datasets": datasets,
+    }
+    own, *further = (
+        {**scale.provenance, "offset_voxels": list(scale.placement.offset_voxels)}
+        for scale in scales
+    )
+    attributes = {
+        "ome": {"version": "0.5", "multiscales": [multiscale]},
+        CODEC_NAME: own | ({"coarser_scales": further} if others else {}),
+    }
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    return json.dumps(group, indent=1).encode()
+
+
+def _transformations(scale: Metadata, first: Metadata) -> list[dict[str, Any]]:
+    """From an array's indices to nanometres: where the centres of voxels lie.
+
+    The centre of the voxel at the global coordinate 0 of the finest scale is the origin. A coarser
+    voxel that begins where a finer one does has its centre half the difference further on.
+    """
+    size, offset = scale.placement.voxel_size_nm, scale.placement.offset_voxels
+    finest = first.placement.voxel_size_nm
+    translation = [o * s + (s - f) / 2 for o, s, f in zip(offset, size, finest, strict=True)]
+    return [
+        {"type": "scale", "scale": list(size)},
+        {"type": "translation", "translation": translation},
+    ]
+
+
+def scale_paths(group: bytes) -> tuple[str, ...]:
+    """The paths of an archive's arrays, the finest first, from the group's `zarr.json`.
+
+    Raises:
+      FormatError: it is damaged, or describes something else.
+    """
+    try:
+        datasets = read_json(group)["attributes"]["ome"]["multiscales"][0]["datasets"]
+        paths = tuple(dataset["path"] for dataset in datasets)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(
+            f"Got {short_repr(error)}, expected the zarr.json of an archive's group."
+        ) from None
+    if not paths or not all(isinstance(path, str) and _PATH.fullmatch(path) for path in paths):
+        raise FormatError(f"Got the paths {short_repr(paths)}, expected names of arrays.")
+    return paths
+
+
+_PATH = re.compile(r"[\w-][\w.-]*", re.ASCII)
+"""A name of an array: no path that leaves the group."""
+
+
+def parse(group: bytes, array: bytes, scale: int = 0) -> Metadata:
+    """Reads the group's `zarr.json` and that of an array.
+
+    Args:
+      group: of the archive.
+      array: of one scale.
+      scale: its index.
 
     Raises:
       FormatError: they are damaged, or describe something else; VersionError if of a later version.
     """
+    path = scale_paths(group)[scale]
     try:
-        return _parsed(_json(group), _json(array))
+        return dataclasses.replace(_parsed(read_json(group), read_json(array), scale), path=path)
     except FormatError as error:
         raise type(error)(shortened(str(error))) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
@@ -231,7 +287,7 @@ def check_shapes(shape: Triple, block_shape: Triple) -> None:
         )
 
 
-def _json(data: bytes) -> Any:
+def read_json(data: bytes) -> Any:
     try:
         document = json.loads(data)
     except RecursionError:
@@ -251,7 +307,7 @@ def _check_depth(document: Any) -> None:
     raise FormatError(f"Got JSON nested more than {MAX_DEPTH} deep, expected less.")
 
 
-def _parsed(group: Any, array: Any) -> Metadata:
+def _parsed(group: Any, array: Any, scale: int) -> Metadata:
     _expect(group, "group", zarr_format=3, node_type="group")
     _expect(array, "array", zarr_format=3, node_type="array", data_type="uint8", fill_value=0)
     grid, keys = array["chunk_grid"], array["chunk_key_encoding"]
@@ -268,8 +324,10 @@ def _parsed(group: Any, array: Any) -> Metadata:
     block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     check_shapes(shape, block_shape)
     attributes = group["attributes"]
-    dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
+    dataset = attributes["ome"]["multiscales"][0]["datasets"][scale]
     provenance = attributes[CODEC_NAME]
+    if scale:
+        provenance = provenance["coarser_scales"][scale - 1]
     return Metadata(
         shape=shape,
         block_shape=block_shape,

@@ -5,44 +5,24 @@ Nothing here needs JAX, so that looking at an archive is quick.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-import json
 import math
 import os
-import re
 from collections.abc import Iterator
-from typing import Any
 
-from jaxslice.archive.metadata import (
-    CODEC_NAME,
-    SCALE_PATH,
-    CodecConfiguration,
-    Metadata,
-    check_shapes,
-    parse,
-)
+from jaxslice.archive.keys import METADATA_KEY as _METADATA
+from jaxslice.archive.keys import keys_of
+from jaxslice.archive.metadata import SCALE_PATH, Metadata, parse, scale_paths
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
-from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr
-from jaxslice.storage.folder import Folder, folder_at, open_folder
-from jaxslice.storage.kind import Kind, OwnKeys
-from jaxslice.storage.location import (
-    OPEN_TIMEOUT_SECONDS,
-    public_name,
-    unreachable_is_usage_error,
-)
-from jaxslice.storage.replace import check_new_place, new_place
+from jaxslice.storage.draft import unfinished_draft
+from jaxslice.storage.folder import Folder, open_folder
+from jaxslice.storage.location import OPEN_TIMEOUT_SECONDS, unreachable_is_usage_error
 
 BLOCKS_BYTES = "blocks_bytes"
 """Field of the provenance: bytes of all blocks, for storage that cannot tell cheaply."""
-
-_METADATA = "zarr.json"
-
-_PLACES = ("source", "model")
-"""Fields of the provenance that are locations as the user wrote them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +32,12 @@ class Archive(Metadata):
     Attributes:
       location: as the user wrote it.
       folder: where its objects are.
+      scales: paths of all arrays of the archive, the finest first.
     """
 
     location: str
     folder: Folder = dataclasses.field(repr=False)
+    scales: tuple[str, ...] = dataclasses.field(default=(SCALE_PATH,), kw_only=True)
 
     @property
     def box(self) -> Box:
@@ -101,7 +83,7 @@ class Archive(Metadata):
           FormatError: the archive lacks that block.
           OSError: the storage cannot be reached.
         """
-        key = _block_key(index)
+        key = self._key(index)
         data = self.folder.read(key)
         if data is None:
             raise FormatError(
@@ -111,11 +93,14 @@ class Archive(Metadata):
 
     def write_payload(self, index: Triple, payload: bytes) -> None:
         """Stores a block's bytes."""
-        self.folder.write(_block_key(index), payload)
+        self.folder.write(self._key(index), payload)
+
+    def _key(self, index: Triple) -> str:
+        return f"{self.path}/c/" + "/".join(str(i) for i in index)
 
     def compressed_bytes(self) -> int:
         """Bytes of all objects of the archive: blocks and metadata, the network included."""
-        total = self.folder.total_bytes(_is_own_key)
+        total = self.folder.total_bytes(keys_of((self.path,)))
         if total is not None:
             return total
         blocks_bytes = self.provenance.get(BLOCKS_BYTES)
@@ -124,15 +109,19 @@ class Archive(Metadata):
                 f"Got {short_repr(blocks_bytes)} for {BLOCKS_BYTES} of {self.location!r}, expected "
                 "a number of bytes."
             )
-        metadata = (self.folder.read(key) for key in (_METADATA, f"{SCALE_PATH}/{_METADATA}"))
+        metadata = (self.folder.read(key) for key in (_METADATA, f"{self.path}/{_METADATA}"))
         return blocks_bytes + sum(len(data or b"") for data in metadata)
 
 
-def open_archive(location: str | os.PathLike[str]) -> Archive:
+def open_archive(location: str | os.PathLike[str], scale: int = 0) -> Archive:
     """Opens an archive: a local folder or a file://, http(s)://, gs:// or s3:// URL.
 
+    Args:
+      location: of the archive.
+      scale: index of one of its resolutions, the finest being 0.
+
     Raises:
-      UsageError: there is no archive, or its storage cannot be reached.
+      UsageError: there is no archive or no such scale, or the storage cannot be reached.
       FormatError: its metadata are damaged, or made by another codec.
       VersionError: it was written by a later format version.
     """
@@ -140,103 +129,27 @@ def open_archive(location: str | os.PathLike[str]) -> Archive:
     folder = open_folder(place)
     with unreachable_is_usage_error(place):
         group = folder.read(_METADATA, OPEN_TIMEOUT_SECONDS)
+        left = unfinished_draft(place) if group is None else None
     if group is None:
-        raise UsageError(f"Got {place!r}, where there is no {_METADATA}, expected an archive.")
-    with unreachable_is_usage_error(place):
-        array = folder.read(f"{SCALE_PATH}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
-    if array is None:
-        raise UsageError(f"Got {place!r}, expected an archive with an array {SCALE_PATH!r}.")
+        hint = f" An unfinished one is in {left!r}." if left else ""
+        raise UsageError(
+            f"Got {place!r}, where there is no {_METADATA}, expected an archive.{hint}"
+        )
     try:
-        described = parse(group, array)
+        paths = scale_paths(group)
+        if scale not in range(len(paths)):
+            raise UsageError(f"Got the scale {scale} of {place!r}, expected 0 to {len(paths) - 1}.")
+        with unreachable_is_usage_error(place):
+            array = folder.read(f"{paths[scale]}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
+        if array is None:
+            raise UsageError(f"Got {place!r}, expected an archive with an array {paths[scale]!r}.")
+        described = parse(group, array, scale)
     except FormatError as error:
         raise type(error)(f"Cannot read the metadata of {place!r}: {error}") from None
-    return Archive(**vars(described), location=place, folder=folder)
+    return Archive(**vars(described), location=place, folder=folder, scales=paths)
 
 
-@contextlib.contextmanager
-def create_archive(
-    location: str | os.PathLike[str],
-    box: Box,
-    block_shape: Triple,
-    configuration: CodecConfiguration,
-    placement: Placement,
-    provenance: dict[str, Any],
-    *,
-    overwrite: bool = False,
-) -> Iterator[Archive]:
-    """Creates an archive, which is there when the `with` block ends without an exception.
-
-    Locally it is written beside its place, synced and renamed at the end. In a bucket the blocks of
-    a new archive are written in place and its metadata last, so that a part of an archive never
-    opens as a whole; on an exception they are deleted. An archive that replaces another is written
-    to a folder inside it and copied at the end, which is not atomic: see `bucket.new_folder`.
-
-    Args:
-      location: a local folder or a gs:// or s3:// URL.
-      box: of the volume, in global coordinates.
-      block_shape: of the blocks.
-      configuration: of the codec.
-      placement: of the volume; its offset is that of `box`.
-      provenance: JSON object to keep with the archive; read when the block ends, so that fields
-        can be added until then. Of the locations in it only `public_name` is kept.
-      overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
-        such as the `labels` of an OME group, is kept.
-
-    Raises:
-      UsageError: something is there already, or the place cannot be written.
-    """
-    place = os.fspath(location)
-    try:
-        check_shapes(box.shape, block_shape)
-    except FormatError as error:
-        raise UsageError(str(error)) from None
-    with new_place(place, KIND, overwrite) as where:
-        archive = Archive(
-            box.shape, block_shape, configuration, placement, provenance, place,
-            folder_at(place, where),
-        )  # fmt: skip
-        yield archive
-        _write_metadata(archive)
-
-
-def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raises what `create_archive` would at its start, before any work is spent.
-
-    Raises:
-      UsageError: something is there already, or is no archive that could be overwritten, or the
-        place cannot be written.
-    """
-    check_new_place(os.fspath(location), KIND, overwrite)
-
-
-def _write_metadata(archive: Archive) -> None:
-    name = public_name(archive.location).rpartition("/")[2] or "volume"
-    places = {key: archive.provenance.get(key) for key in _PLACES}
-    public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
-    recorded = dataclasses.replace(archive, provenance={**archive.provenance, **public})
-    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", recorded.array_json())
-    archive.folder.write(_METADATA, recorded.group_json(name))
-
-
-def _block_key(index: Triple) -> str:
-    return f"{SCALE_PATH}/c/" + "/".join(str(i) for i in index)
-
-
-_OWN_KEY = re.compile(rf"zarr\.json|{SCALE_PATH}/zarr\.json|{SCALE_PATH}/c/\d+/\d+/\d+")
-
-
-def _is_own_key(key: str) -> bool:
-    return _OWN_KEY.fullmatch(key) is not None
-
-
-def _own_keys(group: bytes | None) -> OwnKeys | None:
-    """The objects of an archive in the folder with this group; None if it is another group."""
-    try:
-        is_archive = group is None or CODEC_NAME in json.loads(group)["attributes"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return _is_own_key if is_archive else None
-
-
-KIND = Kind("a jaxslice archive", _METADATA, _own_keys)
-"""What `--overwrite` may replace."""
+def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
+    """Opens all scales of an archive, the finest first; see `open_archive`."""
+    finest = open_archive(location)
+    return [finest, *(open_archive(location, n) for n in range(1, len(finest.scales)))]

@@ -35,6 +35,11 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
     shared_flags.define_overwrite(values, "the archive at ARCHIVE")
+    flags.DEFINE_boolean(
+        "resume", DEFAULTS.resume,
+        "Go on with what an interrupted run of the same command left; otherwise remove that.",
+        values, module_name=shared_flags.OUTPUT,
+    )  # fmt: skip
     shared_flags.define_json(values)
 
 
@@ -51,6 +56,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         seed=values.seed,
         verify=values.verify,
         overwrite=values.overwrite,
+        resume=values.resume,
         missing=values.missing,
         training_steps=values.training_steps,
         engine=values.engine,
@@ -76,5 +82,5 @@ COMMAND = Command(
     define_flags=_define_flags,
     run=_run,
     output=lambda _values, _source, archive: archive,
-    after_interrupt=lambda _values, _source, archive: places.after_interrupt(archive),
+    after_interrupt=lambda _values, _source, archive: places.after_interrupted_job(archive),
 )

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from jaxslice.archive.create import check_creatable, check_writable_shapes, new_array, publish
+from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
-from jaxslice.archive.store import (
-    BLOCKS_BYTES,
-    Archive,
-    check_creatable,
-    create_archive,
-    open_archive,
-)
+from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_archive
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
+from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
 from jaxslice.jobs.encoding import BlockTraining, EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import Resources, prepare
+from jaxslice.jobs.resume import finished_blocks, missing_blocks
+from jaxslice.storage.draft import Draft, open_draft
 from jaxslice.volumes.source import Source, open_source
 
 REPORTED = (
     "effort", "model", "adaptation_gain_bits_per_voxel", "tuning_gain_bits_per_voxel",
-    "own_networks", "own_networks_bytes", "own_networks_saved_bytes",
+    "own_networks", "own_networks_bytes",
 )  # fmt: skip
 """Fields of an archive's provenance that the report repeats."""
 
@@ -65,33 +67,78 @@ def compress(
     opened = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
     planned = plan(opened, options)
+    check_writable_shapes(opened.shape, planned.block_shape)
     with watch.measure("compile"):
         probe.check_devices(options.engine)
+    with open_draft(archive, KIND, options.overwrite) as draft:
+        resumed = begin_or_resume(draft, job_of(opened, planned), options.resume)
+        part = _Part(draft, 0, opened, planned, resumed, watch, progress)
+        made, stats = part.compress()
+        publish(draft, [made])
+    return _report(archive, planned, stats, watch)
 
-    # The compiler keeps one core busy; reading and fitting the other.
-    with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-        compiled = pool.submit(_compile, planned, watch)
-        base = fit_base_network(opened, planned, watch, progress)
-        resources = compiled.result()
-    provenance = {
-        "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
-        "source": opened.description,
-        "effort": options.effort,
-        "context": options.context,
-        "seed": options.seed,
-        **base.provenance,
-        BLOCKS_BYTES: 0,
-    }
-    with create_archive(
-        archive, planned.box, planned.block_shape, base.configuration, planned.placement,
-        provenance, overwrite=options.overwrite,
-    ) as made:  # fmt: skip
-        stats = _encode_all(opened, planned, made, resources, watch, progress)
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One scale of a volume, to be compressed.
+
+    Attributes:
+      draft: to write to.
+      scale: its index, the finest being 0.
+      source: of its voxels.
+      plan: how to compress it.
+      resumed: whether blocks may be there already.
+      watch: measures the parts of the work.
+      progress: called now and then.
+    """
+
+    draft: Draft
+    scale: int
+    source: Source
+    plan: Plan
+    resumed: bool
+    watch: Stopwatch
+    progress: Progress
+
+    def compress(self) -> tuple[Archive, EncodeStats]:
+        """Fits the base network unless an interrupted run did, and encodes what is missing."""
+        kept = kept_network(self.draft, self.scale) if self.resumed else None
+        # The compiler keeps one core busy; reading and fitting the other.
+        with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
+            compiled = pool.submit(_compile, self.plan, self.watch)
+            base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
+            resources = compiled.result()
+        base = keep_network(self.draft, self.scale, base)
+        provenance = _provenance(self.source, self.plan, base)
+        made = new_array(
+            self.draft, self.scale, self.plan.box, self.plan.block_shape, base.configuration,
+            self.plan.placement, provenance,
+        )  # fmt: skip
+        found = finished_blocks(made) if self.resumed else {}
+        if found:
+            place = repr(self.draft.place)
+            self.progress(f"resume {place}", len(found), self.plan.num_blocks)
+        missing = missing_blocks(made, found)
+        encoded = _encode(
+            self.source, self.plan, made, missing, resources, self.watch, self.progress
+        )
+        stats = sum(found.values(), encoded)
         provenance[BLOCKS_BYTES] = stats.payload_bytes
         provenance["own_networks"] = stats.block_networks
         provenance["own_networks_bytes"] = stats.block_networks_bytes
-        provenance["own_networks_saved_bytes"] = stats.block_networks_saved_bytes
-    return _report(archive, planned, base, watch)
+        return made, stats
+
+
+def _provenance(source: Source, planned: Plan, base: BaseNetwork) -> dict[str, Any]:
+    return {
+        "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
+        "source": source.description,
+        "effort": planned.options.effort,
+        "context": planned.options.context,
+        "seed": planned.options.seed,
+        **base.provenance,
+        BLOCKS_BYTES: 0,
+    }
 
 
 def _compile(planned: Plan, watch: Stopwatch) -> Resources:
@@ -104,10 +151,11 @@ def _compile(planned: Plan, watch: Stopwatch) -> Resources:
         )  # fmt: skip
 
 
-def _encode_all(
+def _encode(
     source: Source,
     planned: Plan,
     made: Archive,
+    indices: Sequence[Triple],
     resources: Resources,
     watch: Stopwatch,
     progress: Progress,
@@ -122,27 +170,31 @@ def _encode_all(
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
     total: list[EncodeStats] = []
-    count = Count("compress", planned.num_blocks, progress)
+    count = Count("compress", planned.num_blocks, progress, planned.num_blocks - len(indices))
 
     def add(stats: EncodeStats) -> None:
         total.append(stats)
         count.add(stats.blocks)
 
     tasks = encode_tasks(
-        source, made, resources.batch_blocks, options.verify, networks, options.engine
+        source, made, resources.batch_blocks, options.verify, networks, options.engine, indices
     )
     ThreadExecutor(workers).run(tasks, watch, add)
     return sum(total, EncodeStats())
 
 
-def _report(archive: str, planned: Plan, base: BaseNetwork, watch: Stopwatch) -> Report:
+def _report(archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch) -> Report:
     parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
     if planned.block_networks:
         parts.insert(4, "train_blocks")
     opened = open_archive(archive)
+    # What an own network saved is known only where the block was encoded.
+    saved = None if stats.found_blocks else stats.block_networks_saved_bytes
     details: dict[str, Any] = {
         "engine": engine_named(planned.options.engine).name,
-        "network_bytes": len(base.configuration.packed_network),
+        "network_bytes": len(opened.configuration.packed_network),
+        **{key: opened.provenance[key] for key in REPORTED},
+        "own_networks_saved_bytes": saved,
+        "resumed_blocks": stats.found_blocks,
     }
-    details |= {key: opened.provenance[key] for key in REPORTED}
     return report_of(opened, watch.seconds(*parts), details)

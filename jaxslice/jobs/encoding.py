@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
@@ -94,6 +94,7 @@ class EncodeStats:
       block_networks_bytes: of those networks.
       block_networks_saved_bytes: by which the payloads of these blocks are shorter than without,
         networks counted.
+      found_blocks: number of blocks that an interrupted run had encoded.
     """
 
     blocks: int = 0
@@ -101,6 +102,7 @@ class EncodeStats:
     block_networks: int = 0
     block_networks_bytes: int = 0
     block_networks_saved_bytes: int = 0
+    found_blocks: int = 0
 
     def __add__(self, other: EncodeStats) -> EncodeStats:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
@@ -274,14 +276,16 @@ def encode_tasks(
     verify: str = "all",
     block_networks: BlockNetworks | None = None,
     engine: str = AUTO,
+    indices: Iterable[Triple] | None = None,
 ) -> Iterator[EncodeTask]:
-    """The tasks that together encode all blocks of an archive; arguments as in `EncodeTask`.
+    """The tasks that together encode blocks of an archive; arguments as in `EncodeTask`.
 
-    Where networks are trained for single blocks, a task holds a batch for every device.
+    Where networks are trained for single blocks, a task holds a batch for every device. `indices`
+    are those of the blocks, all if None.
     """
     size = batch_blocks * (block_networks.batches_at_once() if block_networks else 1)
-    for indices in batches(archive.blocks(), size):
-        yield EncodeTask(source, archive, indices, batch_blocks, verify, block_networks, engine)
+    for some in batches(archive.blocks() if indices is None else indices, size):
+        yield EncodeTask(source, archive, some, batch_blocks, verify, block_networks, engine)
 
 
 def _shorter(before: _Encoded, changed: bytes, difference: bytes | None) -> _Encoded:

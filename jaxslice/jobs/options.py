@@ -40,6 +40,8 @@ class CompressOptions:
       workers: threads that compute; None for one for each core, or each accelerator.
       batch_blocks: blocks that run together on one device; None for 1 on a CPU, 16 elsewhere.
       engine: what runs the march: `auto`, or the name of an engine. The bytes are the same.
+      resume: whether to go on with what an interrupted run of the same job left; otherwise that
+        is removed.
     """
 
     bbox: Box | None = None
@@ -56,6 +58,7 @@ class CompressOptions:
     workers: int | None = None
     batch_blocks: int | None = None
     engine: str = AUTO
+    resume: bool = True
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""

@@ -28,7 +28,7 @@ def _parse(documents):
 def test_metadata_round_trip(small_archive, documents):
     described = _parse(documents)
     assert described.shape == (10, 40, 50)
-    again = metadata.parse(described.group_json("x"), described.array_json())
+    again = metadata.parse(metadata.group_json("x", [described]), described.array_json())
     assert again == described
 
 
