@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jaxslice.archive.keys import METADATA_KEY as _METADATA
 from jaxslice.archive.keys import keys_of
@@ -98,20 +98,6 @@ class Archive(Metadata):
     def _key(self, index: Triple) -> str:
         return f"{self.path}/c/" + "/".join(str(i) for i in index)
 
-    def compressed_bytes(self) -> int:
-        """Bytes of all objects of the archive: blocks and metadata, the network included."""
-        total = self.folder.total_bytes(keys_of((self.path,)))
-        if total is not None:
-            return total
-        blocks_bytes = self.provenance.get(BLOCKS_BYTES)
-        if type(blocks_bytes) is not int:
-            raise FormatError(
-                f"Got {short_repr(blocks_bytes)} for {BLOCKS_BYTES} of {self.location!r}, expected "
-                "a number of bytes."
-            )
-        metadata = (self.folder.read(key) for key in (_METADATA, f"{self.path}/{_METADATA}"))
-        return blocks_bytes + sum(len(data or b"") for data in metadata)
-
 
 def open_archive(location: str | os.PathLike[str], scale: int = 0) -> Archive:
     """Opens an archive: a local folder or a file://, http(s)://, gs:// or s3:// URL.
@@ -153,3 +139,30 @@ def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
     """Opens all scales of an archive, the finest first; see `open_archive`."""
     finest = open_archive(location)
     return [finest, *(open_archive(location, n) for n in range(1, len(finest.scales)))]
+
+
+def compressed_bytes(scales: Sequence[Archive]) -> int:
+    """Bytes of all objects of an archive: blocks and metadata, the networks included.
+
+    Args:
+      scales: all of the archive's.
+
+    Raises:
+      FormatError: the storage cannot tell, and the archive does not say.
+    """
+    opened = scales[0]
+    total = opened.folder.total_bytes(keys_of(opened.scales))
+    if total is not None:
+        return total
+    keys = [_METADATA, *(f"{scale.path}/{_METADATA}" for scale in scales)]
+    return sum(len(opened.folder.read(key) or b"") for key in keys) + sum(map(_blocks_bytes, scales))
+
+
+def _blocks_bytes(scale: Archive) -> int:
+    recorded = scale.provenance.get(BLOCKS_BYTES)
+    if type(recorded) is not int:
+        raise FormatError(
+            f"Got {short_repr(recorded)} for {BLOCKS_BYTES} of {scale.location!r}, expected a "
+            "number of bytes."
+        )
+    return recorded

@@ -12,7 +12,7 @@ from typing import Any
 from jaxslice.archive.create import check_creatable, check_writable_shapes, new_array, publish
 from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
-from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_archive
+from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.box import Triple
@@ -25,8 +25,9 @@ from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
+from jaxslice.jobs.scales import next_source, open_sources
 from jaxslice.storage.draft import Draft, open_draft
-from jaxslice.volumes.source import Source, open_source
+from jaxslice.volumes.source import Source
 
 REPORTED = (
     "effort", "model", "adaptation_gain_bits_per_voxel", "tuning_gain_bits_per_voxel",
@@ -64,18 +65,24 @@ def compress(
     (6144, 1)
     """
     watch, progress = Stopwatch(), progress or no_progress
-    opened = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
+    sources = open_sources(source, options)
     check_creatable(archive, options.overwrite)
-    planned = plan(opened, options)
-    check_writable_shapes(opened.shape, planned.block_shape)
+    planned = plan(sources[0], options)
+    check_writable_shapes(sources[0].shape, planned.block_shape)
     with watch.measure("compile"):
         probe.check_devices(options.engine)
     with open_draft(archive, KIND, options.overwrite) as draft:
-        resumed = begin_or_resume(draft, job_of(opened, planned), options.resume)
-        part = _Part(draft, 0, opened, planned, resumed, watch, progress)
-        made, stats = part.compress()
-        publish(draft, [made])
-    return _report(archive, planned, stats, watch)
+        resumed = begin_or_resume(draft, job_of(sources, planned), options.resume)
+        made, total = [], EncodeStats()
+        while found := next_source(sources, made, options):
+            part = _Part(
+                draft, len(made), found[0], plan(found[0], options), found[1], resumed, watch,
+                progress,
+            )  # fmt: skip
+            scale, stats = part.compress()
+            made, total = [*made, scale], total + stats
+        publish(draft, made)
+    return _report(archive, planned, total, watch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +94,7 @@ class _Part:
       scale: its index, the finest being 0.
       source: of its voxels.
       plan: how to compress it.
+      made_of: fields of the provenance that say what the scale is made of.
       resumed: whether blocks may be there already.
       watch: measures the parts of the work.
       progress: called now and then.
@@ -96,6 +104,7 @@ class _Part:
     scale: int
     source: Source
     plan: Plan
+    made_of: dict[str, Any]
     resumed: bool
     watch: Stopwatch
     progress: Progress
@@ -109,7 +118,7 @@ class _Part:
             base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
-        provenance = _provenance(self.source, self.plan, base)
+        provenance = self.made_of | _provenance(self.source, self.plan, base)
         made = new_array(
             self.draft, self.scale, self.plan.box, self.plan.block_shape, base.configuration,
             self.plan.placement, provenance,
@@ -187,7 +196,8 @@ def _report(archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch) -
     parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
     if planned.block_networks:
         parts.insert(4, "train_blocks")
-    opened = open_archive(archive)
+    scales = open_scales(archive)
+    opened = scales[0]
     # What an own network saved is known only where the block was encoded.
     saved = None if stats.found_blocks else stats.block_networks_saved_bytes
     details: dict[str, Any] = {
@@ -197,4 +207,4 @@ def _report(archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch) -
         "own_networks_saved_bytes": saved,
         "resumed_blocks": stats.found_blocks,
     }
-    return report_of(opened, watch.seconds(*parts), details)
+    return report_of(scales, watch.seconds(*parts), details)

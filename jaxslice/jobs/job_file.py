@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,12 @@ _NOT_COMPARED = (
 """Options that do not change the bytes, or that stand elsewhere in the job as what they became."""
 
 
-def job_of(source: Source, planned: Plan) -> dict[str, Any]:
+def job_of(sources: Sequence[Source], planned: Plan) -> dict[str, Any]:
     """A JSON object of all that the bytes of an archive follow from, before anything is fitted.
 
     Args:
-      source: the volume; some voxels of it are read.
-      planned: how it is compressed.
+      sources: the scales of the volume; some voxels of them are read.
+      planned: how the finest is compressed.
 
     Raises:
       SourceDataError: voxels that cannot be read.
@@ -46,7 +46,8 @@ def job_of(source: Source, planned: Plan) -> dict[str, Any]:
     job = {
         "job_version": JOB_VERSION,
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
-        "source": _fingerprint(source),
+        "source": _fingerprint(sources[0]),
+        "coarser_sources": [_fingerprint(source) for source in sources[1:]],
         "options": {k: v for k, v in options.items() if k not in _NOT_COMPARED},
         "block_shape": planned.block_shape,
         "model": model,

@@ -14,6 +14,7 @@ from jaxslice.models.presets import CONTEXTS
 
 VERIFY_CHOICES = ("all", "sample", "none")
 LARGEST_BLOCK_VOXELS = 1 << 28
+MOST_SCALES = 31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,9 @@ class CompressOptions:
     Attributes:
       bbox: the voxels to compress, in global coordinates; all if None.
       scale: of a precomputed volume, by index or key.
+      scales: several of them instead, the finest first; all of them are kept in one archive.
+      downsample: how many further scales are made of the coarsest one by mean pooling; fewer where
+        the volume has nothing to halve any more.
       block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,
         `block_shape.default_block_shape` of the effort's depth.
       effort: 0 fits a shipped network to samples of the volume in closed form; 1 also tunes it on
@@ -46,6 +50,8 @@ class CompressOptions:
 
     bbox: Box | None = None
     scale: int | str = 0
+    scales: tuple[int | str, ...] = ()
+    downsample: int = 0
     block_shape: Triple | None = None
     effort: int = 1
     model: str | None = None
@@ -72,6 +78,13 @@ class CompressOptions:
                 f"Got context {self.context!r} with {got}, expected neither a model nor effort 0: "
                 "for this context a network is trained from scratch."
             )
+        if self.scales and (self.bbox or str(self.scale) != "0"):
+            raise UsageError(
+                f"Got the scales {self.scales} with a bbox or the scale {self.scale!r}, expected "
+                "either the one or the other: whole scales are taken."
+            )
+        if not 0 <= self.downsample <= MOST_SCALES:
+            raise UsageError(f"Got downsample {self.downsample}, expected 0 to {MOST_SCALES}.")
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
         if self.engine not in NAMES:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from jaxslice.archive.report import Report, report_of
-from jaxslice.archive.store import Archive, open_archive
+from jaxslice.archive.store import Archive, open_scales
 from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
+from jaxslice.jobs.scales import POOLED_BY, SOURCE_SCALE, voxels_of
 from jaxslice.jobs.task import Worker
+from jaxslice.volumes.pooled import pooled
 from jaxslice.volumes.source import Source, open_source
 
 
@@ -63,8 +66,10 @@ def verify(
 
     Args:
       archive: to check.
-      source: the volume that it must equal; see `open_source`.
-      scale: of the source, by index or key.
+      source: the volume that it must equal; see `open_source`. Scales that pooling made are
+        compared with the next finer one.
+      scale: of the source, by index or key; of an archive of several of the source's scales each
+        is compared with its own.
       missing: "error", or "zero" to take missing chunks of the source as black.
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
@@ -82,12 +87,39 @@ def verify(
     >>> jaxslice.verify("volume.zarr", source="volume.npy").details["verified"]
     True
     """
-    watch, opened = Stopwatch(), open_archive(archive)
-    volume = None
-    if source is not None:
-        volume = open_source(source, bbox=opened.box, scale=scale, missing=missing)
-    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
-    sink = CompareWith(opened, volume)
-    decode_all(opened, None, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "verified": True, "compared_with": source}
-    return report_of(opened, watch.seconds("compile", "read", "decode"), details)
+    watch, scales = Stopwatch(), open_scales(archive)
+    progress = progress or no_progress
+    for number, opened in enumerate(scales):
+        volume = None
+        if source is not None:
+            volume = _expected(source, scales[:number], opened, scale, missing)
+        batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
+        sink = CompareWith(opened, volume)
+        decode_all(opened, None, sink, executor, batch, watch, progress, engine)
+    details = {
+        "engine": engine_named(engine).name,
+        "verified": True,
+        "scales": len(scales),
+        "compared_with": source,
+    }
+    return report_of(scales, watch.seconds("compile", "read", "decode"), details)
+
+
+def _expected(
+    source: str, finer: Sequence[Archive], opened: Archive, scale: int | str, missing: str
+) -> Source:
+    """What a scale of an archive must equal: a scale of the source, or the next finer one pooled.
+
+    Raises:
+      FormatError: the scale is not what pooling makes of the finer one.
+    """
+    if finer and POOLED_BY in opened.provenance:
+        expected = pooled(voxels_of(finer[-1], source))
+        if expected is None or expected.box != opened.box:
+            raise FormatError(
+                f"Got {opened.box} for {opened.path!r} of {opened.location!r}, expected what "
+                "pooling makes of the finer scale."
+            )
+        return expected
+    name = opened.provenance.get(SOURCE_SCALE, scale)
+    return open_source(source, bbox=opened.box, scale=name, missing=missing)
