@@ -23,6 +23,7 @@ from jaxslice.cli.malloc import keep_memory
 from jaxslice.cli.signals import Interrupter
 from jaxslice.cli.terminal import message_line
 from jaxslice.core.errors import DeviceError, FormatError, MissingExtraError, UsageError
+from jaxslice.core.temporary import remove_all
 
 EXIT_FAILED, EXIT_USAGE, EXIT_DAMAGED = 1, 2, 3
 
@@ -137,6 +138,7 @@ def _leave(code: int) -> None:
     """
     if code == 0:
         sys.exit(0)
+    remove_all()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):
             stream.flush()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from jaxslice.core.errors import UsageError
+from jaxslice.storage.url import told
 
 Location: TypeAlias = Path | dict[str, Any]
 """The absolute path of a local file or folder, or TensorStore's description of a remote folder."""
@@ -28,32 +29,37 @@ def parse_location(place: str | os.PathLike[str]) -> Location:
     """Reads where a volume or an archive is, as users write it.
 
     Args:
-      place: a path or a URL. A `precomputed://` in front and a `|neuroglancer-precomputed:` at the
-        end are ignored.
+      place: a path or a URL, as `url.told` takes it apart. What format it is said to hold is
+        ignored here.
 
     Raises:
       UsageError: the URL is malformed or of a kind that is not supported.
     """
     place = os.fspath(place)
-    url = _bare(place)
+    url, containers, inside, _ = told(place)
     expected = f"a path or a URL with one of {'://, '.join(SCHEMES)}://"
     scheme = re.match(r"([\w.+-]+)://", url)
     if scheme is None:
         if not url:
             raise UsageError(f"Got {place!r}, expected {expected}.")
-        return Path(os.path.abspath(url))
-    if scheme[1] not in SCHEMES:
+        path = Path(os.path.abspath(url))
+        if not containers:
+            return path / inside if inside else path
+        url = path.as_uri()
+    elif scheme[1] not in SCHEMES:
         raise UsageError(f"Got {place!r} with the scheme {scheme[1]}://, expected {expected}.")
     import tensorstore as ts
 
     try:
-        spec = ts.KvStore.Spec(url).to_json()
+        spec = ts.KvStore.Spec("|".join((url, *containers))).to_json()
     except ValueError as error:
         raise UsageError(f"Got {place!r}, which is no valid URL: {one_line(error)}.") from error
     if spec["driver"] == "file":
-        return Path(os.path.abspath(spec["path"]))
-    if spec.get("path"):
-        spec["path"] = spec["path"].rstrip("/") + "/"
+        return Path(os.path.abspath(spec["path"])) / inside
+    if spec.get("path") or inside:
+        path = f"{spec.get('path', '')}/{inside}".rstrip("/") + "/"
+        # Only HTTP's paths begin with a slash.
+        spec["path"] = path if spec.get("path") or spec["driver"] == "http" else path.lstrip("/")
     # A URL cannot say where an S3 service other than Amazon's is, and TensorStore does not read
     # the variables that other programs read.
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -69,7 +75,7 @@ def public_name(place: str | os.PathLike[str]) -> str:
     A URL keeps its scheme, host and path, and loses user, password, query and fragment, where
     signatures and tokens stand. Of a local path the last component remains.
     """
-    url = _bare(os.fspath(place))
+    url = told(os.fspath(place)).url
     remote = re.match(r"(?!file://)([\w.+-]+://)(?:[^/?#]*@)?([^?#]*)", url)
     if remote:
         return remote[1] + remote[2]
@@ -124,5 +130,9 @@ def one_line(error: Exception) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
-def _bare(place: str) -> str:
-    return re.sub(r"\|(neuroglancer-)?precomputed:?$", "", place.removeprefix("precomputed://"))
+def is_refused(error: Exception) -> bool:
+    """Whether a server refuses to say if an object is there.
+
+    A bucket that nobody may list answers so for each object that it does not have.
+    """
+    return re.search(r"PERMISSION_DENIED|\b40[13]\b|Forbidden|AccessDenied", str(error)) is not None

@@ -10,8 +10,8 @@ from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.storage.location import parse_location
 from jaxslice.storage.replace import check_new_place, new_place
-from jaxslice.volumes.formats import format_of
-from jaxslice.volumes.interface import Destination, Format, NewVolume, VoxelSize
+from jaxslice.volumes.formats import format_to_write
+from jaxslice.volumes.interface import Destination, NewVolume, VoxelSize
 
 __all__ = ["Destination", "check_destination", "create_destination"]
 
@@ -24,6 +24,8 @@ def create_destination(
     *,
     chunk_shape: Triple = (64, 64, 64),
     overwrite: bool = False,
+    dest_format: str | None = None,
+    encoding: str | None = None,
 ) -> Iterator[Destination]:
     """Creates a volume, which is complete when the `with` block ends without an exception.
 
@@ -32,13 +34,15 @@ def create_destination(
     an exception; one that replaces another is copied to its place at the end.
 
     Args:
-      dest: a `.npy` path, or the folder or file://, gs:// or s3:// URL of a precomputed volume.
+      dest: a path, or a file://, gs:// or s3:// URL for formats that are folders.
       box: the voxels of the volume, in global coordinates; its start becomes the voxel offset.
       voxel_size_nm: z,y,x. A `.npy` file keeps neither it nor the offset.
-      chunk_shape: voxels of a precomputed chunk, z,y,x. Boxes written at once should be made of
-        whole chunks; others are correct too, but read and rewrite the chunks that they share.
-      overwrite: replace an existing `.npy` file or precomputed volume, which stays as it is until
-        the new one is complete. What else lies in its folder is kept.
+      chunk_shape: voxels of a chunk, z,y,x. Boxes written at once should be made of whole chunks;
+        others are correct too, but read and rewrite the chunks that they share.
+      overwrite: replace an existing volume of the same format, which stays as it is until the new
+        one is complete. What else lies in its folder is kept.
+      dest_format: key of the format; if None, what the name says, else precomputed.
+      encoding: how chunks are stored, where the format has a choice; None for its usual way.
 
     Yields:
       The destination to write to.
@@ -49,28 +53,23 @@ def create_destination(
     if min(box.shape) < 1:
         raise UsageError(f"Got the box {box}, expected at least 1 voxel.")
     place = os.fspath(dest)
-    known = _writable_format(place)
+    known = format_to_write(place, parse_location(place), dest_format)
     assert known.create is not None
     assert known.kind is not None
     with new_place(place, known.kind, overwrite) as location:
-        new = NewVolume(box, voxel_size_nm, chunk_shape)
+        new = NewVolume(box, voxel_size_nm, chunk_shape, encoding)
         yield Destination(place, box, known.create(place, location, new))
 
 
-def check_destination(dest: str | os.PathLike[str], overwrite: bool) -> None:
+def check_destination(
+    dest: str | os.PathLike[str], overwrite: bool, dest_format: str | None = None
+) -> None:
     """Raises what `create_destination` would at its start, before any work is spent.
 
     Raises:
       UsageError: `dest` exists, or nothing can be written there.
     """
     place = os.fspath(dest)
-    kind = _writable_format(place).kind
+    kind = format_to_write(place, parse_location(place), dest_format).kind
     assert kind is not None
     check_new_place(place, kind, overwrite)
-
-
-def _writable_format(place: str) -> Format:
-    known = format_of(place, parse_location(place))
-    if known.create is None:
-        raise UsageError(f"Got {place!r}, expected another format: {known.name} is only read.")
-    return known

@@ -6,7 +6,7 @@ All boxes and arrays are z,y,x. Axes in another order are turned round inside th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -16,9 +16,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.core.placement import Placement
 from jaxslice.storage.kind import Kind
 from jaxslice.storage.location import Location
-
-VoxelSize: TypeAlias = tuple[float, float, float]
-"""Nanometres along z, y and x."""
+from jaxslice.volumes.details import Details, VoxelSize
 
 
 @runtime_checkable
@@ -47,6 +45,30 @@ class Writer(Protocol):
         ...
 
 
+class MissingChunks:
+    """Chunks that a volume did not have when they were read, by their index."""
+
+    def __init__(self) -> None:
+        """Nothing was read yet."""
+        self._indices: set[Triple] = set()
+        self._any_found = False
+
+    def add(self, missing: Iterable[Triple], found: bool) -> None:
+        """Takes the missing chunks of one box, and whether it had others."""
+        self._indices.update(missing)
+        self._any_found = self._any_found or found
+
+    @property
+    def count(self) -> int:
+        """How many are known."""
+        return len(self._indices)
+
+    @property
+    def all_missing(self) -> bool:
+        """Whether chunks were asked for and not one was there."""
+        return bool(self._indices) and not self._any_found
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """A volume, or the part of it that was selected, that can be read box by box.
@@ -58,12 +80,21 @@ class Source:
       box: the voxels that can be read, in global coordinates.
       placement: voxel size, and the global coordinate of the first voxel of `box`.
       reader: of the format.
+      dtype: of the voxels, in this machine's byte order.
+      details: what the format says of the volume, for `inspect`; see `details.py`.
+      missing: chunks that were read as zeros, or as what the format says, because they are not
+        there. Only reads of this process are counted.
     """
 
     description: str
     box: Box
     placement: Placement
     reader: Reader = dataclasses.field(repr=False)
+    dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
+    details: Details = dataclasses.field(default_factory=Details, repr=False, hash=False)
+    missing: MissingChunks = dataclasses.field(
+        default_factory=MissingChunks, repr=False, compare=False
+    )
 
     @property
     def shape(self) -> Triple:
@@ -86,6 +117,22 @@ class Source:
         if not self.box.contains(box):
             raise UsageError(f"Got the box {box}, expected one inside {self.box}.")
         return np.ascontiguousarray(self.reader(box))
+
+    def part(self, box: Box | None) -> Source:
+        """The part of the volume in a box; all of it if None.
+
+        Raises:
+          UsageError: the box is empty, or not wholly inside the volume.
+        """
+        if box is None:
+            return self
+        if min(box.shape) < 1 or not self.box.contains(box):
+            raise UsageError(
+                f"Got the bbox {box}, expected a box of at least one voxel wholly inside the "
+                f"volume, which is {self.box} (z,y,x)."
+            )
+        placement = dataclasses.replace(self.placement, offset_voxels=box.start)
+        return dataclasses.replace(self, box=box, placement=placement)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,16 +171,52 @@ class Destination:
 
 
 @dataclasses.dataclass(frozen=True)
+class RawHeader:
+    """What a file without a header holds.
+
+    Attributes:
+      shape: voxels along z, y and x, x fastest.
+      dtype: as NumPy names it, such as "uint8" or ">u2".
+      skip_bytes: before the first voxel.
+    """
+
+    shape: Triple
+    dtype: str = "uint8"
+    skip_bytes: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class SourceOptions:
     """How a volume is opened.
 
     Attributes:
       scale: index or key of one of its scales.
       missing: what a chunk means that the volume does not have: "error", or "zero" for black.
+        Formats that say what such a chunk holds (Zarr, N5) are not asked.
+      format: key of the format; None to find out.
+      dataset: path of an array inside a file or group that holds several.
+      channel: index or name, where the array has channels; None where it has only one.
+      time: index, where the array has several times.
+      voxel_size_nm: z,y,x, in place of what the volume says.
+      raw: for files without a header.
     """
 
     scale: int | str = 0
     missing: str = "error"
+    format: str | None = None
+    dataset: str | None = None
+    channel: int | str | None = None
+    time: int | None = None
+    voxel_size_nm: VoxelSize | None = None
+    raw: RawHeader | None = None
+
+    def __post_init__(self):
+        """Refuses values that no format takes (UsageError)."""
+        if self.missing not in ("error", "zero"):
+            raise UsageError(f"Got missing={self.missing!r}, expected 'error' or 'zero'.")
+        size = self.voxel_size_nm
+        if size is not None and not (len(size) == 3 and all(0 < nm < 1e18 for nm in size)):
+            raise UsageError(f"Got the voxel size {size}, expected z,y,x in nm, each above 0.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,11 +227,15 @@ class NewVolume:
       box: its voxels, in global coordinates.
       voxel_size_nm: z,y,x.
       chunk_shape: voxels of a chunk, z,y,x, for formats that have chunks.
+      encoding: how chunks are stored, where the format has a choice; None for its usual way.
+      dtype: of the voxels.
     """
 
     box: Box
     voxel_size_nm: VoxelSize
     chunk_shape: Triple
+    encoding: str | None = None
+    dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
 
 
 Open: TypeAlias = Callable[[str, Location, SourceOptions], Source]
@@ -169,16 +256,24 @@ class Format:
     """A file format.
 
     Attributes:
+      key: a short word, for flags and reports.
       name: in plural or with its article, for the list of what is supported.
-      is_named: whether a location looks like one of this format, from its name alone.
       open: opens a volume for reading.
+      suffixes: ends of the names of its files, in lower case; empty for folders.
+      entries: objects, of which a folder of this format has at least one.
+      magic: first bytes of its files.
+      takes: which of `scale`, `dataset`, `channel`, `time` and `raw` it understands.
       create: creates a volume; None if the format is only read.
       kind: what `--overwrite` may replace; None if the format is only read.
     """
 
+    key: str
     name: str
-    is_named: Callable[[Location], bool]
     open: Open
+    suffixes: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+    magic: tuple[bytes, ...] = ()
+    takes: frozenset[str] = frozenset()
     create: Create | None = None
     kind: Kind | None = None
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import destinations_for_tests as written
 import numpy as np
 import pytest
+from servers import serve_folder
 from volumes_for_tests import (
     BOX,
     random_voxels,
@@ -17,7 +19,7 @@ from volumes_for_tests import (
 from jaxslice.core.box import Box
 from jaxslice.core.errors import SourceDataError, UsageError
 from jaxslice.volumes import npy
-from jaxslice.volumes.source import open_source
+from jaxslice.volumes.source import SourceOptions, open_any, open_source
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -41,18 +43,83 @@ def test_npy(tmp_path: Path, order):
 @pytest.mark.parametrize(
     ("array", "part"),
     [
-        (np.zeros((2, 3, 4), np.uint16), "dtype uint16"),
+        (np.zeros((2, 3, 4), np.int32), "dtype int32"),
         (np.zeros((2, 3, 4), np.int8), "dtype int8"),
         (np.zeros((2, 3, 4), bool), "dtype bool"),
-        (np.zeros((2, 3), np.uint8), "shape (2, 3)"),
-        (np.zeros((2, 3, 4, 1), np.uint8), "shape (2, 3, 4, 1)"),
+        (np.zeros((2, 3, 4), object), "dtype object"),
+        (np.zeros(3, np.uint8), "the axes (3,)"),
+        (np.zeros((2, 3, 4, 1), np.uint8), "2 entries along c"),
         (np.zeros((2, 0, 4), np.uint8), "shape (2, 0, 4)"),
-        (np.zeros((), np.uint8), "shape ()"),
+        (np.zeros((), np.uint8), "the axes ()"),
     ],
 )
 def test_unsupported_npy(tmp_path: Path, array: np.ndarray, part: str):
     np.save(tmp_path / "v.npy", array)
-    refusal(UsageError, part, "expected dtype uint8", source=str(tmp_path / "v.npy"))
+    refusal(UsageError, part, "expected", source=str(tmp_path / "v.npy"))
+
+
+def test_a_picture_is_one_slice(tmp_path: Path):
+    picture = random_voxels()[0]
+    np.save(tmp_path / "v.npy", picture)
+    source = open_source(tmp_path / "v.npy")
+    assert source.shape == (1, *picture.shape)
+    np.testing.assert_array_equal(source.read(source.box)[0], picture)
+
+
+def test_a_channel_is_chosen(tmp_path: Path):
+    two = np.stack([random_voxels(), 255 - random_voxels()])
+    np.save(tmp_path / "v.npy", two)
+    source = open_source(tmp_path / "v.npy", options=SourceOptions(channel=1))
+    np.testing.assert_array_equal(source.read(source.box), two[1])
+    refusal(
+        UsageError, "channel '2'", "index from 0 to 1", source=tmp_path / "v.npy",
+        options=SourceOptions(channel=2),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["<u2", ">u2"])
+def test_any_order_and_byte_order(tmp_path: Path, order, dtype: str):
+    voxels = np.arange(4 * 5 * 6).reshape(4, 5, 6).astype(dtype, order=order)
+    np.save(tmp_path / "v.NPY", voxels)
+    (tmp_path / "v.NPY.npy").rename(tmp_path / "v.NPY")
+    source = open_any(tmp_path / "v.NPY", SourceOptions())
+    assert source.dtype == np.dtype(np.uint16)
+    box = Box((1, 2, 0), (4, 3, 6))
+    read = source.read(box)
+    assert read.dtype == source.dtype
+    np.testing.assert_array_equal(read, voxels[box.slices])
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_the_header(tmp_path: Path, version):
+    voxels = random_voxels()
+    with (tmp_path / "v.npy").open("wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.lib.format.write_array(file, voxels, version)
+    source = open_source(tmp_path / "v.npy")
+    np.testing.assert_array_equal(source.read(source.box), voxels)
+
+
+def test_a_version_that_does_not_exist(tmp_path: Path):
+    np.save(tmp_path / "v.npy", random_voxels())
+    whole = bytearray((tmp_path / "v.npy").read_bytes())
+    whole[6] = 4
+    (tmp_path / "v.npy").write_bytes(whole)
+    refusal(UsageError, "as a .npy file: ", source=tmp_path / "v.npy")
+
+
+def test_npy_over_http(tmp_path: Path):
+    voxels = random_voxels()
+    box = Box((3, 4, 5), (20, 30, 40))
+    for order in ("C", "F"):
+        np.save(tmp_path / f"{order}.npy", np.asarray(voxels, order=order))
+    with serve_folder(tmp_path) as url:
+        for order in ("C", "F"):
+            source = open_source(f"{url}/{order}.npy")
+            np.testing.assert_array_equal(source.read(source.box), voxels)
+            np.testing.assert_array_equal(source.read(box), voxels[box.slices])
+        refusal(UsageError, "No such file", source=f"{url}/elsewhere.npy")
 
 
 def test_damaged_npy(tmp_path: Path):
@@ -84,7 +151,7 @@ def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path):
 
 def test_npy_has_one_scale(tmp_path: Path):
     np.save(tmp_path / "v.npy", random_voxels())
-    refusal(UsageError, "scale 1", "expected 0", source=str(tmp_path / "v.npy"), scale=1)
+    refusal(UsageError, "scale 1", "there is only one", source=str(tmp_path / "v.npy"), scale=1)
 
 
 def test_npy_round_trip(tmp_path: Path):

@@ -99,16 +99,16 @@ def test_truncated_chunk(tmp_path: Path, kind: str, missing: str):
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"dtype": "uint16"}, ("data_type 'uint16'", "expected 'uint8'")),
-        ({"dtype": "float32"}, ("data_type 'float32'", "expected 'uint8'")),
-        ({"dtype": "uint64"}, ("data_type 'uint64'", "expected 'uint8'")),
-        ({"channels": 3}, ("num_channels 3", "expected 1")),
+        ({"dtype": "uint32"}, ("dtype uint32", "expected uint8")),
+        ({"dtype": "float32"}, ("dtype float32", "expected uint8")),
+        ({"dtype": "uint64"}, ("dtype uint64", "expected uint8")),
+        ({"channels": 3}, ("3 entries along c", "expected --channel")),
         ({"kind": "segmentation"}, ("type 'segmentation'", "expected 'image'")),
     ],
 )
 def test_unsupported_volumes(tmp_path: Path, options: dict[str, Any], parts):
     make_volume(tmp_path / "v", **options)
-    refusal(UsageError, *parts, "Supported: a [z,y,x] uint8 .npy", source=str(tmp_path / "v"))
+    refusal(UsageError, *parts, source=str(tmp_path / "v"))
 
 
 def test_empty_volume(tmp_path: Path):
@@ -122,7 +122,7 @@ def test_empty_volume(tmp_path: Path):
 @pytest.mark.parametrize(
     ("info", "part"),
     [
-        (None, "no info file"),
+        (None, "has no info"),
         (b"<html>", "not JSON"),
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "not JSON"),
@@ -146,7 +146,7 @@ def test_http(tmp_path: Path, kind: str):
     with serve_folder(tmp_path) as url:
         for form in (f"{url}/v", f"precomputed://{url}/v/", f"{url}/v|neuroglancer-precomputed:"):
             np.testing.assert_array_equal(open_source(form).read(BOX), voxels)
-        refusal(UsageError, "no info file", source=f"{url}/elsewhere")
+        refusal(UsageError, "has no info", source=f"{url}/elsewhere")
         source = open_source(f"{url}/v")
         chunk_files(tmp_path / "v")[0].unlink()
         with pytest.raises(SourceDataError, match="--missing=zero"):
@@ -189,4 +189,4 @@ def test_s3(monkeypatch: pytest.MonkeyPatch):
             source = open_source(form)
             assert source.box == BOX
             np.testing.assert_array_equal(source.read(BOX), voxels)
-        refusal(UsageError, "no info file", source="s3://volumes/a/w")
+        refusal(UsageError, "has no info", source="s3://volumes/a/w")

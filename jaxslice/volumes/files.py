@@ -1,0 +1,195 @@
+"""Files that hold one volume, local or remote, and arrays that lie in them byte by byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from jaxslice.core.box import Box
+from jaxslice.core.errors import SourceDataError, UsageError
+from jaxslice.storage import location as locations
+from jaxslice.storage.location import (
+    Location,
+    one_line,
+    storage_context,
+    unreachable_is_usage_error,
+)
+from jaxslice.storage.pickling import PicklesFields
+from jaxslice.volumes.axes import View
+
+_BUFFER_BYTES = 1 << 20
+
+
+class _RemoteFile(io.RawIOBase):
+    """A remote object as a file: each read is a request for a range of bytes."""
+
+    def __init__(self, place: str, spec: dict[str, Any]) -> None:
+        import tensorstore as ts
+
+        folder, _, self._key = spec.get("path", "").rstrip("/").rpartition("/")
+        path = f"{folder}/" if folder or spec["driver"] == "http" else ""
+        opening = ts.KvStore.open({**spec, "path": path}, context=storage_context())
+        self._store = opening.result()
+        self._place, self._at = place, 0
+        self._size = _remote_size(self._store, self._key, place)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = origin + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        stop = min(self._at + len(buffer), self._size)
+        if stop <= self._at:
+            return 0
+        data = self.read_at(self._at, stop - self._at)
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def read_at(self, start: int, size: int) -> bytes:
+        """Bytes from anywhere; several threads may ask at the same time."""
+        try:
+            found = self._store.read(self._key, byte_range=slice(start, start + size))
+            return found.result(locations.READ_TIMEOUT_SECONDS).value
+        except ValueError as error:
+            raise OSError(f"Cannot read {self._place!r}: {one_line(error)}.") from error
+
+
+def _remote_size(store: Any, key: str, place: str) -> int:
+    """How many bytes an object has, found by asking for single bytes.
+
+    Raises:
+      FileNotFoundError: there is none.
+    """
+
+    def has(byte: int) -> bool:
+        try:
+            found = store.read(key, byte_range=slice(byte, byte + 1))
+            result = found.result(locations.OPEN_TIMEOUT_SECONDS)
+        except ValueError as error:
+            if str(error).startswith("OUT_OF_RANGE"):
+                return False
+            raise
+        if result.state != "value":
+            raise FileNotFoundError(2, "No such file", place)
+        return len(result.value) == 1
+
+    if not has(0):
+        return 0
+    low, high = 0, 1
+    while has(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if has(middle) else (low, middle)
+    return high
+
+
+def open_file(place: str, location: Location) -> io.BufferedReader:
+    """Opens a local or remote file for reading; it can seek.
+
+    Raises:
+      UsageError: there is no such file, or it cannot be reached.
+    """
+    with unreachable_is_usage_error(place):
+        if isinstance(location, Path):
+            return location.open("rb")
+        raw = _RemoteFile(place, location)
+        return io.BufferedReader(raw, _BUFFER_BYTES)
+
+
+def file_size(file: io.BufferedIOBase) -> int:
+    """Bytes of an open file, whose position stays as it is."""
+    at = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(at)
+    return size
+
+
+def local_file(place: str, location: Location, what: str) -> Path:
+    """The path of a file that only a local path can name.
+
+    Raises:
+      UsageError: the location is remote.
+    """
+    if isinstance(location, Path):
+        return location
+    raise UsageError(f"Got {place!r}, expected a local path: {what} is read from local files only.")
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatReader(PicklesFields):
+    """Reads boxes of an array that lies in a file without gaps.
+
+    Attributes:
+      place: as the user wrote it, for messages.
+      location: of the file.
+      first_byte: where the array begins.
+      dtype: as stored, with its byte order.
+      order: "C" or "F", as NumPy has it.
+      view: of the array.
+    """
+
+    place: str
+    location: Location
+    first_byte: int
+    dtype: np.dtype
+    order: str
+    view: View
+
+    def __call__(self, box: Box) -> np.ndarray:
+        try:
+            if isinstance(self.location, Path):
+                part = self._mapped()[self.view.index(box)]
+            else:
+                part = self._fetched(self.view.index(box))
+        except (OSError, ValueError) as error:
+            raise SourceDataError(
+                f"Cannot read the box {box} of {self.place!r}: {one_line(error)}."
+            ) from error
+        return np.array(self.view.arrange(part), self.dtype.newbyteorder("="), order="C")
+
+    def _mapped(self) -> np.ndarray:
+        # Mapped anew each time: pages that were read stay resident for as long as the map does.
+        return np.memmap(
+            self.location,  # type: ignore[arg-type]
+            self.dtype, "r", self.first_byte, self.view.shape,
+            self.order,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def _fetched(self, index: tuple[slice | int, ...]) -> np.ndarray:
+        """The indexed part of a remote array: the range of bytes of each slice along axis 0."""
+        shape, turned = self.view.shape, self.order == "F"
+        if turned:
+            shape, index = shape[::-1], index[::-1]
+        bounds = [(k, k + 1) if isinstance(k, int) else (k.start, k.stop) for k in index]
+        stride = int(np.prod(shape[2:], dtype=np.int64)) * self.dtype.itemsize
+        (first, last), (low, high) = bounds[0], bounds[1]
+        rows = np.empty((last - first, high - low, *shape[2:]), self.dtype)
+        file = self._remote
+        for number in range(first, last):
+            start = self.first_byte + (number * shape[1] + low) * stride
+            data = file.read_at(start, (high - low) * stride)
+            rows[number - first] = np.frombuffer(data, self.dtype).reshape(rows.shape[1:])
+        inner = rows[(slice(None), slice(None), *(slice(a, b) for a, b in bounds[2:]))]
+        picked = inner[tuple(0 if isinstance(key, int) else slice(None) for key in index)]
+        return picked.T if turned else picked
+
+    @functools.cached_property
+    def _remote(self) -> _RemoteFile:
+        return _RemoteFile(self.place, cast(dict, self.location))

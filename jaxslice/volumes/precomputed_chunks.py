@@ -1,0 +1,265 @@
+"""Chunks of precomputed volumes that TensorStore does not find or decode by itself.
+
+cloud-volume and neuroglancer-scripts write local chunks as `NAME.gz`, or nested as `x/y/z.gz`; web
+servers are expected to unpack them. Others leave gzip in a chunk's file without a suffix. And
+jxl-coded chunks are unpacked here by imagecodecs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import gzip
+import itertools
+import lzma
+import math
+import os
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxslice.core.box import Box, Triple
+from jaxslice.core.errors import SourceDataError
+from jaxslice.storage.folder import folder_at
+from jaxslice.storage.location import Location, is_refused, kvstore_spec, one_line, storage_context
+from jaxslice.storage.pickling import PicklesFields
+from jaxslice.volumes.extras import require
+from jaxslice.volumes.interface import MissingChunks
+
+_CACHE_BYTES = 256 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+_NESTED = re.compile(r"-?\d+--?\d+")
+
+
+def _plain(data: bytes) -> bytes:
+    return data
+
+
+def _brotli(data: bytes) -> bytes:
+    return bytes(require("imagecodecs").brotli_decode(data))
+
+
+def _zstd(data: bytes) -> bytes:
+    return bytes(require("imagecodecs").zstd_decode(data))
+
+
+UNPACK = {
+    "": _plain,
+    ".gz": gzip.decompress,
+    ".br": _brotli,
+    ".zstd": _zstd,
+    ".xz": lzma.decompress,
+}
+"""Suffix of a chunk's file -> what unpacks it."""
+
+_DECODERS = {"jpeg": "jpeg8_decode", "png": "png_decode", "jxl": "jpegxl_decode"}
+
+
+@dataclasses.dataclass(frozen=True)
+class ChunkGrid:
+    """Where the chunks of a scale are, x,y,z, relative to its first voxel.
+
+    Attributes:
+      size: of the scale.
+      chunk_size: of its chunks.
+      offset: of its first voxel.
+    """
+
+    size: Triple
+    chunk_size: Triple
+    offset: Triple
+
+    def extent(self, index: Triple) -> tuple[Triple, Triple]:
+        """First voxel and size of a chunk, which the far edges of the scale cut."""
+        starts = [i * c for i, c in zip(index, self.chunk_size, strict=True)]
+        sizes = [min(c, n - a) for a, c, n in zip(starts, self.chunk_size, self.size, strict=True)]
+        return (starts[0], starts[1], starts[2]), (sizes[0], sizes[1], sizes[2])
+
+    def name(self, index: Triple) -> str:
+        """What a chunk is called."""
+        starts, sizes = self.extent(index)
+        begins = [a + o for a, o in zip(starts, self.offset, strict=True)]
+        return "_".join(f"{a}-{a + n}" for a, n in zip(begins, sizes, strict=True))
+
+    def number(self, index: Triple) -> int:
+        """The compressed Morton code of a chunk, its number in a sharded scale."""
+        grid = [-(-n // c) for n, c in zip(self.size, self.chunk_size, strict=True)]
+        bits = [(n - 1).bit_length() for n in grid]
+        code = place = 0
+        for level in range(max(bits)):
+            for axis in range(3):
+                if level < bits[axis]:
+                    code |= (index[axis] >> level & 1) << place
+                    place += 1
+        return code
+
+
+@dataclasses.dataclass(frozen=True)
+class UnpackedReader(PicklesFields):
+    """Reads boxes of a scale chunk by chunk.
+
+    Attributes:
+      place: as the user wrote it, for messages.
+      location: of the volume.
+      scale: as `precomputed.checked_scale` returns it.
+      dtype: of the voxels.
+      channels: of the volume.
+      channel: that is read.
+      fill: the voxels of a missing chunk; None where it is an error.
+      absent: missing chunks.
+    """
+
+    place: str
+    location: Location = dataclasses.field(hash=False)
+    scale: dict[str, Any] = dataclasses.field(hash=False)
+    dtype: np.dtype
+    channels: int
+    channel: int
+    fill: int | None
+    absent: MissingChunks = dataclasses.field(
+        default_factory=MissingChunks, repr=False, compare=False
+    )
+
+    def __call__(self, box: Box) -> np.ndarray:
+        x, y, z = self.scale["voxel_offset"]
+        local = box.relative_to((z, y, x))
+        voxels = np.full(box.shape, self.fill or 0, self.dtype)
+        edges = zip(local.start[::-1], local.stop[::-1], self.grid.chunk_size, strict=True)
+        indices = list(itertools.product(*(range(a // c, -(-b // c)) for a, b, c in edges)))
+        missing = []
+        for index in indices:
+            chunk = self._cached_chunk(index)
+            if chunk is None:
+                missing.append(index)
+                continue
+            start, _ = self.grid.extent(index)
+            whole = Box.of_shape(chunk.shape, start[::-1])
+            part = whole.intersect(local)
+            voxels[part.relative_to(local.start).slices] = chunk[
+                part.relative_to(whole.start).slices
+            ]
+        if missing and self.fill is None:
+            name = self.grid.name(missing[0])
+            raise SourceDataError(
+                f"Cannot read the box {box} of {self.place!r}: chunk {name} is missing. "
+                "Pass --missing=zero to read missing chunks as zeros."
+            )
+        self.absent.add(missing, found=len(missing) < len(indices))
+        return voxels
+
+    @functools.cached_property
+    def grid(self) -> ChunkGrid:
+        """Of the chunks."""
+        names = ("size", "chunk_size", "voxel_offset")
+        return ChunkGrid(*(tuple(self.scale[name]) for name in names))
+
+    @functools.cached_property
+    def _cached_chunk(self) -> Any:
+        chunk_bytes = math.prod(self.grid.chunk_size) * self.dtype.itemsize
+        return functools.lru_cache(max(1, _CACHE_BYTES // chunk_bytes))(self._chunk)
+
+    def _chunk(self, index: Triple) -> np.ndarray | None:
+        data = self._sharded(index) if "sharding" in self.scale else self._file(index)
+        if data is None:
+            return None
+        _, (x, y, z) = self.grid.extent(index)
+        try:
+            voxels = self._decoded(data).reshape(self.channels, z, y, x)[self.channel]
+        except (ValueError, RuntimeError) as error:
+            raise SourceDataError(
+                f"Cannot decode the chunk {self.grid.name(index)} of {self.place!r}: "
+                f"{one_line(error)}."
+            ) from error
+        return voxels.astype(self.dtype, copy=False)
+
+    def _decoded(self, data: bytes) -> np.ndarray:
+        """Voxels in the order of the format: x fastest, channel slowest."""
+        encoding = self.scale["encoding"]
+        if encoding == "raw":
+            return np.frombuffer(data, self.dtype.newbyteorder("<"))
+        image = getattr(require("imagecodecs"), _DECODERS[encoding])(data)
+        if self.channels > 1:
+            return np.moveaxis(image.reshape(-1, self.channels), -1, 0)
+        return image
+
+    def _file(self, index: Triple) -> bytes | None:
+        """The encoded chunk of an unsharded scale, whatever its file is called."""
+        folder, name = folder_at(self.place, self.location), self.grid.name(index)
+        # Remote storage unpacks by itself, and asking for each name takes long.
+        local = isinstance(self.location, Path)
+        stems = (name, name.replace("_", "/")) if local else (name,)
+        for stem, suffix in itertools.product(stems, UNPACK if local else ("",)):
+            try:
+                data = folder.read(f"{self.scale['key']}/{stem}{suffix}")
+            except OSError as error:
+                if self.fill is not None and is_refused(error):
+                    continue
+                raise SourceDataError(f"{one_line(error)}.") from error
+            if data is not None:
+                return self._unpacked(index, data, f"{stem}{suffix}", UNPACK[suffix])
+        return None
+
+    def _unpacked(self, index: Triple, data: bytes, name: str, unpack: Any) -> bytes:
+        raw_bytes = math.prod(self.grid.extent(index)[1]) * self.channels * self.dtype.itemsize
+        try:
+            data = unpack(data)
+            # A raw chunk may begin with any bytes, but then it is as long as its voxels are.
+            is_raw = self.scale["encoding"] == "raw" and len(data) == raw_bytes
+            packed = data.startswith(_GZIP_MAGIC) and not is_raw
+            return gzip.decompress(data) if packed else data
+        except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError) as error:
+            raise SourceDataError(
+                f"Cannot unpack the chunk {name} of {self.place!r}: {one_line(error)}."
+            ) from error
+
+    def _sharded(self, index: Triple) -> bytes | None:
+        key = self.grid.number(index).to_bytes(8, "big")
+        try:
+            found = self._shards.read(key).result()
+        except ValueError as error:
+            raise SourceDataError(
+                f"Cannot read the chunk {self.grid.name(index)} of {self.place!r}: "
+                f"{one_line(error)}."
+            ) from error
+        return found.value if found.state == "value" else None
+
+    @functools.cached_property
+    def _shards(self) -> Any:
+        import tensorstore as ts
+
+        base = kvstore_spec(self.location)
+        spec = {
+            "driver": "neuroglancer_uint64_sharded",
+            "base": {**base, "path": f"{base.get('path', '')}{self.scale['key']}/"},
+            "metadata": self.scale["sharding"],
+        }
+        return ts.KvStore.open(spec, context=storage_context()).result()
+
+
+def needs_unpacking(location: Location, scale: dict[str, Any]) -> bool:
+    """Whether the chunks of a scale are to be read by `UnpackedReader`."""
+    if scale["encoding"] == "jxl":
+        return True
+    if not isinstance(location, Path) or "sharding" in scale:
+        return False
+    try:
+        with os.scandir(location / scale["key"]) as entries:
+            first = list(itertools.islice(entries, 64))
+    except OSError:
+        return False
+    packed = tuple(suffix for suffix in UNPACK if suffix)
+    for entry in first:
+        if entry.name.endswith(packed) or (_NESTED.fullmatch(entry.name) and entry.is_dir()):
+            return True
+    files = [entry for entry in first if entry.is_file()]
+    if scale["encoding"] != "raw" or not files:
+        return False
+    return any(_begins_with_gzip(entry.path) for entry in files[:4])
+
+
+def _begins_with_gzip(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(3) == _GZIP_MAGIC + b"\x08"
