@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 import jaxslice
+from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.create import create_archive
-from jaxslice.archive.metadata import CodecConfiguration
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_archive
 from jaxslice.bench.synthetic import synthetic_volume

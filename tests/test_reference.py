@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models_for_tests import coded_anyway
 
 from jaxslice.codec import network_bytes
 from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.block import encode_block
+from jaxslice.codec.block import encode_blocks
 from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.codec.place import NOWHERE
 from jaxslice.core.errors import ChecksumError, FormatError, VersionError
 from jaxslice.models.presets import FULL, SLICES
 from jaxslice.reference import crc32c, decode_array, decode_block, read_archive_block
@@ -40,7 +42,6 @@ DEEP = Architecture(
 )
 ARCHITECTURES = {"full": FULL, "slices": SLICES, "small": SMALL, "deep": DEEP}
 SHAPE = (4, 20, 33)
-HEADER_BYTES = 20
 MODES = {"constant": 0, "stored": 1, "coded": 2}
 
 
@@ -67,8 +68,13 @@ def random_network(architecture: Architecture, seed: int, *, extreme: bool) -> I
 
 
 @functools.cache
-def model_of(name: str, seed: int = 1, extreme: bool = False) -> tuple[Model, dict]:
-    """A model, and the codec configuration that says the same."""
+def model_of(
+    name: str, seed: int = 1, extreme: bool = False, version: int | None = None
+) -> tuple[Model, dict]:
+    """A model, and the codec configuration that says the same.
+
+    The version is 1 where the architecture allows it: only that holds every network.
+    """
     architecture = ARCHITECTURES[name]
     network = random_network(architecture, seed, extreme=extreme)
     configuration = {
@@ -76,10 +82,12 @@ def model_of(name: str, seed: int = 1, extreme: bool = False) -> tuple[Model, di
         "architecture": json.loads(json.dumps(architecture.to_json())),
         "network": base64.b64encode(network_bytes.pack(network)).decode(),
     }
-    if architecture.shear != 2:
+    if version == 4 or architecture.shear != 2:
         packed, network = network_bytes.pack_coded(network, architecture)
         coded = base64.b64encode(packed).decode()
-        configuration |= {"format_version": 3, "own_networks": False, "network": coded}
+        configuration |= {"format_version": 4, "own_networks": False, "network": coded}
+        configuration["identity"] = NOWHERE.identity.hex()
+        configuration["architecture"]["kind"] = "network"
     return Model(architecture, network), configuration
 
 
@@ -133,9 +141,19 @@ def mode_of(payload: bytes) -> int:
     return payload[1]
 
 
+def body_start(payload: bytes) -> int:
+    return 46 if payload[0] == 4 else 20
+
+
+def encoded(block: np.ndarray, model: Model, configuration: dict) -> bytes:
+    """The payload of an archive with this configuration."""
+    version = configuration["format_version"]
+    return encode_blocks([block], model, format_version=version)[0]
+
+
 def check(block: np.ndarray, model: Model, configuration: dict) -> bytes:
     """Encodes the block with JAX, and decodes it with the reference."""
-    payload = encode_block(block, model)
+    payload = encoded(block, model, configuration)
     decoded = decode_block(payload, block.shape, configuration)
     assert decoded.dtype == np.uint8
     np.testing.assert_array_equal(decoded, block)
@@ -167,7 +185,7 @@ def test_blocks(name: str):
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_saturation(name: str, monkeypatch):
     """Such predictions are so poor that the encoder would store the block; here it may not."""
-    monkeypatch.setattr("jaxslice.codec.block._shorter", lambda item, block: item)
+    monkeypatch.setattr("jaxslice.codec.block.shortest", coded_anyway)
     for seed in range(3):
         model, configuration = model_of(name, seed, extreme=True)
         for kind in ("noise", "extremes", "all levels", "combs by slice"):
@@ -182,9 +200,9 @@ def test_blocks_use_every_mode_and_kind():
     assert mode_of(payloads["noise"]) == MODES["stored"]
     coded = {name for name, payload in payloads.items() if mode_of(payload) == MODES["coded"]}
     assert len(coded) >= 6
-    assert {payloads[name][HEADER_BYTES] for name in coded} == {0, 1, 2}
-    assert struct.unpack_from("<3I", payloads["black border"], 4) == (3, 15, 25)
-    assert payloads["white border"][2] == 255
+    assert {payloads[name][body_start(payloads[name])] for name in coded} == {0, 1, 2}
+    assert struct.unpack_from("<3I", payloads["black border"], 24) == (3, 15, 25)
+    assert struct.unpack_from("<H", payloads["white border"], 36) == (255,)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +216,7 @@ def test_blocks_use_every_mode_and_kind():
     ],
 )
 def test_thin_blocks(name: str, shape, monkeypatch):
-    monkeypatch.setattr("jaxslice.codec.block._shorter", lambda item, block: item)
+    monkeypatch.setattr("jaxslice.codec.block.shortest", coded_anyway)
     model, configuration = model_of(name)
     for block in (noise(shape), smooth(shape), noise(shape, 2), noise(shape, 3) * 100):
         check(block, model, configuration)
@@ -220,14 +238,14 @@ def test_any_content(data: bytes, levels: list[int], seed: int, extreme: bool):
 
 @functools.cache
 def payload_of(kind: str) -> bytes:
-    return encode_block(BLOCKS[kind], model_of("small")[0])
+    return encoded(BLOCKS[kind], *model_of("small"))
 
 
 @functools.cache
 def coded_payload() -> bytes:
     payload = payload_of("combs by slice")
     assert mode_of(payload) == MODES["coded"]
-    assert payload[HEADER_BYTES] == 2
+    assert payload[body_start(payload)] == 2
     return payload
 
 
@@ -271,12 +289,12 @@ def test_truncated_payloads(size: int):
         (0, b"\2", "version 2"),
         (1, b"\3", "mode 3"),
         (1, b"\0", "mode 0"),
-        (1, b"\1", "voxels for the extent"),
+        (1, b"\1", "bytes of voxels for"),
         (3, b"\1", "flags 1"),
         (4, b"\5", "extent"),
         (8, b"\0", "extent"),
         (12, b"\xff\xff\xff\xff", "extent"),
-        (16, b"\0\0\0\0", "CRC32C"),
+        (16, b"\0\0\0\0", "digest"),
         (20, b"\3", "kind"),
         (21, bytes(32), "without levels"),
         (21, b"\xff" * 32, "message|without levels|state"),
@@ -387,7 +405,7 @@ def archive(tmp_path: Path) -> tuple[Path, np.ndarray, dict]:
             block = padded[z * 4 : z * 4 + 4, :, x * 33 : x * 33 + 33]
             path = tmp_path / "array" / "c" / str(z) / "0" / str(x)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encode_block(np.ascontiguousarray(block), model))
+            path.write_bytes(encoded(np.ascontiguousarray(block), model, configuration))
     voxels = padded[:7, :18, :50]
     metadata = array_metadata(voxels.shape, SHAPE, configuration)
     (tmp_path / "array" / "zarr.json").write_text(json.dumps(metadata))

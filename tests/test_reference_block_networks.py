@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models_for_tests import coded_anyway
 from test_reference import (
     ARCHITECTURES,
     BLOCKS,
@@ -24,6 +25,7 @@ from jaxslice.codec import network_bytes, network_difference
 from jaxslice.codec.block import decode_block, encode_blocks
 from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.core.errors import FormatError, VersionError
+from jaxslice.reference.difference import read_difference
 
 LENGTH = 20
 """Where in a payload of version 2 the length of its difference is."""
@@ -31,28 +33,32 @@ LENGTH = 20
 
 def with_block_networks(configuration: dict) -> dict:
     """The configuration of an archive whose blocks may have networks of their own."""
-    if configuration["format_version"] == 3:
+    if configuration["format_version"] == 4:
         return {**configuration, "own_networks": True}
     return {**configuration, "format_version": 2}
 
 
-def encoded(block: np.ndarray, model: Model, own: IntegerNetwork) -> tuple[bytes, bytes]:
+def encoded(
+    block: np.ndarray, model: Model, own: IntegerNetwork, version: int = 1
+) -> tuple[bytes, bytes]:
     """The block's payload, and the difference in it."""
     packed, _ = network_difference.encode(model.network, own, model.architecture)
-    return encode_blocks([block], model, differences=[packed])[0], packed
+    (payload,) = encode_blocks([block], model, differences=[packed], format_version=version)
+    return payload, packed
 
 
 def check(block: np.ndarray, model: Model, configuration: dict, own: IntegerNetwork) -> None:
     """Encodes the block with its own network, and decodes it with the reference."""
-    payload, _ = encoded(block, model, own)
-    assert payload[:4] == bytes([2, 2, payload[2], 1])
+    version = configuration["format_version"]
+    payload, _ = encoded(block, model, own, version)
+    assert payload[:4] == (bytes([4, 2, 1, 0]) if version == 4 else bytes([2, 2, payload[2], 1]))
     decoded = reference.decode_block(payload, block.shape, with_block_networks(configuration))
     np.testing.assert_array_equal(decoded, block)
 
 
 @pytest.fixture
 def always_coded(monkeypatch):
-    monkeypatch.setattr("jaxslice.codec.block._shorter", lambda item, block: item)
+    monkeypatch.setattr("jaxslice.codec.block.shortest", coded_anyway)
 
 
 @pytest.mark.usefixtures("always_coded")
@@ -104,10 +110,10 @@ def test_versions_and_flags():
     np.testing.assert_array_equal(
         reference.decode_block(payload, SHAPE, with_block_networks(configuration)), EXAMPLE
     )
-    with pytest.raises(VersionError, match="version 2, expected up to 1"):
+    with pytest.raises(VersionError, match="version 2 in a format 1"):
         reference.decode_block(payload, SHAPE, configuration)
     for at, value, message in (
-        (0, b"\3", "version 3, expected up to 2"),
+        (0, b"\3", "version 3 in a format 2"),
         (0, b"\1", "mode 2, flags 1 in version 1"),
         (3, b"\0", "mode 2, flags 0 in version 2"),
         (3, b"\3", "mode 2, flags 3 in version 2"),
@@ -149,7 +155,7 @@ def test_damaged_differences(change, message: str):
     with pytest.raises(FormatError, match=message):
         reference.decode_block(damaged, SHAPE, with_block_networks(configuration))
     with pytest.raises(FormatError):
-        decode_block(damaged, SHAPE, model, block_networks=True)
+        decode_block(damaged, SHAPE, model, block_networks=True, format_version=1)
 
 
 def test_a_difference_that_leads_out_of_range():
@@ -165,7 +171,7 @@ def test_a_difference_that_leads_out_of_range():
     with pytest.raises(FormatError, match="sums could overflow"):
         reference.decode_block(with_difference(packed), SHAPE, with_block_networks(configuration))
     with pytest.raises(FormatError, match="in size, expected at most 127"):
-        decode_block(with_difference(packed), SHAPE, model, block_networks=True)
+        decode_block(with_difference(packed), SHAPE, model, block_networks=True, format_version=1)
 
 
 def layers_of(network: IntegerNetwork) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -190,9 +196,9 @@ def test_both_decoders_take_a_damaged_difference_for_the_same(flips, cut, extra,
         network = network_difference.decode(damaged, model.network, SMALL)
     except FormatError:
         with pytest.raises(FormatError):
-            reference._read_difference(damaged, layers_of(model.network), 64)
+            read_difference(damaged, layers_of(model.network), 64)
         return
-    layers = reference._read_difference(damaged, layers_of(model.network), 64)
+    layers = read_difference(damaged, layers_of(model.network), 64)
     for ours, theirs in zip(layers_of(network), layers, strict=True):
         np.testing.assert_array_equal(ours[0], theirs[0])
         np.testing.assert_array_equal(ours[1], theirs[1])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.archive.identity import identity_of
 from jaxslice.archive.keys import KIND, METADATA_KEY
-from jaxslice.archive.metadata import CodecConfiguration, check_shapes, group_json
+from jaxslice.archive.metadata import check_shapes, group_json
 from jaxslice.archive.store import Archive
+from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.placement import Placement
@@ -32,6 +34,7 @@ def create_archive(
     placement: Placement,
     provenance: dict[str, Any],
     *,
+    data_type: str = "uint8",
     overwrite: bool = False,
 ) -> Iterator[Archive]:
     """Creates an archive of one scale, which is there when the `with` block ends.
@@ -42,10 +45,11 @@ def create_archive(
       location: a local folder or a gs:// or s3:// URL.
       box: of the volume, in global coordinates.
       block_shape: of the blocks.
-      configuration: of the codec.
+      configuration: of the codec. Without an identity the array gets one.
       placement: of the volume; its offset is that of `box`.
       provenance: JSON object to keep with the archive; read when the block ends, so that fields
         can be added until then. Of the locations in it only `public_name` is kept.
+      data_type: of the voxels.
       overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
         such as the `labels` of an OME group, is kept.
 
@@ -55,7 +59,9 @@ def create_archive(
     check_writable_shapes(box.shape, block_shape)
     with open_draft(os.fspath(location), KIND, overwrite) as draft:
         draft.restart()
-        archive = new_array(draft, 0, box, block_shape, configuration, placement, provenance)
+        archive = new_array(
+            draft, 0, box, block_shape, configuration, placement, provenance, data_type
+        )
         yield archive
         publish(draft, [archive])
 
@@ -89,6 +95,7 @@ def new_array(
     configuration: CodecConfiguration,
     placement: Placement,
     provenance: dict[str, Any],
+    data_type: str = "uint8",
 ) -> Archive:
     """An array to write blocks to; arguments as in `create_archive`.
 
@@ -100,21 +107,22 @@ def new_array(
       configuration: of the codec.
       placement: of the volume at this scale.
       provenance: JSON object to keep.
+      data_type: of the voxels.
     """
-    made = Archive(
-        box.shape, block_shape, configuration, placement, provenance, draft.place, draft.folder
-    )
     path = str(scale)
+    made = Archive(
+        box.shape, block_shape, configuration, placement, provenance, data_type, draft.place,
+        draft.folder, path=path,
+    )  # fmt: skip
+    if configuration.blocks_know_their_place and configuration.identity is None:
+        configuration = dataclasses.replace(
+            configuration, identity=identity_of(_recorded(made), path)
+        )
     if draft.in_place:
         # The new array lies beside the old one until that is deleted.
-        path = f"{scale}-{_identity(made, scale)}"
+        path += f"-{(configuration.identity or bytes(IDENTITY_BYTES)).hex()}"
         path += "-1" if draft.is_taken(f"{path}/{METADATA_KEY}") else ""
-    return dataclasses.replace(made, path=path)
-
-
-def _identity(array: Archive, scale: int) -> str:
-    text = repr((scale, array.placement)).encode() + array.array_json()
-    return hashlib.sha256(text).hexdigest()[:16]
+    return dataclasses.replace(made, configuration=configuration, path=path)
 
 
 def publish(draft: Draft, scales: Sequence[Archive]) -> None:

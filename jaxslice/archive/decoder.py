@@ -9,14 +9,16 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from jaxslice.archive.metadata import CodecConfiguration
+import numpy as np
+
+from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.model import model_of
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.machine import num_cores
 
 if TYPE_CHECKING:
-    from jaxslice.core.types import Volume
+    from jaxslice.codec.place import Place
 
 T = TypeVar("T")
 
@@ -56,17 +58,26 @@ def blocks_together() -> int:
 
 
 def decode_payloads(
-    payloads: Sequence[bytes], block_shape: Triple, configuration: CodecConfiguration
-) -> list[Volume]:
+    payloads: Sequence[bytes],
+    block_shape: Triple,
+    configuration: CodecConfiguration,
+    places: Sequence[Place],
+    dtype: np.dtype,
+    *,
+    placeless: bool = True,
+) -> list[np.ndarray]:
     """Decodes payloads of one archive together; the first call compiles, others wait for it.
 
     Args:
       payloads: of blocks, at least one.
       block_shape: of the blocks.
       configuration: of the archive's codec.
+      places: of each block; an index of None is not checked.
+      dtype: of the voxels.
+      placeless: whether payloads are taken that do not know their index.
 
     Returns:
-      For each payload uint8 [z,y,x] of the block shape.
+      For each payload [z, y, x] of the block shape.
 
     Raises:
       FormatError: a payload or the network is damaged.
@@ -77,15 +88,19 @@ def decode_payloads(
     model = model_of(configuration)
     # A program is compiled for each number of blocks: powers of two keep them few.
     size = 1 << (len(payloads) - 1).bit_length()
-    padded = [*payloads, *[payloads[-1]] * (size - len(payloads))]
+    padding = size - len(payloads)
 
-    def decode() -> list[Volume]:
-        block_networks = configuration.block_networks
-        return block.decode_blocks(padded, block_shape, model, block_networks=block_networks)
+    def decode() -> list[np.ndarray]:
+        return block.decode_blocks(
+            [*payloads, *[payloads[-1]] * padding], block_shape, model,
+            places=[*places, *[places[-1]] * padding], placeless=placeless, dtype=dtype,
+            block_networks=configuration.block_networks,
+            format_version=configuration.format_version,
+        )  # fmt: skip
 
     program = (block_shape, size, configuration.architecture, configuration.block_networks)
     if not _FIRST_RUNS.is_done(program) and any(
-        payload.unpack(data, block_shape).mode == payload.CODED for data in payloads
+        payload.unpack(data, block_shape, dtype).mode == payload.CODED for data in payloads
     ):
         return _FIRST_RUNS.run(program, decode)[: len(payloads)]
     return decode()[: len(payloads)]

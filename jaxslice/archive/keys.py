@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from jaxslice.archive.metadata import CODEC_NAME, read_json, scale_paths
+from jaxslice.archive.configuration import CODEC_NAME
+from jaxslice.archive.metadata import read_json, scale_paths
 from jaxslice.core.errors import FormatError
 from jaxslice.storage.kind import Kind, OwnKeys
 

@@ -134,8 +134,10 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
     def decode(domain: Any, block: np.ndarray, promise: Any) -> None:
         try:
             z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
-            payload = archive.read_payload((z, y, x))
-            (decoded,) = decode_payloads([payload], archive.block_shape, archive.configuration)
+            (decoded,) = decode_payloads(
+                [archive.read_payload((z, y, x))], archive.block_shape, archive.configuration,
+                [archive.place_of((z, y, x))], archive.dtype, placeless=not archive.sealed,
+            )  # fmt: skip
             block[...] = decoded[tuple(slice(n) for n in block.shape)]
             promise.set_result(None)
         except Exception as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import math
@@ -10,20 +9,19 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.versions import (
-    ARCHIVE_VERSION,
-    BLOCK_NETWORKS_ARCHIVE_VERSION,
-    OLDEST_ARCHIVE_VERSION,
-)
+import numpy as np
+
+from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.core.box import Triple
-from jaxslice.core.errors import FormatError, VersionError
+from jaxslice.core.errors import FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr, shortened
 
-CODEC_NAME = "jaxslice"
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group, unless the group says another."""
+
+DATA_TYPES = ("uint8",)
+"""Names of the data types of voxels."""
 
 MAX_AXIS = 2**31 - 1
 """Voxels of a volume along one axis."""
@@ -45,102 +43,6 @@ MAX_VOXEL_SIZE_NM = 1e18
 MAX_DEPTH = 64
 """Nesting of JSON."""
 
-_SINCE_VERSION_3 = ("shear", "activity_offset")
-"""Fields of an architecture that earlier versions do not read."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CodecConfiguration:
-    """The codec's configuration in an array's metadata: all that decoding a block needs.
-
-    Attributes:
-      architecture: of the network.
-      packed_network: from `network_bytes.pack_coded`; before ARCHIVE_VERSION from
-        `network_bytes.pack`.
-      block_networks: whether blocks may bring networks of their own. Before ARCHIVE_VERSION that is
-        the difference between the versions 2 and 1.
-      format_version: 1 to ARCHIVE_VERSION.
-    """
-
-    architecture: Architecture
-    packed_network: bytes
-    block_networks: bool = False
-    format_version: int = ARCHIVE_VERSION
-
-    def __post_init__(self):
-        """Refuses what a version cannot say (FormatError)."""
-        before = self.format_version < ARCHIVE_VERSION
-        sheared = any(
-            getattr(self.architecture, name) != getattr(Architecture, name)
-            for name in _SINCE_VERSION_3
-        )
-        own = self.format_version == BLOCK_NETWORKS_ARCHIVE_VERSION
-        if before and (sheared or own != self.block_networks):
-            raise FormatError(
-                f"Got format version {self.format_version} with a shear of "
-                f"{self.architecture.shear}, an activity offset of "
-                f"{self.architecture.activity_offset} and own_networks = {self.block_networks}, "
-                f"expected {Architecture.shear}, {Architecture.activity_offset} and {own}."
-            )
-
-    @property
-    def coded_network(self) -> bool:
-        """Whether the network is coded rather than plain."""
-        return self.format_version >= ARCHIVE_VERSION
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object of FORMAT.md, section 1."""
-        architecture = self.architecture.to_json()
-        own: dict[str, Any] = {"own_networks": self.block_networks}
-        if self.format_version < ARCHIVE_VERSION:
-            own = {}
-            for name in _SINCE_VERSION_3:
-                del architecture[name]
-        return {
-            "format_version": self.format_version,
-            **own,
-            "architecture": architecture,
-            "network": base64.b64encode(self.packed_network).decode(),
-        }
-
-    @classmethod
-    def from_json(cls, value: Any) -> CodecConfiguration:
-        """Reads the JSON object.
-
-        Raises:
-          VersionError: it is of a later format version.
-          FormatError: it is damaged.
-        """
-        if not isinstance(value, dict):
-            raise FormatError(f"Got a codec configuration {short_repr(value)}, expected an object.")
-        version = value.get("format_version")
-        if type(version) is not int or not OLDEST_ARCHIVE_VERSION <= version <= ARCHIVE_VERSION:
-            raise VersionError(
-                f"Got format version {short_repr(version)}, expected {OLDEST_ARCHIVE_VERSION} to "
-                f"{ARCHIVE_VERSION}: this archive needs another release of jaxslice."
-            )
-        architecture, own = value.get("architecture"), version == BLOCK_NETWORKS_ARCHIVE_VERSION
-        if not isinstance(architecture, dict):
-            raise FormatError(
-                f"Got the architecture {short_repr(architecture)}, expected an object."
-            )
-        if version < ARCHIVE_VERSION:
-            architecture = {k: v for k, v in architecture.items() if k not in _SINCE_VERSION_3}
-        else:
-            own = value.get("own_networks")
-            if type(own) is not bool or any(name not in architecture for name in _SINCE_VERSION_3):
-                raise FormatError(
-                    f"Got a codec configuration of version {version} without the fields "
-                    f"own_networks or {' or '.join(_SINCE_VERSION_3)}, expected all of them."
-                )
-        try:
-            network = base64.b64decode(value["network"], validate=True)
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(
-                f"Got a codec configuration without a network: {short_repr(error)}."
-            ) from None
-        return cls(Architecture.from_json(architecture), network, own, version)
-
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
@@ -152,6 +54,7 @@ class Metadata:
       configuration: of the codec.
       placement: voxel size and global coordinate of the first voxel.
       provenance: how the archive was made, for `info`.
+      data_type: of the voxels, one of DATA_TYPES.
       path: of the array in the archive's group.
     """
 
@@ -160,7 +63,13 @@ class Metadata:
     configuration: CodecConfiguration
     placement: Placement
     provenance: dict[str, Any]
+    data_type: str
     path: str = dataclasses.field(default=SCALE_PATH, kw_only=True)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the voxels."""
+        return np.dtype(self.data_type)
 
     def array_json(self) -> bytes:
         """The array's `zarr.json`."""
@@ -169,7 +78,7 @@ class Metadata:
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(self.shape),
-            "data_type": "uint8",
+            "data_type": self.data_type,
             "chunk_grid": grid,
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": 0,
@@ -309,7 +218,10 @@ def _check_depth(document: Any) -> None:
 
 def _parsed(group: Any, array: Any, scale: int) -> Metadata:
     _expect(group, "group", zarr_format=3, node_type="group")
-    _expect(array, "array", zarr_format=3, node_type="array", data_type="uint8", fill_value=0)
+    _expect(array, "array", zarr_format=3, node_type="array", fill_value=0)
+    data_type = array.get("data_type")
+    if data_type not in DATA_TYPES:
+        raise FormatError(f"Got voxels of {short_repr(data_type)}, expected one of {DATA_TYPES}.")
     grid, keys = array["chunk_grid"], array["chunk_key_encoding"]
     _expect(grid, "chunk grid", name="regular")
     _expect(keys, "chunk key encoding", name="default")
@@ -337,6 +249,7 @@ def _parsed(group: Any, array: Any, scale: int) -> Metadata:
             _offset(provenance["offset_voxels"]),
         ),
         provenance=provenance,
+        data_type=data_type,
     )
 
 

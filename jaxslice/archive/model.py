@@ -6,7 +6,7 @@ import functools
 import threading
 from typing import TYPE_CHECKING
 
-from jaxslice.archive.metadata import CodecConfiguration
+from jaxslice.archive.configuration import CodecConfiguration
 
 if TYPE_CHECKING:
     from jaxslice.codec.network import Model

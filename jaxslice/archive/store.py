@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from jaxslice.archive.keys import METADATA_KEY as _METADATA
 from jaxslice.archive.keys import keys_of
 from jaxslice.archive.metadata import SCALE_PATH, Metadata, parse, scale_paths
+from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.shorten import short_repr
@@ -75,6 +76,15 @@ class Archive(Metadata):
             for o, i, b in zip(self.placement.offset_voxels, index, self.block_shape, strict=True)
         )
         return Box.of_shape(self.block_shape, (z, y, x)).intersect(self.box)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether every block is there and knows its index."""
+        return False
+
+    def place_of(self, index: Triple) -> Place:
+        """The place that the payload of a block says."""
+        return self.configuration.place_of(index)
 
     def read_payload(self, index: Triple) -> bytes:
         """A block's bytes.
@@ -155,7 +165,8 @@ def compressed_bytes(scales: Sequence[Archive]) -> int:
     if total is not None:
         return total
     keys = [_METADATA, *(f"{scale.path}/{_METADATA}" for scale in scales)]
-    return sum(len(opened.folder.read(key) or b"") for key in keys) + sum(map(_blocks_bytes, scales))
+    metadata_bytes = sum(len(opened.folder.read(key) or b"") for key in keys)
+    return metadata_bytes + sum(map(_blocks_bytes, scales))
 
 
 def _blocks_bytes(scale: Archive) -> int:

@@ -16,9 +16,11 @@ from zarr.abc.buffer import Buffer, NDBuffer
 from zarr.abc.codec import ArrayBytesCodec
 from zarr.dtype import UInt8
 
+from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_pool
-from jaxslice.archive.metadata import CODEC_NAME, CodecConfiguration, check_shapes
+from jaxslice.archive.metadata import check_shapes
 from jaxslice.archive.model import model_of
+from jaxslice.codec.payload import UINT8
 from jaxslice.core.errors import UsageError
 
 A = TypeVar("A")
@@ -80,7 +82,11 @@ class JaxsliceCodec(ArrayBytesCodec):
         def decode_group(group: list[int]) -> list[np.ndarray]:
             payloads = [chunk.to_bytes() for i in group if (chunk := batch[i][0]) is not None]
             depth, height, width = batch[group[0]][1].shape
-            return decode_payloads(payloads, (depth, height, width), self.configuration)
+            # zarr does not tell which chunk it is, so that only the array is checked.
+            places = [self.configuration.place_of(None)] * len(payloads)
+            return decode_payloads(
+                payloads, (depth, height, width), self.configuration, places, UINT8
+            )
 
         results: list[NDBuffer | None] = [None] * len(batch)
         for group, blocks in zip(groups, await _in_pool(decode_group, groups), strict=True):
@@ -102,9 +108,14 @@ class JaxsliceCodec(ArrayBytesCodec):
         return results
 
     def _encode(self, block: np.ndarray) -> bytes:
-        from jaxslice.codec.block import encode_block
+        from jaxslice.codec.block import encode_blocks
 
-        return encode_block(np.ascontiguousarray(block), model_of(self.configuration))
+        configuration = self.configuration
+        (payload,) = encode_blocks(
+            [np.ascontiguousarray(block)], model_of(configuration),
+            places=[configuration.place_of(None)], format_version=configuration.format_version,
+        )  # fmt: skip
+        return payload
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: Any) -> int:
         """Not known before encoding."""

@@ -1,8 +1,9 @@
 """Measures whether this machine is exact and how fast it is, at several efforts and batch sizes.
 
 Speeds are of coding alone on the wall clock, after compilation and training, with all workers busy:
-the volume is repeated in memory until each worker has enough batches. Archives are written to a
-temporary folder. Rates count every byte of every object of the archive.
+the volume is repeated in memory until each worker has enough batches. Peers on one thread are timed
+in CPU seconds. Archives are written to a temporary folder. Rates count every byte of every object
+of the archive.
 """
 
 from __future__ import annotations

@@ -9,11 +9,15 @@ of H.264 and H.265 (Annex B, no container at all), and NUT for FFV1, which has n
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 import subprocess
 from collections.abc import Sequence
 
 import numpy as np
+
+from jaxslice.bench.peer import Peer
+from jaxslice.core.errors import MissingExtraError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +59,27 @@ VIDEO_CODECS = (
 )
 
 
+def video(codec: VideoCodec) -> Peer:
+    """A codec of ffmpeg as a peer.
+
+    Raises:
+      MissingExtraError: there is no ffmpeg, or none with the encoder.
+    """
+    programs = find_programs()
+    if not programs:
+        raise MissingExtraError("Needs the program ffmpeg: pip install 'jaxslice[peers]'.")
+    encoders = find_encoders(programs)
+    if codec.encoder not in encoders:
+        raise MissingExtraError(f"Got {programs}, none with the encoder {codec.encoder}.")
+    program = encoders[codec.encoder]
+    return Peer(
+        codec.name,
+        functools.partial(encode_video, program, codec),
+        functools.partial(decode_video, program, codec),
+        whole_volume=True,
+    )
+
+
 def find_programs() -> list[str]:
     """The ffmpeg on PATH and the one in the package imageio-ffmpeg, if they exist."""
     found = shutil.which("ffmpeg")
@@ -81,7 +106,9 @@ def find_encoders(programs: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for program in programs:
         try:
-            listed = _run([program, "-hide_banner", "-encoders"], b"").decode(errors="replace")
+            listed = run_program([program, "-hide_banner", "-encoders"], b"").decode(
+                errors="replace"
+            )
         except (OSError, RuntimeError):
             continue
         # A line is flags, name and description.
@@ -107,7 +134,7 @@ def encode_video(program: str, codec: VideoCodec, volume: np.ndarray) -> bytes:
     """
     depth, height, width = volume.shape
     settings = [argument.format(depth=depth) for argument in codec.settings]
-    return _run(
+    return run_program(
         [
             *_quiet(program),
             *("-f", "rawvideo", "-pix_fmt", "gray", "-s", f"{width}x{height}", "-i", "pipe:0"),
@@ -132,7 +159,7 @@ def decode_video(program: str, codec: VideoCodec, data: bytes | bytearray) -> np
     Raises:
       RuntimeError: ffmpeg could not decode it.
     """
-    voxels = _run(
+    voxels = run_program(
         [
             *_quiet(program),
             *("-f", codec.container, "-i", "pipe:0"),
@@ -148,7 +175,7 @@ def _quiet(program: str) -> list[str]:
     return [program, "-hide_banner", "-loglevel", "error", "-threads", "1", "-filter_threads", "1"]
 
 
-def _run(command: list[str], data: bytes | bytearray) -> bytes:
+def run_program(command: list[str], data: bytes | bytearray) -> bytes:
     """What a program writes to its standard output.
 
     Args:

@@ -19,7 +19,7 @@ from jaxslice.archive.create import create_archive
 from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive, open_archive
 from jaxslice.bench.compilations import counted_compilations
-from jaxslice.codec import block, payload
+from jaxslice.codec import block, body, payload
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import Model
@@ -209,7 +209,7 @@ class StoredNetworks:
         stored: list[bytes | None] = []
         for index in opened.blocks():
             item = payload.unpack(opened.read_payload(index), opened.block_shape)
-            stored.append(payload.split_coded_body(item)[0] if item.block_network else None)
+            stored.append(body.split_coded_body(item).difference if item.block_network else None)
         return cls(tuple(stored))
 
     def batches_at_once(self) -> int:

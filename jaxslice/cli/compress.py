@@ -8,15 +8,26 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
+from jaxslice.cli.flag_types import CommaSerializer, ScalesParser
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
 from jaxslice.cli.terminal import progress_display
 from jaxslice.jobs.effort import EFFORTS
-from jaxslice.jobs.options import VERIFY_CHOICES, CompressOptions
+from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
 
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
     shared_flags.define_scale(values)
+    flags.DEFINE(
+        ScalesParser(), "scales", DEFAULTS.scales,
+        "Scales of the source to keep together, by index or key, the finest first; or all.",
+        values, CommaSerializer(), module_name=shared_flags.SOURCE,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "downsample", DEFAULTS.downsample,
+        "Coarser scales to make of the last one by mean pooling, for viewers to zoom.",
+        0, MOST_SCALES, values, module_name=shared_flags.SOURCE,
+    )  # fmt: skip
     shared_flags.define_missing(values)
     flags.DEFINE_integer(
         "effort", DEFAULTS.effort,
@@ -49,6 +60,8 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     options = CompressOptions(
         bbox=values.bbox,
         scale=values.scale,
+        scales=values.scales,
+        downsample=values.downsample,
         block_shape=values.block_shape,
         effort=values.effort,
         model=values.model,
@@ -77,6 +90,7 @@ COMMAND = Command(
     examples=(
         "jaxslice compress volume.npy volume.zarr",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
+        "jaxslice compress volume.npy volume.zarr --downsample=4",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
     ),
     define_flags=_define_flags,

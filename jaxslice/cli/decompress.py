@@ -13,6 +13,11 @@ from jaxslice.cli.terminal import progress_display
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
+    flags.DEFINE_integer(
+        "scale", None,
+        "Index of the scale to write. Default: all scales, or the finest where DEST can hold only "
+        "one.", 0, None, values, module_name=shared_flags.SOURCE,
+    )  # fmt: skip
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
@@ -30,6 +35,7 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
             archive,
             dest,
             bbox=values.bbox,
+            scale=values.scale,
             overwrite=values.overwrite,
             engine=values.engine,
             workers=values.workers,

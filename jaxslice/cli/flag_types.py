@@ -59,10 +59,24 @@ class IntegersParser(flags.ArgumentParser[tuple[int, ...]]):
         return numbers
 
 
-class CommaSerializer(flags.ArgumentSerializer):
-    """Integers as `IntegersParser` and `ShapeParser` read them."""
+class ScalesParser(flags.ArgumentParser[tuple[str, ...]]):
+    """Names of scales, separated by commas, or all."""
 
-    def serialize(self, value: tuple[int, ...]) -> str:
+    syntactic_help = "all, or indices or keys such as 0,1"
+
+    def parse(self, argument: str | tuple[str, ...]) -> tuple[str, ...]:
+        if not isinstance(argument, str):
+            return argument
+        names = tuple(part.strip() for part in argument.split(","))
+        if not all(names):
+            raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
+        return names
+
+
+class CommaSerializer(flags.ArgumentSerializer):
+    """Values as `IntegersParser`, `ShapeParser` and `ScalesParser` read them."""
+
+    def serialize(self, value: tuple[int | str, ...]) -> str:
         return ",".join(map(str, value))
 
 

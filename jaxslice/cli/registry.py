@@ -14,6 +14,7 @@ SUMMARIES = {
     "decompress": "Write the voxels of an archive as a new volume.",
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
     "info": "Describe an archive without decoding it.",
+    "serve": "Show archives in Neuroglancer, and serve them to other programs.",
     "train": "Train a model on volumes, for `compress --model`.",
     "demo": "Compress a small volume, compare other codecs, draw the results.",
     "bench": "Measure exactness, rate and speed on this machine.",

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from jaxslice.codec import levels, network_difference, payload
+from jaxslice.codec import body, payload
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.batch import coder_inputs, networks_of, run_decoder, run_encoder
+from jaxslice.codec.draft import draft_of, shortest
 from jaxslice.codec.engines.interface import AUTO, engine_named
-from jaxslice.codec.march import OUTSIDE
-from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.codec.network import Model
+from jaxslice.codec.place import NOWHERE, Place
+from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.core.box import Triple
-from jaxslice.core.errors import FormatError, UsageError, VersionError
-from jaxslice.core.types import Device, Volume
+from jaxslice.core.errors import UsageError, VersionError
+from jaxslice.core.types import Device
 
 
 def encode_block(
-    block: np.ndarray, model: Model, device: Device | None = None, *, engine: str = AUTO
+    block: np.ndarray,
+    model: Model,
+    device: Device | None = None,
+    *,
+    place: Place = NOWHERE,
+    engine: str = AUTO,
 ) -> bytes:
     """Encodes one block; see `encode_blocks`."""
-    return encode_blocks([block], model, device, engine=engine)[0]
+    return encode_blocks([block], model, device, places=[place], engine=engine)[0]
 
 
 def decode_block(
@@ -32,11 +39,13 @@ def decode_block(
     *,
     block_networks: bool = False,
     engine: str = AUTO,
-) -> Volume:
+    format_version: int = ARCHIVE_VERSION,
+) -> np.ndarray:
     """Decodes one block; see `decode_blocks`."""
     return decode_blocks(
-        [data], block_shape, model, device, block_networks=block_networks, engine=engine
-    )[0]
+        [data], block_shape, model, device,
+        block_networks=block_networks, engine=engine, format_version=format_version,
+    )[0]  # fmt: skip
 
 
 def encode_blocks(
@@ -44,9 +53,11 @@ def encode_blocks(
     model: Model,
     device: Device | None = None,
     *,
+    places: Sequence[Place] | None = None,
     differences: Sequence[bytes | None] | None = None,
     block_networks: bool = False,
     engine: str = AUTO,
+    format_version: int = ARCHIVE_VERSION,
 ) -> list[bytes]:
     """Encodes a batch of blocks of one shape.
 
@@ -54,18 +65,21 @@ def encode_blocks(
       blocks: uint8 [z, y, x] each, not empty.
       model: the network that predicts, with its architecture.
       device: the JAX device; the engine's default if None.
+      places: of each block: the identity of its array and its index. None for blocks that belong
+        to no archive.
       differences: for each block the difference of its block network to the model's network, from
         `network_difference.encode`, or None. Constant and stored blocks ignore it.
       block_networks: whether to run the program for block networks even without differences.
       engine: `auto`, or the name of an engine; see `engines.interface`.
+      format_version: of the archive. Before version 4 payloads do not know their place.
 
     Returns:
       For each block a payload for `decode_blocks`, at most `payload.OVERHEAD_BYTES` longer than the
       block.
 
     Raises:
-      UsageError: a block is not a uint8 array of three axes, or is empty; the blocks or the
-        differences do not match; or the engine cannot be used.
+      UsageError: a block is not a uint8 array of three axes, or is empty; the blocks, the places or
+        the differences do not match; or the engine cannot be used.
       FormatError: a difference is not one to the model's network.
 
     >>> import jaxslice
@@ -74,37 +88,35 @@ def encode_blocks(
     >>> model = jaxslice.load_model("default").model
     >>> payloads = jaxslice.encode_blocks(blocks, model)
     >>> [len(payload) for payload in payloads]
-    [24, 72]
+    [50, 98]
     """
-    if differences is not None and len(differences) != len(blocks):
-        raise UsageError(
-            f"Got {len(differences)} networks of {len(blocks)} blocks, expected one for each."
-        )
-    drafts = [_draft(_checked(block)) for block in blocks]
-    if len({block.shape for block in blocks}) > 1:
+    _check_counts(blocks, places, differences)
+    known: list[Place | None] = list(places or [NOWHERE] * len(blocks))
+    if format_version < ARCHIVE_VERSION:
+        known = [None] * len(blocks)
+    drafts = [draft_of(_checked(block), place) for block, place in zip(blocks, known, strict=True)]
+    if len({(block.shape, block.dtype) for block in blocks}) > 1:
         raise UsageError(
             f"Got blocks of shapes {[block.shape for block in blocks]}, expected one shape."
         )
-    coded = [index for index, draft in enumerate(drafts) if draft.mode == payload.CODED]
-    results = {}
+    own = differences or [None] * len(blocks)
+    coded = [i for i, draft in enumerate(drafts) if draft.has_coded_slices]
+    inputs = [coder_inputs(drafts[i], own[i]) for i in coded]
+    messages = []
     if coded:
-        own = differences or [None] * len(blocks)
-        inputs = [_coder_inputs(blocks[i], drafts[i], own[i]) for i in coded]
         networks = None
         if block_networks or differences is not None:
-            networks = _networks([item.difference for item in inputs], len(blocks), model)
-        messages = _run_encoder(
+            networks = networks_of([item.difference for item in inputs], len(blocks), model)
+        messages = run_encoder(
             inputs, len(blocks), blocks[0].shape, model, networks, device, engine
         )
-        for index, item, message in zip(coded, inputs, messages, strict=False):
-            body = payload.coded_body(item.tables, message, item.difference)
-            has_network = item.difference is not None
-            results[index] = dataclasses.replace(
-                drafts[index], body=body, block_network=has_network
-            )
+    bodies = {
+        i: body.coded_body(item.tables, message, item.difference, drafts[i].slices)
+        for i, item, message in zip(coded, inputs, messages, strict=False)
+    }
     return [
-        payload.pack(_shorter(results.get(index, draft), block))
-        for index, (draft, block) in enumerate(zip(drafts, blocks, strict=True))
+        payload.pack(shortest(draft, bodies.get(i), own[i] is not None))
+        for i, draft in enumerate(drafts)
     ]
 
 
@@ -114,9 +126,13 @@ def decode_blocks(
     model: Model,
     device: Device | None = None,
     *,
+    places: Sequence[Place] | None = None,
+    placeless: bool = False,
     block_networks: bool = False,
     engine: str = AUTO,
-) -> list[Volume]:
+    format_version: int = ARCHIVE_VERSION,
+    dtype: np.dtype = payload.UINT8,
+) -> list[np.ndarray]:
     """Decodes a batch of payloads of blocks of one shape.
 
     Args:
@@ -124,14 +140,18 @@ def decode_blocks(
       block_shape: (z, y, x) of a block, in voxels.
       model: the model that the blocks were encoded with.
       device: the JAX device; the engine's default if None.
+      places: where each payload belongs. None checks no place; an index of None is not checked.
+      placeless: whether payloads are taken that do not know their index.
       block_networks: whether payloads may contain block networks.
       engine: `auto`, or the name of an engine; see `engines.interface`.
+      format_version: of the archive. Before version 4 payloads do not know their place.
+      dtype: of the voxels.
 
     Returns:
-      For each payload the block, uint8 [z, y, x].
+      For each payload the block [z, y, x].
 
     Raises:
-      FormatError: a payload is damaged, or of another block shape, model or version.
+      FormatError: a payload is damaged, or of another place, block shape, model or version.
       UsageError: the engine cannot be used.
 
     >>> import jaxslice
@@ -143,22 +163,31 @@ def decode_blocks(
     >>> bool((decoded == block).all())
     True
     """
-    parsed = [payload.unpack(data, block_shape) for data in payloads]
-    if not block_networks and any(item.block_network for item in parsed):
-        raise VersionError("Got a block of format version 2, expected 1 as the archive says.")
-    coded = [index for index, item in enumerate(parsed) if item.mode == payload.CODED]
-    voxels: dict[int, Volume] = {}
-    if coded:
-        items = [parsed[index] for index in coded]
-        decoded = _run_decoder(
-            items, len(payloads), block_shape, model, block_networks, device, engine
-        )
-        voxels = dict(zip(coded, decoded, strict=True))
-    for index, item in enumerate(parsed):
+    if places is not None and len(places) != len(payloads):
+        raise UsageError(f"Got {len(places)} places of {len(payloads)} payloads, expected as many.")
+    parsed = [payload.unpack(data, block_shape, dtype) for data in payloads]
+    for item, place in zip(parsed, places or [None] * len(parsed), strict=True):
+        _check_version(item, block_networks, format_version)
+        if place is not None and item.place is not None:
+            payload.check_place(item, place, placeless)
+    voxels: dict[int, np.ndarray] = {}
+    split = {
+        i: body.split_coded_body(item, dtype)
+        for i, item in enumerate(parsed)
+        if item.mode == payload.CODED
+    }
+    if split:
+        decoded = run_decoder(
+            list(split.values()), len(payloads), block_shape, model, block_networks, device,
+            engine,
+        )  # fmt: skip
+        voxels = dict(zip(split, decoded, strict=True))
+    for i, item in enumerate(parsed):
         if item.mode == payload.STORED:
-            voxels[index] = _stored_voxels(item)
+            voxels[i] = body.stored_voxels(item, dtype)
     return [
-        payload.place(voxels.get(index), item, block_shape) for index, item in enumerate(parsed)
+        payload.whole_block(voxels.get(i), item, block_shape, dtype)
+        for i, item in enumerate(parsed)
     ]
 
 
@@ -192,15 +221,19 @@ def compile_for(
     )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class _CoderInputs:
-    symbols: np.ndarray
-    tables: np.ndarray
-    extent: Triple
-    difference: bytes | None
+def _check_counts(
+    blocks: Sequence[np.ndarray],
+    places: Sequence[Place] | None,
+    differences: Sequence[bytes | None] | None,
+) -> None:
+    for what, items in (("places", places), ("networks", differences)):
+        if items is not None and len(items) != len(blocks):
+            raise UsageError(
+                f"Got {len(items)} {what} of {len(blocks)} blocks, expected one for each."
+            )
 
 
-def _checked(block: np.ndarray) -> Volume:
+def _checked(block: np.ndarray) -> np.ndarray:
     if block.dtype != np.uint8 or block.ndim != 3 or 0 in block.shape:
         raise UsageError(
             f"Got a block of {block.dtype} and shape {block.shape}, expected uint8 [z, y, x]."
@@ -208,94 +241,14 @@ def _checked(block: np.ndarray) -> Volume:
     return block
 
 
-def _draft(block: Volume) -> payload.Payload:
-    """The block's payload, with an empty body if the mode is CODED."""
-    fill = int(block[-1, -1, -1])
-    extent = payload.extent_of(block, fill)
-    mode = payload.CODED if extent[0] else payload.CONSTANT
-    return payload.Payload(mode, fill, extent, payload.crc32c(block), b"")
-
-
-def _shorter(item: payload.Payload, block: Volume) -> payload.Payload:
-    """The payload, or a STORED payload if that is shorter."""
-    if item.mode == payload.CONSTANT or len(item.body) < np.prod(item.extent):
-        return item
-    body = block[payload.within(item.extent)].tobytes()
-    return dataclasses.replace(item, mode=payload.STORED, body=body, block_network=False)
-
-
-def _stored_voxels(item: payload.Payload) -> Volume:
-    if len(item.body) != np.prod(item.extent):
-        raise FormatError(
-            f"Got {len(item.body)} stored voxels, expected {np.prod(item.extent)} of {item.extent}."
+def _check_version(item: payload.Payload, block_networks: bool, format_version: int) -> None:
+    """Refuses payloads that an archive of this version cannot hold."""
+    if (item.place is None) != (format_version < ARCHIVE_VERSION):
+        raise VersionError(
+            f"Got a block of format version {item.version} in an archive of version "
+            f"{format_version}, expected another version."
         )
-    return np.frombuffer(item.body, np.uint8).reshape(item.extent)
-
-
-def _coder_inputs(block: Volume, draft: payload.Payload, difference: bytes | None) -> _CoderInputs:
-    voxels = block[payload.within(draft.extent)]
-    tables = levels.choose(voxels)
-    return _CoderInputs(levels.symbols_of(voxels, tables), tables, draft.extent, difference)
-
-
-def _networks(
-    differences: Sequence[bytes | None], batch: int, model: Model
-) -> list[IntegerNetwork]:
-    """The network of each block of a batch: its block network, or else the model's network."""
-    base = model.network
-    networks = [
-        base if data is None else network_difference.decode(data, base, model.architecture)
-        for data in differences
-    ]
-    return networks + [base] * (batch - len(networks))
-
-
-def _alphabet_sizes(tables: np.ndarray, depth: int) -> np.ndarray:
-    """int32 [depth]: alphabet size of each slice, 0 for slices beyond the extent."""
-    return np.pad(levels.sizes(tables), (0, depth - len(tables)))
-
-
-def _run_encoder(
-    items: list[_CoderInputs],
-    batch: int,
-    shape: Triple,
-    model: Model,
-    networks: list[IntegerNetwork] | None,
-    device: Device | None,
-    engine: str,
-) -> list[np.ndarray]:
-    """Encodes the items; returns their messages. The batch is padded with blocks of extent 0."""
-    symbols = np.full((batch, *shape), OUTSIDE, np.int16)
-    sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
-    for index, item in enumerate(items):
-        symbols[(index, *payload.within(item.extent))] = item.symbols
-        extents[index] = item.extent
-        sizes[index] = _alphabet_sizes(item.tables, shape[0])
-    return engine_named(engine, device).encode(symbols, sizes, extents, model, networks, device)
-
-
-def _run_decoder(
-    items: list[payload.Payload],
-    batch: int,
-    shape: Triple,
-    model: Model,
-    block_networks: bool,
-    device: Device | None,
-    engine: str,
-) -> list[Volume]:
-    """Decodes the voxels of each item's extent. The batch is padded with blocks of extent 0."""
-    sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
-    messages = [np.zeros(0, np.uint32)] * batch
-    differences, tables = [], []
-    for index, item in enumerate(items):
-        difference, table, messages[index] = payload.split_coded_body(item)
-        sizes[index], extents[index] = _alphabet_sizes(table, shape[0]), item.extent
-        differences.append(difference)
-        tables.append(table)
-    networks = _networks(differences, batch, model) if block_networks else None
-    runner = engine_named(engine, device)
-    symbols = runner.decode(messages, sizes, extents, shape, model, networks, device)
-    return [
-        levels.voxels_of(decoded[payload.within(item.extent)], table)
-        for item, decoded, table in zip(items, symbols, tables, strict=False)
-    ]
+    if item.block_network and not block_networks:
+        if item.place is None:
+            raise VersionError("Got a block of format version 2, expected 1 as the archive says.")
+        raise VersionError("Got a block network, expected none as the archive says.")

@@ -1,10 +1,10 @@
 """A block's payload: the bytes of one chunk of an archive, as FORMAT.md, section 3, defines them.
 
-    version mode fill flags | extent z, y, x | CRC32C of the voxels | body | CRC32C of all before
-    body of mode CODED:  [length, difference of the block network] | level tables | message
+    version mode flags 0 | identity | index | extent | fill | digest | body | CRC32C of all before
 
-The last checksum detects damaged bytes before decoding. The first one detects wrong voxels after
-decoding.
+The last checksum detects damaged bytes before decoding. The digest covers the block's place and its
+voxels: it detects wrong voxels after decoding. Before version 4 payloads do not know their place,
+and the digest is the CRC32C of the voxels.
 """
 
 import dataclasses
@@ -12,17 +12,33 @@ import struct
 
 import numpy as np
 
-from jaxslice.codec import levels
-from jaxslice.codec.versions import BLOCK_NETWORK_PAYLOAD_VERSION, PAYLOAD_VERSION
+from jaxslice.codec.place import Place, digest_of
+from jaxslice.codec.versions import (
+    BARE_PAYLOAD_VERSION,
+    BLOCK_NETWORK_PAYLOAD_VERSION,
+    PAYLOAD_VERSION,
+)
 from jaxslice.core.box import Triple
 from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import ChecksumError, FormatError, VersionError
-from jaxslice.core.types import Volume, Words
 
 CONSTANT, STORED, CODED = 0, 1, 2
-_HEADER = struct.Struct("<BBBBIIII")
+UINT8 = np.dtype(np.uint8)
+
+_HEADER = struct.Struct("<4B8s3I3IHQ")
+_OLD_HEADER = struct.Struct("<4B3II")
+_FLAG_NETWORK, _FLAG_SLICES = 1, 2
+
+BODY_START = _HEADER.size
+"""Where the body of a payload begins."""
+
+OLD_BODY_START = _OLD_HEADER.size
+"""Where it begins before version 4."""
+
 OVERHEAD_BYTES = _HEADER.size + 4
 """Bytes of a payload without its body."""
+
+_OLD_OVERHEAD_BYTES = _OLD_HEADER.size + 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,71 +47,151 @@ class Payload:
 
     Attributes:
       mode: CONSTANT, STORED or CODED.
-      fill: level of every voxel outside the extent, 0 to 255.
+      fill: level of every voxel outside the extent.
       extent: shape (z, y, x) of the box at the block's origin that the body describes.
-      voxels_crc: CRC32C of the whole block's voxels in z, y, x order.
-      body: empty if CONSTANT; the extent's voxels if STORED; if CODED the level tables and the
-        message, preceded by the difference of the block network if there is one.
-      block_network: whether the body begins with a block network. The payload is then of version 2.
+      digest: of the whole block, from `block_digest`.
+      body: of the payload, as `body.py` describes it; empty if CONSTANT.
+      block_network: whether the body begins with a block network.
+      slice_table: whether the body holds a slice table; since version 4.
+      place: of the block; None before version 4.
     """
 
     mode: int
     fill: int
     extent: Triple
-    voxels_crc: int
+    digest: int
     body: bytes
     block_network: bool = False
+    slice_table: bool = False
+    place: Place | None = None
+
+    @property
+    def version(self) -> int:
+        """Version of the payload."""
+        if self.place is not None:
+            return PAYLOAD_VERSION
+        return BLOCK_NETWORK_PAYLOAD_VERSION if self.block_network else BARE_PAYLOAD_VERSION
+
+
+def block_digest(block: np.ndarray, place: Place | None) -> int:
+    """What a payload's `digest` must be: for a block at a place, or before version 4."""
+    return crc32c(block) if place is None else digest_of(block, place)
 
 
 def pack(payload: Payload) -> bytes:
     """Encodes a payload as bytes."""
-    version = BLOCK_NETWORK_PAYLOAD_VERSION if payload.block_network else PAYLOAD_VERSION
-    flags = int(payload.block_network)
-    header = _HEADER.pack(
-        version, payload.mode, payload.fill, flags, *payload.extent, payload.voxels_crc
-    )
+    version, mode, extent, digest = payload.version, payload.mode, payload.extent, payload.digest
+    if payload.place is None:
+        assert not payload.slice_table, "slice tables came with version 4"
+        header = _OLD_HEADER.pack(
+            version, mode, payload.fill, int(payload.block_network), *extent, digest
+        )
+    else:
+        flags = _FLAG_NETWORK * payload.block_network | _FLAG_SLICES * payload.slice_table
+        place = payload.place
+        header = _HEADER.pack(
+            *(version, mode, flags, 0, place.identity, *place.packed_index),
+            *(*extent, payload.fill, digest),
+        )
     data = header + payload.body
     return data + struct.pack("<I", crc32c(data))
 
 
-def unpack(data: bytes, block_shape: Triple) -> Payload:
-    """Decodes and checks the fields of a payload.
+def unpack(data: bytes, block_shape: Triple, dtype: np.dtype = UINT8) -> Payload:
+    """Decodes and checks the fields of a payload of any version.
+
+    Args:
+      data: bytes of the payload.
+      block_shape: (z, y, x) of the block.
+      dtype: of its voxels.
 
     Raises:
       ChecksumError: the bytes are damaged.
       VersionError: the payload is of a later format version.
       FormatError: the bytes are not a payload of a block of this shape.
     """
-    if len(data) < OVERHEAD_BYTES:
-        raise FormatError(
-            f"Got a block of {len(data)} bytes, expected at least {OVERHEAD_BYTES}: truncated?"
-        )
-    if data[0] not in (PAYLOAD_VERSION, BLOCK_NETWORK_PAYLOAD_VERSION):
+    version = data[0] if data else PAYLOAD_VERSION
+    old = version in (BARE_PAYLOAD_VERSION, BLOCK_NETWORK_PAYLOAD_VERSION)
+    least = _OLD_OVERHEAD_BYTES if old else OVERHEAD_BYTES
+    if not old and version != PAYLOAD_VERSION:
         raise VersionError(
-            f"Got a block of format version {data[0]}, expected {PAYLOAD_VERSION} or "
-            f"{BLOCK_NETWORK_PAYLOAD_VERSION}: damaged, or written by a later jaxslice."
+            f"Got a block of format version {version}, expected 1, 2 or {PAYLOAD_VERSION}: "
+            "damaged, or written by a later jaxslice."
+        )
+    if len(data) < least:
+        raise FormatError(
+            f"Got a block of {len(data)} bytes, expected at least {least}: truncated?"
         )
     if crc32c(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
         raise ChecksumError("Got a block whose CRC32C does not match its bytes: damaged.")
-    version, mode, fill, flags, *extent, voxels_crc = _HEADER.unpack_from(data)
-    depth, height, width = extent
+    payload = _unpack_old(data) if old else _unpack_new(data)
+    if payload.fill > np.iinfo(dtype).max:
+        raise FormatError(f"Got a block with the fill {payload.fill}, expected {dtype} voxels.")
+    empty = payload.mode == CONSTANT
+    fits = all(0 <= n <= limit for n, limit in zip(payload.extent, block_shape, strict=True))
+    none = not any(payload.extent) if empty else 0 not in payload.extent
+    if not fits or not none or (empty and payload.body):
+        raise FormatError(f"Got an extent of {payload.extent} in a block of {block_shape}.")
+    return payload
+
+
+def _unpack_old(data: bytes) -> Payload:
+    version, mode, fill, flags, z, y, x, digest = _OLD_HEADER.unpack_from(data)
     own = version == BLOCK_NETWORK_PAYLOAD_VERSION
-    body = data[_HEADER.size : -4]
-    payload = Payload(mode, fill, (depth, height, width), voxels_crc, body, own)
     modes = (CODED,) if own else (CONSTANT, STORED, CODED)
     if mode not in modes or flags != own:
         raise FormatError(
             f"Got a block of version {version} with mode {mode} and flags {flags}, expected "
             f"{modes[0]}-{modes[-1]} and {int(own)}."
         )
-    fits = all(0 <= n <= limit for n, limit in zip(extent, block_shape, strict=True))
-    empty = mode == CONSTANT
-    if not fits or (any(extent) if empty else 0 in extent) or (empty and payload.body):
-        raise FormatError(f"Got an extent of {tuple(extent)} in a block of {block_shape}.")
-    return payload
+    return Payload(mode, fill, (z, y, x), digest, data[_OLD_HEADER.size : -4], own)
 
 
-def extent_of(block: Volume, fill: int) -> Triple:
+def _unpack_new(data: bytes) -> Payload:
+    fields = _HEADER.unpack_from(data)
+    version, mode, flags, zero, identity = fields[:5]
+    index, extent, (fill, digest) = fields[5:8], fields[8:11], fields[11:]
+    allowed = {CONSTANT: 0, STORED: _FLAG_SLICES, CODED: _FLAG_SLICES | _FLAG_NETWORK}
+    if mode not in allowed or flags & ~allowed[mode] or zero:
+        raise FormatError(
+            f"Got a block of version {version} with mode {mode}, flags {flags} and {zero}, "
+            "expected a mode of 0-2, its flags and 0."
+        )
+    return Payload(
+        mode, fill, extent, digest, data[_HEADER.size : -4],
+        bool(flags & _FLAG_NETWORK), bool(flags & _FLAG_SLICES), Place.unpack(identity, index),
+    )  # fmt: skip
+
+
+def check_place(payload: Payload, expected: Place, placeless: bool) -> None:
+    """Checks that a payload belongs where it was found.
+
+    Args:
+      payload: of version 4.
+      expected: the place; an index of None is not checked.
+      placeless: whether payloads that do not know their index are right everywhere in the array.
+
+    Raises:
+      FormatError: it belongs elsewhere.
+    """
+    found = payload.place
+    assert found is not None
+    if found.identity != expected.identity:
+        raise FormatError(
+            f"Got a block of the array {found.identity.hex()}, expected one of "
+            f"{expected.identity.hex()}: copied from another archive, or left over."
+        )
+    if expected.index is None or (found.index is None and placeless):
+        return
+    if found.index != expected.index:
+        what = "that does not know its index" if found.index is None else f"of {found.index}"
+        raise FormatError(
+            f"Got a block {what}, expected the one of {expected.index}: swapped, copied, or "
+            "written by another program after the archive was sealed."
+        )
+
+
+def extent_of(block: np.ndarray, fill: int) -> Triple:
     """Shape of the smallest box at the origin that holds every voxel other than `fill`."""
     differs = block != fill
     depth, height, width = (
@@ -111,57 +207,26 @@ def within(extent: Triple) -> tuple[slice, slice, slice]:
     return slice(depth), slice(height), slice(width)
 
 
-def coded_body(tables: np.ndarray, message: Words, difference: bytes | None = None) -> bytes:
-    """Builds the body of a CODED payload. Set `block_network` if there is a difference.
-
-    Args:
-      tables: bool [z, 256], level tables.
-      message: uint32 [word].
-      difference: bytes of `network_difference.encode`, or None.
-    """
-    own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
-    return own + levels.pack(tables) + np.asarray(message, "<u4").tobytes()
-
-
-def split_coded_body(payload: Payload) -> tuple[bytes | None, np.ndarray, Words]:
-    """Splits the body of a CODED payload.
-
-    Returns:
-      The difference of the block network or None, level tables bool [z, 256], and the message
-      uint32 [word].
-
-    Raises:
-      FormatError: the body ends early, or the message is not a whole number of words.
-    """
-    body, difference = payload.body, None
-    if payload.block_network:
-        length = int.from_bytes(body[:4], "little")
-        difference, body = body[4 : 4 + length], body[4 + length :]
-        if len(difference) != length:
-            raise FormatError(f"Got {len(difference)} bytes of a block network, expected {length}.")
-    tables, end = levels.unpack(body, payload.extent[0])
-    if (len(body) - end) % 4:
-        raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
-    return difference, tables, np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
-
-
-def place(voxels: Volume | None, payload: Payload, block_shape: Triple) -> Volume:
+def whole_block(
+    voxels: np.ndarray | None, payload: Payload, block_shape: Triple, dtype: np.dtype = UINT8
+) -> np.ndarray:
     """Builds the whole block from the voxels of the payload's extent.
 
     Args:
-      voxels: uint8 of the extent's shape; None if the payload is CONSTANT.
+      voxels: of the extent's shape; None if the payload is CONSTANT.
       payload: the payload.
       block_shape: (z, y, x).
+      dtype: of the voxels.
 
     Raises:
       ChecksumError: the block differs from the one that was encoded.
     """
-    block = np.full(block_shape, payload.fill, np.uint8)
+    block = np.full(block_shape, payload.fill, dtype)
     if voxels is not None:
         block[within(payload.extent)] = voxels
-    if crc32c(block) != payload.voxels_crc:
+    if block_digest(block, payload.place) != payload.digest:
         raise ChecksumError(
-            "Got a block whose voxels do not match their CRC32C after decoding: damaged, or the "
+            "Got a block whose voxels do not match their digest after decoding: damaged, or the "
             "device computes wrongly."
         )
     return block

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from jaxslice.archive.metadata import CodecConfiguration
+from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.codec import network_bytes
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import IntegerNetwork

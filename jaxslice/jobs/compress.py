@@ -121,7 +121,7 @@ class _Part:
         provenance = self.made_of | _provenance(self.source, self.plan, base)
         made = new_array(
             self.draft, self.scale, self.plan.box, self.plan.block_shape, base.configuration,
-            self.plan.placement, provenance,
+            self.plan.placement, provenance, str(self.source.dtype),
         )  # fmt: skip
         found = finished_blocks(made) if self.resumed else {}
         if found:

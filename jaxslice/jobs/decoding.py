@@ -11,6 +11,7 @@ from jaxslice.archive.model import model_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
 from jaxslice.codec.engines.interface import AUTO, engine_named
+from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Count, Progress, Stopwatch
@@ -63,13 +64,18 @@ class DecodeTask:
                 return blocks.decode_blocks(
                     filled(data, self.batch_blocks), self.archive.block_shape,
                     model_of(configuration, self.engine), devices[worker.number % len(devices)],
+                    places=self._places(), placeless=not self.archive.sealed,
                     block_networks=configuration.block_networks, engine=self.engine,
+                    format_version=configuration.format_version, dtype=self.archive.dtype,
                 )[: len(data)]  # fmt: skip
             except FormatError as error:
                 where = ", ".join(str(index) for index in self.indices)
                 raise type(error)(
                     f"In block {where} of {self.archive.location!r}: {error}"
                 ) from error
+
+    def _places(self) -> list[Place]:
+        return filled([self.archive.place_of(index) for index in self.indices], self.batch_blocks)
 
     def write(self, results: list[Volume], worker: Worker) -> int:
         """Hands the voxels to the sink; returns how many blocks there were."""

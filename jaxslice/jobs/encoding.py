@@ -16,6 +16,7 @@ from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
 from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.codec.network import Model
+from jaxslice.codec.place import Place
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import Device, Volume
@@ -207,16 +208,20 @@ class EncodeTask:
         """Encodes one batch, whose first block is `indices[start]`, on one device."""
         model = model_of(self.archive.configuration, self.engine)
         batch = filled(voxels, self.batch_blocks)
+        places = self._places(start, len(voxels))
+        version = self.archive.configuration.format_version
         with worker.watch.measure("encode"):
             payloads = blocks.encode_blocks(
-                batch, model, device, block_networks=differences is not None, engine=self.engine
-            )
+                batch, model, device, places=places, block_networks=differences is not None,
+                engine=self.engine, format_version=version,
+            )  # fmt: skip
             encoded = [_Encoded(payload) for payload in payloads]
             if differences is not None and any(data is not None for data in differences):
                 own = filled(differences, self.batch_blocks)
                 changed = blocks.encode_blocks(
-                    batch, model, device, differences=own, engine=self.engine
-                )
+                    batch, model, device, places=places, differences=own, engine=self.engine,
+                    format_version=version,
+                )  # fmt: skip
                 encoded = list(map(_shorter, encoded, changed, own))
         encoded = encoded[: len(voxels)]
         sampled = sum(self.indices[start]) % VERIFIED_ONE_IN == 0
@@ -224,6 +229,11 @@ class EncodeTask:
             with worker.watch.measure("verify"):
                 self._check(start, voxels, encoded, model, device)
         return encoded
+
+    def _places(self, start: int, count: int) -> list[Place]:
+        """The places of the blocks of a batch."""
+        indices = self.indices[start : start + count]
+        return filled([self.archive.place_of(index) for index in indices], self.batch_blocks)
 
     def _check(
         self,
@@ -237,7 +247,9 @@ class EncodeTask:
         payloads = filled([item.payload for item in encoded], self.batch_blocks)
         decoded = blocks.decode_blocks(
             payloads, self.archive.block_shape, model, device,
-            block_networks=self.block_networks is not None, engine=self.engine,
+            places=self._places(start, len(voxels)), engine=self.engine,
+            block_networks=self.block_networks is not None,
+            format_version=self.archive.configuration.format_version, dtype=self.archive.dtype,
         )  # fmt: skip
         for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
             if not np.array_equal(before, after):

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxslice.archive.metadata import CodecConfiguration
+from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.box import Box
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.jobs.base_network import BaseNetwork
@@ -158,7 +159,9 @@ def keep_network(draft: Draft, scale: int, base: BaseNetwork) -> BaseNetwork:
     Returns:
       The network that counts: that of another process if it was first.
     """
-    document = {"configuration": base.configuration.to_json(), "provenance": base.provenance}
+    # The array gets its identity later.
+    named = dataclasses.replace(base.configuration, identity=bytes(IDENTITY_BYTES))
+    document = {"configuration": named.to_json(), "provenance": base.provenance}
     kept = draft.note(_network_note(scale), json.dumps(document).encode())
     draft.kept = True
     return _network(kept)
@@ -168,7 +171,8 @@ def _network(note: bytes) -> BaseNetwork:
     try:
         document = json.loads(note)
         configuration = CodecConfiguration.from_json(document["configuration"])
-        return BaseNetwork(configuration, dict(document["provenance"]))
+        base = dataclasses.replace(configuration, identity=None)
+        return BaseNetwork(base, dict(document["provenance"]))
     except (ValueError, LookupError, TypeError) as error:
         raise FormatError(f"Got a damaged note of an interrupted run: {error}.") from None
 

@@ -24,7 +24,7 @@ class CompressOptions:
     Attributes:
       bbox: the voxels to compress, in global coordinates; all if None.
       scale: of a precomputed volume, by index or key.
-      scales: several of them instead, the finest first; all of them are kept in one archive.
+      scales: several of them instead, the finest first, or ("all",): one archive holds them.
       downsample: how many further scales are made of the coarsest one by mean pooling; fewer where
         the volume has nothing to halve any more.
       block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,

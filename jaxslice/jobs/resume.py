@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from jaxslice.archive.store import Archive
-from jaxslice.codec import payload
+from jaxslice.codec import body, payload
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.jobs.encoding import EncodeStats
@@ -50,8 +50,12 @@ def _present(archive: Archive) -> Iterator[Triple]:
 def _checked(archive: Archive, index: Triple) -> EncodeStats | None:
     try:
         data = archive.read_payload(index)
-        unpacked = payload.unpack(data, archive.block_shape)
-        own = payload.split_coded_body(unpacked)[0] if unpacked.block_network else None
+        unpacked = payload.unpack(data, archive.block_shape, archive.dtype)
+        if unpacked.place != archive.place_of(index):
+            return None
+        own = None
+        if unpacked.block_network:
+            own = body.split_coded_body(unpacked, archive.dtype).difference
     except FormatError:
         return None
     return EncodeStats(

@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from jaxslice.archive.lazy_volume import LazyVolume
 from jaxslice.archive.store import Archive
-from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
-from jaxslice.storage.pickling import PicklesFields
+from jaxslice.volumes.archive_volume import voxels_of
 from jaxslice.volumes.pooled import MeanReader, pooled
 from jaxslice.volumes.source import Source, open_source
 
 CACHE_BYTES = 128 * 2**20
 """For decoded blocks of the finer scale while a coarser one is made of it."""
 
+ALL_SCALES = "all"
+
 SOURCE_SCALE, POOLED_BY = "source_scale", "pooled_by"
 """Fields of a scale's provenance: which of the source's scales it is, or how it was made."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ArchiveReader(PicklesFields):
-    """Reads boxes of an archive that may not be complete yet; see `volumes.interface.Reader`.
-
-    Attributes:
-      archive: to read.
-    """
-
-    archive: Archive
-
-    def __call__(self, box: Box) -> np.ndarray:
-        return np.asarray(self._volume[box.relative_to(self.archive.placement.offset_voxels).slices])
-
-    @functools.cached_property
-    def _volume(self) -> LazyVolume:
-        return LazyVolume(self.archive, CACHE_BYTES)
-
-
-def voxels_of(archive: Archive, description: str) -> Source:
-    """An archive as a source.
-
-    Args:
-      archive: to read.
-      description: to be printed.
-    """
-    return Source(description, archive.box, archive.placement, ArchiveReader(archive))
 
 
 def open_sources(source: str, options: CompressOptions) -> list[Source]:
@@ -61,11 +30,14 @@ def open_sources(source: str, options: CompressOptions) -> list[Source]:
       SourceDataError: voxels that cannot be read.
     """
     names = options.scales or (options.scale,)
+    if names == (ALL_SCALES,):
+        first = open_source(source, missing=options.missing)
+        names = tuple(scale.key for scale in first.details.scales) or ("0",)
     opened = [
         open_source(source, bbox=options.bbox, scale=name, missing=options.missing)
         for name in names
     ]
-    for finer, coarser in zip(opened, opened[1:], strict=False):
+    for finer, coarser in itertools.pairwise(opened):
         sizes = finer.placement.voxel_size_nm, coarser.placement.voxel_size_nm
         if not all(a <= b for a, b in zip(*sizes, strict=True)) or sizes[0] == sizes[1]:
             raise UsageError(
@@ -90,11 +62,11 @@ def next_source(
     """
     scale = len(made)
     if scale < len(sources):
-        name = str(options.scales[scale]) if options.scales else None
-        return sources[scale], ({} if name is None else {SOURCE_SCALE: name})
+        name = sources[scale].details.scale
+        return sources[scale], ({SOURCE_SCALE: name} if options.scales and name else {})
     if scale >= len(sources) + options.downsample:
         return None
-    coarser = pooled(voxels_of(made[-1], sources[0].description))
+    coarser = pooled(voxels_of(made[-1], sources[0].description, CACHE_BYTES))
     if coarser is None:
         return None
     assert isinstance(coarser.reader, MeanReader)

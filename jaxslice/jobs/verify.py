@@ -15,8 +15,9 @@ from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
-from jaxslice.jobs.scales import POOLED_BY, SOURCE_SCALE, voxels_of
+from jaxslice.jobs.scales import POOLED_BY, SOURCE_SCALE
 from jaxslice.jobs.task import Worker
+from jaxslice.volumes.archive_volume import voxels_of
 from jaxslice.volumes.pooled import pooled
 from jaxslice.volumes.source import Source, open_source
 

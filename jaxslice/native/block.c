@@ -9,6 +9,8 @@ static const struct kernel *kernel_of(int32_t set) {
 #if defined(__x86_64__)
     if (set == MARCH_AVX2) return &march_avx2;
     if (set == MARCH_AVX512) return &march_avx512;
+#elif defined(__aarch64__)
+    if (set == MARCH_NEON) return &march_neon;
 #endif
     return &march_portable;
 }

@@ -27,6 +27,7 @@ X86 = {
     "avx2": ("-mavx2",),
     "avx512": ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
 }
+ARM64 = {"neon": ("-mcpu=generic+dotprod",)}
 OPTIONS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall")
 
 
@@ -42,11 +43,18 @@ def compiler() -> list[str] | None:
     return None
 
 
-def sources() -> dict[str, tuple[str, ...]]:
-    """Each source file's name, and the options that it needs beside the common ones."""
+def sources(machine: str | None = None) -> dict[str, tuple[str, ...]]:
+    """Each source file's name, and the options that it needs beside the common ones.
+
+    Args:
+      machine: as `platform.machine` names it; this one if None.
+    """
     files: dict[str, tuple[str, ...]] = dict.fromkeys(SHARED, ())
-    if platform.machine().lower() in ("x86_64", "amd64"):
+    machine = (machine or platform.machine()).lower()
+    if machine in ("x86_64", "amd64"):
         files.update(X86)
+    elif machine in ("aarch64", "arm64"):
+        files.update(ARM64)
     return files
 
 

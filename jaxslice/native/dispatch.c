@@ -1,4 +1,5 @@
-/* What this core can do, read with CPUID and XGETBV: the compilers' own tests disagree. */
+/* What this core can do: on x86-64 read with CPUID and XGETBV, since the compilers' own tests
+ * disagree; on AArch64 from the operating system. */
 #include "march.h"
 
 #if defined(__x86_64__)
@@ -23,7 +24,25 @@ static int32_t has(int32_t set) {
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
     if ((saved & 6) != 6 || !(b & AVX2_BIT)) return 0;
     if (set == MARCH_AVX2) return 1;
+    if (set != MARCH_AVX512) return 0;
     return (saved & 0xe6) == 0xe6 && (b & AVX512_BITS) == AVX512_BITS && (c & VNNI_BIT) != 0;
+}
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+
+enum { DOT_PRODUCT_BIT = 1 << 20 };
+
+static int32_t has(int32_t set) {
+    return set == MARCH_NEON && (getauxval(AT_HWCAP) & DOT_PRODUCT_BIT) != 0;
+}
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+static int32_t has(int32_t set) {
+    int32_t value = 0;
+    size_t size = sizeof value;
+    if (set != MARCH_NEON) return 0;
+    return !sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, NULL, 0) && value;
 }
 #else
 static int32_t has(int32_t set) {

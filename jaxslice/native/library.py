@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxslice.native import build
 
-PORTABLE, AVX2, AVX512 = 0, 1, 2
-SET_NAMES = ("portable", "avx2", "avx512")
+PORTABLE, AVX2, AVX512, NEON = 0, 1, 2, 3
+SET_NAMES = ("portable", "avx2", "avx512", "neon")
 """Instruction sets, as `enum march_set` numbers them."""
 
 _BAD_STATE, _TOO_SHORT, _UNFINISHED = -6, -7, -8

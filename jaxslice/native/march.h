@@ -13,7 +13,13 @@
 #define MARCH_API __attribute__((visibility("default")))
 
 /* Instruction sets. `march_best_set` chooses; the caller may force any that `march_has_set`. */
-enum march_set { MARCH_PORTABLE = 0, MARCH_AVX2 = 1, MARCH_AVX512 = 2, MARCH_SETS = 3 };
+enum march_set {
+    MARCH_PORTABLE = 0,
+    MARCH_AVX2 = 1,
+    MARCH_AVX512 = 2,
+    MARCH_NEON = 3, /* with its dot product */
+    MARCH_SETS = 4
+};
 
 /* Errors are negative, so that one integer carries a count or an error. */
 enum march_error {

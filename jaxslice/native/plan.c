@@ -94,7 +94,8 @@ static void put_weight(const struct layer *layer, int32_t per_cell, int32_t o, i
     memcpy(layer->cells + cell, &value, sizeof value);
 }
 
-static void pack_layer(const struct layer *layer, int32_t per_cell, const int32_t *biases) {
+static void pack_layer(const struct layer *layer, const struct kernel *kernel,
+                       const int32_t *biases) {
     const int64_t padded = (int64_t)layer->tiles * layer->tile;
     memset(layer->cells, 0, (size_t)(padded * layer->groups) * sizeof *layer->cells);
     memset(layer->biases, 0, (size_t)padded * sizeof *layer->biases);
@@ -104,11 +105,14 @@ static void pack_layer(const struct layer *layer, int32_t per_cell, const int32_
         const int8_t *row = layer->weights + (int64_t)o * layer->columns;
         int32_t sum = 0;
         for (int32_t i = 0; i < layer->inputs; i++) {
-            put_weight(layer, per_cell, o, i, row[i]);
+            put_weight(layer, kernel->inputs_per_cell, o, i, row[i]);
             sum += row[i];
         }
         layer->biases[o] = biases[o];
-        if (layer->columns == layer->inputs) continue;
+        if (layer->columns == layer->inputs) {
+            layer->biases[o] += kernel->input_offset * sum;
+            continue;
+        }
         /* 256 inputs by 127: fits 16 bits. */
         layer->minus_row_sum[o] = -sum & 0xffff;
         layer->extras[o] = (row[layer->inputs] & 0xffff) | row[layer->inputs + 1] * (1 << 16);
@@ -138,7 +142,7 @@ static void plan_layers(struct march *m, const struct march_task *task, const st
         layer->extras = take(arena, padded * (int64_t)sizeof *layer->extras);
         if (arena->base) {
             if (per_cell)
-                pack_layer(layer, per_cell, biases);
+                pack_layer(layer, kernel, biases);
             else
                 memcpy(layer->biases, biases, (size_t)layer->outputs * sizeof *biases);
         }

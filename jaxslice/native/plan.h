@@ -96,12 +96,15 @@ struct kernel {
     void (*start)(void *work);    /* fills the work, which is all 0 before; NULL if it need not */
     void (*decode)(struct march *m, int32_t panel);
     void (*encode)(struct march *m, int32_t panel);
+    int32_t input_offset;         /* taken off each input of the further layers: makes it signed */
 };
 
 HIDDEN extern const struct kernel march_portable;
 #if defined(__x86_64__)
 HIDDEN extern const struct kernel march_avx2;
 HIDDEN extern const struct kernel march_avx512;
+#elif defined(__aarch64__)
+HIDDEN extern const struct kernel march_neon;
 #endif
 
 /* check.c */

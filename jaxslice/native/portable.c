@@ -2,7 +2,7 @@
  *
  * It is slow, and is what the kernels written by hand are tested against.
  */
-#include "plan.h"
+#include "states.h"
 
 struct mixture {
     int32_t mean[MAX_COMPONENTS], inverse[MAX_COMPONENTS], weight[MAX_COMPONENTS];
@@ -130,20 +130,10 @@ static int32_t levels_of(const struct march *m, int32_t lane) {
     return m->limited ? m->limits_now[lane] + 1 : 256;
 }
 
-static uint64_t state_of(const struct march *m, int32_t lane) {
-    return (uint64_t)m->high[lane] << 32 | m->low[lane];
-}
-
-static void set_state(struct march *m, int32_t lane, uint64_t state) {
-    m->high[lane] = (uint32_t)(state >> 32);
-    m->low[lane] = (uint32_t)state;
-}
-
 static void decode_lane(struct march *m, int32_t lane) {
     struct mixture mixture;
     predict(m, lane, &mixture);
-    uint64_t state = state_of(m, lane);
-    const uint32_t position = state & (TOTAL - 1);
+    const uint32_t position = m->low[lane] & (TOTAL - 1);
     int32_t low = 0, high = levels_of(m, lane);
     const int32_t levels = high;
     while (high - low > 1) {
@@ -156,16 +146,7 @@ static void decode_lane(struct march *m, int32_t lane) {
     const uint32_t start = cumulative(m, &mixture, low, levels);
     const uint32_t end = cumulative(m, &mixture, low + 1, levels);
     m->now[lane] = (uint8_t)low;
-    state = (end - start) * (state >> PRECISION) + position - start;
-    if (state >> 31 == 0) {
-        if (m->words_left == 0) {
-            m->failed = 1;
-            return;
-        }
-        state = state << 32 | *m->next_word++;
-        m->words_left--;
-    }
-    set_state(m, lane, state);
+    pop_lane(m, lane, start, end - start);
 }
 
 static void encode_lane(struct march *m, int32_t lane) {
@@ -174,17 +155,7 @@ static void encode_lane(struct march *m, int32_t lane) {
     const int32_t symbol = m->now[lane], levels = levels_of(m, lane);
     const uint32_t start = cumulative(m, &mixture, symbol, levels);
     const uint32_t freq = cumulative(m, &mixture, symbol + 1, levels) - start;
-    uint64_t state = state_of(m, lane);
-    if (state >= (uint64_t)freq << 39) {
-        if (m->words_left == 0) {
-            m->failed = 1;
-            return;
-        }
-        *--m->last_word = (uint32_t)state;
-        m->words_left--;
-        state >>= 32;
-    }
-    set_state(m, lane, ((state / freq) << PRECISION) + state % freq + start);
+    push_lane(m, lane, start, freq);
 }
 
 static void decode_panel(struct march *m, int32_t panel) {

@@ -8,7 +8,7 @@ import pytest
 from models_for_tests import TINY
 
 from jaxslice.archive import metadata
-from jaxslice.archive.metadata import CodecConfiguration
+from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.store import open_archive
 from jaxslice.core.errors import FormatError, VersionError
 
@@ -80,7 +80,7 @@ REFUSED = [
         "array",
         ("data_type",),
         "uint16",
-        "Got 'uint16' for data_type of the array, expected 'uint8'",
+        "Got voxels of 'uint16', expected one of",
     ),
     ("array", ("fill_value",), 1, "Got 1 for fill_value of the array, expected 0"),
     (
@@ -169,14 +169,14 @@ def test_what_is_no_json_is_refused(data, documents):
 
 def test_versions_are_told_apart(documents):
     configuration = documents[1]["codecs"][0]["configuration"]
-    assert (configuration["format_version"], configuration["own_networks"]) == (3, False)
+    assert (configuration["format_version"], configuration["own_networks"]) == (4, False)
     configuration["own_networks"] = True
     described = _parse(documents).configuration
     assert described.block_networks
     assert described.to_json() == configuration
-    for version in (0, 4, True, 3.0, "3", None):
+    for version in (0, 5, True, 3.0, "3", None):
         configuration["format_version"] = version
-        with pytest.raises(VersionError, match=f"format version {version!r}, expected 1 to 3"):
+        with pytest.raises(VersionError, match=f"format version {version!r}, expected 1 to 4"):
             _parse(documents)
 
 
@@ -192,6 +192,21 @@ def test_before_version_3_fields_are_not_read_that_came_with_it():
             {**old, "own_networks": not own, "architecture": newer}
         )
         assert ignored == described
+
+
+@pytest.mark.parametrize(
+    "identity", [None, 5, "", "0" * 15, "0" * 17, "0123456789ABCDEF", "g" * 16]
+)
+def test_the_identity_is_16_digits(identity, documents):
+    documents[1]["codecs"][0]["configuration"]["identity"] = identity
+    with pytest.raises(FormatError, match="Got the identity"):
+        _parse(documents)
+
+
+def test_an_unknown_kind_of_architecture_is_refused(documents):
+    documents[1]["codecs"][0]["configuration"]["architecture"]["kind"] = "tree"
+    with pytest.raises(FormatError, match="kind 'tree'"):
+        _parse(documents)
 
 
 @pytest.mark.parametrize("own", [None, 1, "true", [], "absent"])

@@ -2,25 +2,35 @@
 
 import math
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxslice.bench import peer_programs, peers
+from jaxslice.bench import delta3d_peer, peer_programs, peers
+from jaxslice.bench.peer import cpu_seconds
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.core.errors import MissingExtraError
 
-NAMES = ["PNG", "PNG, general", "JPEG-LS", "WebP", "JPEG 2000", "JPEG-XL e7", "zstd -19"]
-SLOW_NAMES = ["JPEG-XL e9", "xz -9e"]
+NAMES = [
+    "PNG", "PNG, general", "JPEG-LS", "WebP", "JPEG 2000", "HTJ2K", "JPEG-XL e1", "JPEG-XL e3",
+    "JPEG-XL e7", "zstd -19",
+]  # fmt: skip
+SLOW_NAMES = ["JPEG-XL e4", "JPEG-XL e9", "xz -9e"]
 TOMOZ_NAMES = ["tomoz", "tomoz, slices"]
+DELTA3D_NAMES = ["vc-delta3d", "vc-delta3d lpc"]
+OPENZL_NAMES = ["OpenZL med", "OpenZL planar"]
+BLOSC2_NAMES = ["Blosc2", "Blosc2, bitshuffle"]
 VIDEO_NAMES = ["FFV1", "FFV1, context 0", "x264 lossless", "x265 lossless"]
-EVERY_NAME = [*NAMES, *SLOW_NAMES, *TOMOZ_NAMES, *VIDEO_NAMES]
+OPTIONAL_NAMES = [*TOMOZ_NAMES, *DELTA3D_NAMES, *OPENZL_NAMES, *BLOSC2_NAMES, *VIDEO_NAMES]
+EVERY_NAME = [*NAMES, *SLOW_NAMES, *OPTIONAL_NAMES]
+MISSING = peers.missing_peers()
+SIXTEEN_BITS = {peer.name for peer in peers.all_peers() if peer.sixteen_bits}
 
 
 def measured(volume, names=NAMES):
-    known = {peer.name: peer for peer in peers.all_peers()}
-    return [peers.measure_peer(known[name], volume) for name in names]
+    return [peers.measure_peer(peers.peer_named(name), volume) for name in names]
 
 
 def test_without_imagecodecs_the_error_names_the_extra(monkeypatch):
@@ -82,9 +92,10 @@ def test_a_peer_that_changes_the_shape_is_not_called_lossless():
 
 @pytest.fixture
 def nothing_installed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tomoz", None)
-    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    for package in ("tomoz", "geozl", "blosc2", "imageio_ffmpeg"):
+        monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv(delta3d_peer.VARIABLE, "/not/there")
 
 
 def test_every_peer_is_found_or_reported_missing():
@@ -96,22 +107,56 @@ def test_every_peer_is_found_or_reported_missing():
 
 @pytest.mark.parametrize(
     "name",
-    [*SLOW_NAMES, *(n for n in TOMOZ_NAMES + VIDEO_NAMES if n not in peers.missing_peers())],
+    [*SLOW_NAMES, *(name for name in OPTIONAL_NAMES if name not in MISSING)],
 )
 def test_every_other_installed_peer_is_lossless(name):
     # 3 x 52 x 90 is no multiple of any block of a video codec.
     volume = synthetic_volume((6, 60, 90), seed=3)[::2, 4:56]
     (result,) = measured(volume, [name])
     assert (result.lossless, result.note) == (True, ""), result
-    assert 4 < result.bits_per_voxel < 8, result
+    assert 4 < result.bits_per_voxel < 9, result
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY_NAME if name in SIXTEEN_BITS])
+def test_sixteen_bits_come_back_where_a_peer_takes_them(name):
+    volume = synthetic_volume((3, 40, 70), seed=3).astype(np.uint16) * 200 + 77
+    volume[0, 0, :2] = 0, 65535
+    (result,) = measured(volume, [name])
+    assert (result.lossless, result.note) == (True, ""), result
+    assert result.bits_per_voxel < 24, result
+
+
+def test_half_of_the_bytes_of_sixteen_bits_are_not_called_lossless():
+    half = peers.Peer(
+        "half",
+        lambda volume: volume.astype(np.uint8).tobytes(),
+        lambda data: np.frombuffer(data, np.uint8),
+        whole_volume=True,
+    )
+    assert peers.measure_peer(half, np.ones((2, 3, 4), np.uint8)).lossless
+    assert not peers.measure_peer(half, np.ones((2, 3, 4), np.uint16)).lossless
+
+
+def test_the_quickest_pass_counts_and_enough_is_enough():
+    ticks = iter([0, 0, 5, 9, 9, 9, 12, 13, 13])  # passes of 5 and 4 s, then of 3 and 1 s
+    peer = peers.Peer(
+        "slow", lambda image: image.tobytes(), lambda data: np.frombuffer(data, np.uint8)[None],
+        clock=lambda: next(ticks),
+    )  # fmt: skip
+    result = peers.measure_peer(peer, np.zeros((1, 1, 4), np.uint8), 9, enough_seconds=13)
+    assert (result.encode_seconds, result.decode_seconds) == (3, 1)
+    assert next(ticks, None) is None
 
 
 def test_what_is_not_installed_is_reported_by_name(nothing_installed):
     assert [peer.name for peer in peers.all_peers()] == [*NAMES, *SLOW_NAMES]
     missing = peers.missing_peers()
-    assert list(missing) == [*TOMOZ_NAMES, *VIDEO_NAMES]
-    assert "pip install tomoz" in missing["tomoz"]
-    assert "pip install imageio-ffmpeg" in missing["FFV1"]
+    assert list(missing) == OPTIONAL_NAMES
+    for name in OPTIONAL_NAMES:
+        needed = "pip install vc-delta3d" if name in DELTA3D_NAMES else "jaxslice[peers]"
+        assert needed in missing[name]
+        with pytest.raises(MissingExtraError):
+            peers.peer_named(name)
 
 
 def program(folder: Path, script: str) -> str:
@@ -188,3 +233,43 @@ def test_a_damaged_video_does_not_pass(fake_ffmpeg):
     )
     assert not result.lossless
     assert "exit code 1" in result.note
+
+
+FAKE_DELTA3D = """
+import time, zlib
+class Delta3D:
+    def __init__(self, predictor="delta"):
+        self.predictor = predictor
+    def encode(self, volume):
+        return zlib.compress(f"{self.predictor}{volume.shape}{volume.dtype}:".encode()
+                             + volume.tobytes())
+    def decode(self, data):
+        return zlib.decompress(data).partition(b":")[2]
+"""
+"""A module with the names of vc-delta3d that codes by zlib."""
+
+
+@pytest.fixture
+def fake_delta3d(monkeypatch, tmp_path):
+    (tmp_path / "vc_delta3d.py").write_text(FAKE_DELTA3D)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv(delta3d_peer.VARIABLE, sys.executable)
+
+
+@pytest.mark.parametrize("name", DELTA3D_NAMES)
+def test_voxels_go_through_the_other_python_and_come_back(fake_delta3d, name):
+    assert name not in peers.missing_peers()
+    peer, volume = peers.peer_named(name), synthetic_volume((2, 20, 30))
+    before, spent = peer.clock(), cpu_seconds()
+    result = peers.measure_peer(peer, volume)
+    assert (result.lossless, result.note) == (True, ""), result
+    # Starting Python does not count.
+    assert 0 < peer.clock() - before < cpu_seconds() - spent
+    told = zlib.decompress(peer.encode(volume)).partition(b":")[0]
+    predictor = "lpc" if name.endswith("lpc") else "delta"
+    assert told == f"{predictor}(2, 20, 30)uint8".encode()
+
+
+def test_damaged_bytes_give_the_complaint_of_the_other_python(fake_delta3d):
+    with pytest.raises(RuntimeError, match="Got exit code 1"):
+        peers.peer_named("vc-delta3d").decode(b"nothing")

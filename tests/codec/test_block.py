@@ -14,6 +14,7 @@ from models_for_tests import (
     SHAPE,
     TINY,
     TINY_MODEL,
+    coded_anyway,
     extreme_network,
     narrow_network,
     noise_block,
@@ -22,17 +23,18 @@ from models_for_tests import (
 )
 
 from jaxslice.codec import block as blocks
-from jaxslice.codec import levels, payload
+from jaxslice.codec import body, levels, payload
 from jaxslice.codec.block import decode_block, decode_blocks, encode_block, encode_blocks
 from jaxslice.codec.engines import xla
 from jaxslice.codec.network import Model
+from jaxslice.codec.place import NOWHERE, digest_of
 from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.models.presets import CONTEXTS
 
 VOXELS = int(np.prod(SHAPE))
 MODE = 1
-BODY = 20
+BODY = payload.BODY_START
 """Where in a payload its mode is, and its body begins."""
 
 
@@ -70,7 +72,7 @@ def sealed(data: bytes) -> bytes:
 @pytest.fixture
 def always_coded(monkeypatch):
     """Tiny blocks would be stored as they are; this has them coded at any price."""
-    monkeypatch.setattr(blocks, "_shorter", lambda item, block: item)
+    monkeypatch.setattr(blocks, "shortest", coded_anyway)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -216,7 +218,7 @@ def test_compiling_ahead_leaves_nothing_to_compile(monkeypatch):
     programs = xla.programs_of(shape, TINY, 1, False, jax.default_backend())
     sizes = [program._cache_size() for program in programs]
     assert min(sizes) >= 1
-    monkeypatch.setattr(blocks, "_shorter", lambda item, block: item)
+    monkeypatch.setattr(blocks, "shortest", coded_anyway)
     for device in jax.local_devices():
         data = encode_block(smooth_block(shape), TINY_MODEL, device, engine="xla")
         decode_block(data, shape, TINY_MODEL, device, engine="xla")
@@ -295,27 +297,29 @@ def test_flipped_bytes_under_a_valid_checksum_are_an_error_or_the_right_block(na
 def test_hostile_payloads_are_an_error_or_a_block(data):
     """Headers and bodies at will, all under a valid checksum."""
     good = encode_block(SAMPLES["two levels"], TINY_MODEL)
-    body = data.draw(st.one_of(st.binary(max_size=200), st.just(good[BODY:-4])))
-    cut = data.draw(st.integers(0, len(body)))
+    rest = data.draw(st.one_of(st.binary(max_size=200), st.just(good[BODY:-4])))
+    cut = data.draw(st.integers(0, len(rest)))
     item = payload.Payload(
         mode=data.draw(st.sampled_from([payload.CODED, payload.STORED, payload.CONSTANT])),
         fill=data.draw(st.integers(0, 255)),
         extent=data.draw(st.tuples(*[st.integers(0, n + 1) for n in SHAPE])),
-        voxels_crc=data.draw(st.integers(0, 2**32 - 1)),
-        body=body[:cut] + data.draw(st.binary(max_size=8)) + body[cut:],
+        digest=data.draw(st.integers(0, 2**32 - 1)),
+        body=rest[:cut] + data.draw(st.binary(max_size=8)) + rest[cut:],
         block_network=data.draw(st.booleans()),
+        slice_table=data.draw(st.booleans()),
+        place=NOWHERE,
     )
     back = outcome(payload.pack(item))
-    assert back is None or crc32c(back) == item.voxels_crc
+    assert back is None or digest_of(back, NOWHERE) == item.digest
 
 
 def rebuilt(name: str, change) -> bytes:
     """The payload of a sample with its message changed, under valid checksums."""
     item = payload.unpack(encode_block(SAMPLES[name], TINY_MODEL), SHAPE)
     assert item.mode == payload.CODED
-    _, tables, message = payload.split_coded_body(item)
-    body = payload.coded_body(tables, change(message))
-    return payload.pack(dataclasses.replace(item, body=body))
+    parts = body.split_coded_body(item)
+    changed = body.coded_body(parts.tables, change(parts.message))
+    return payload.pack(dataclasses.replace(item, body=changed))
 
 
 @pytest.mark.parametrize(
@@ -340,7 +344,7 @@ def test_messages_too_short_or_too_long_are_refused(change, message):
 def test_stored_voxels_of_another_size_are_refused(size):
     item = payload.unpack(encode_block(SAMPLES["noise"], TINY_MODEL), SHAPE)
     item = dataclasses.replace(item, body=(item.body + b"\0")[:size])
-    with pytest.raises(FormatError, match=f"Got {size} stored voxels, expected {VOXELS}"):
+    with pytest.raises(FormatError, match=f"Got {size} bytes of stored voxels, expected {VOXELS}"):
         decode_block(payload.pack(item), SHAPE, TINY_MODEL)
 
 

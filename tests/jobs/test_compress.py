@@ -164,8 +164,8 @@ def _edit_configuration(archive: Path, **changes) -> None:
 
 
 def test_a_version_from_the_future_is_refused(archive_copy):
-    _edit_configuration(archive_copy, format_version=4)
-    with pytest.raises(VersionError, match="format version 4, expected 1 to 3"):
+    _edit_configuration(archive_copy, format_version=5)
+    with pytest.raises(VersionError, match="format version 5, expected 1 to 4"):
         jaxslice.verify(str(archive_copy))
 
 

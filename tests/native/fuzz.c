@@ -1,7 +1,7 @@
 /* Hands damaged messages and damaged tasks to the native engine, to be run under sanitizers.
  *
- * Each round makes a task, encodes symbols, and decodes them again; then it decodes damaged
- * messages, and runs damaged tasks. All memory is of exactly the size that was said, so that a step
+ * Each round makes a task, encodes symbols, compares the message with that of the portable set, and
+ * decodes it again; then it decodes damaged messages, and runs damaged tasks. All memory is of exactly the size that was said, so that a step
  * beyond it is found. Exits with 1 if a good message does not come back. usage: fuzz SET ROUNDS */
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,6 +114,20 @@ static void damage_task(struct march_task *task) {
     memcpy((uint8_t *)task + which * sizeof value, &value, sizeof value);
 }
 
+/* Whether the portable set makes the same message. */
+static int is_portable(const struct march_task *task, const uint8_t *symbols, int64_t voxels,
+                       const uint32_t *message, int64_t words) {
+    const int64_t bytes = march_scratch_bytes(task, MARCH_PORTABLE);
+    uint32_t *other = room(words * (int64_t)sizeof *other);
+    void *scratch = room(bytes);
+    const int64_t used = march_encode(task, MARCH_PORTABLE, symbols, voxels, other, words,
+                                      scratch, bytes);
+    const int same = used == words && !memcmp(other, message, (size_t)words * sizeof *other);
+    free(scratch);
+    free(other);
+    return same;
+}
+
 static int run_round(int32_t set) {
     struct march_task task = new_task();
     const int64_t voxels = (int64_t)task.extent[0] * task.extent[1] * task.extent[2];
@@ -133,7 +147,8 @@ static int run_round(int32_t set) {
         march_encode(&task, set, symbols, voxels, message, words, scratch, bytes);
         free(scratch);
         uint32_t *good = message + words - used;
-        bad = used < 0 || run_decoder(&task, set, good, used, decoded, voxels) != 0 ||
+        bad = used < 0 || !is_portable(&task, symbols, voxels, good, used) ||
+              run_decoder(&task, set, good, used, decoded, voxels) != 0 ||
               memcmp(symbols, decoded, (size_t)voxels) != 0;
         for (int i = 0; !bad && i < 4; i++) {
             const int64_t length = draw(3) ? used : (int64_t)draw((uint32_t)used + 1);

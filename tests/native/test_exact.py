@@ -13,10 +13,11 @@ from native.cases import FIXED, models, symbols_below
 import jaxslice
 from jaxslice import reference
 from jaxslice.archive.store import open_archive
-from jaxslice.codec import levels, network_difference, payload
+from jaxslice.codec import body, levels, network_difference, payload
 from jaxslice.codec.block import encode_block
 from jaxslice.codec.engines import native
 from jaxslice.codec.network import Model
+from jaxslice.codec.place import NOWHERE
 from jaxslice.models import model_file
 from jaxslice.native import library
 
@@ -62,16 +63,17 @@ def test_every_set_gives_the_portable_bytes(model, extent, larger, counts, seed)
 
 
 def configuration_of(model: Model) -> dict:
-    """The codec's configuration as format version 3 wants it, for `reference`."""
+    """The codec's configuration as format version 4 wants it, for `reference`."""
     import base64
 
     from jaxslice.codec import network_bytes
 
     packed, _ = network_bytes.pack_coded(model.network, model.architecture)
     return {
-        "format_version": 3,
+        "format_version": 4,
+        "identity": NOWHERE.identity.hex(),
         "own_networks": False,
-        "architecture": model.architecture.to_json(),
+        "architecture": {"kind": "network", **model.architecture.to_json()},
         "network": base64.b64encode(packed).decode(),
     }
 
@@ -84,8 +86,8 @@ def payload_of(block: np.ndarray, model: Model, number: int) -> bytes:
     tables = levels.choose(voxels)
     symbols = levels.symbols_of(voxels, tables).astype(np.uint8)
     message = native.encode(symbols, block.shape, levels.sizes(tables), model, number)
-    body = payload.coded_body(tables, message)
-    return payload.pack(payload.Payload(2, fill, extent, payload.crc32c(block), body))
+    coded, digest = body.coded_body(tables, message), payload.block_digest(block, NOWHERE)
+    return payload.pack(payload.Payload(2, fill, extent, digest, coded, place=NOWHERE))
 
 
 def rounded(model: Model) -> Model:
@@ -148,14 +150,14 @@ def test_golden_blocks_decode_and_encode_alike(path, number):
         item = payload.unpack(opened.read_payload(index), opened.block_shape)
         if item.mode != payload.CODED:
             continue
-        changes, tables, message = payload.split_coded_body(item)
+        changes, _, _, tables, message = body.split_coded_body(item)
         used = model
         if changes is not None:
             own = network_difference.decode(changes, model.network, model.architecture)
             used = dataclasses.replace(model, network=own)
         sizes = levels.sizes(tables)
         symbols = native.decode(message, opened.block_shape, item.extent, sizes, used, number)
-        block = payload.place(levels.voxels_of(symbols, tables), item, opened.block_shape)
+        block = payload.whole_block(levels.voxels_of(symbols, tables), item, opened.block_shape)
         part = voxels[opened.box_of(index).slices]
         assert np.array_equal(block[payload.within(part.shape)], part)
         again = native.encode(symbols, opened.block_shape, sizes, used, number)

@@ -142,7 +142,7 @@ def test_states_out_of_their_range_are_refused():
 
 
 def test_an_unknown_instruction_set_is_refused():
-    for number in (-1, 3, 99):
+    for number in (-1, 4, 99):
         with pytest.raises(library.NativeError) as error:
             call(number)
         assert error.value.code == -10

@@ -1,4 +1,4 @@
-"""Blocks with networks of their own: version 2 where there is one, and version 1 where not."""
+"""Blocks with networks of their own, and others beside them."""
 
 import dataclasses
 import functools
@@ -7,7 +7,14 @@ import struct
 import jax
 import numpy as np
 import pytest
-from models_for_tests import SHAPE, TINY, TINY_MODEL, extreme_network, random_network
+from models_for_tests import (
+    SHAPE,
+    TINY,
+    TINY_MODEL,
+    coded_anyway,
+    extreme_network,
+    random_network,
+)
 from test_block import BODY, SAMPLES, SMOOTH, VOXELS, outcome, sealed
 
 from jaxslice.codec import block as blocks
@@ -22,6 +29,9 @@ from jaxslice.codec.engines import xla
 from jaxslice.codec.network import Model
 from jaxslice.core.errors import FormatError, UsageError, VersionError
 
+FLAGS = 2
+"""Where in a payload its flags are."""
+
 
 @functools.cache
 def own_of(seed: int) -> tuple[bytes, Model]:
@@ -33,7 +43,7 @@ def own_of(seed: int) -> tuple[bytes, Model]:
 
 def test_blocks_with_networks_of_their_own_come_back(monkeypatch):
     """Their messages are those of an archive whose network it is."""
-    monkeypatch.setattr(blocks, "_shorter", lambda item, block: item)
+    monkeypatch.setattr(blocks, "shortest", coded_anyway)
     for names, seeds in (
         (("smooth", "comb"), (3, None)),
         (("two levels", "black borders"), (4, 3)),
@@ -64,7 +74,7 @@ def test_without_a_network_of_its_own_nothing_changes():
     samples = list(SAMPLES.values())
     for together in zip(samples[::2], samples[1::2], strict=True):
         data = encode_blocks(together, TINY_MODEL)
-        assert {item[0] for item in data} == {1}
+        assert not any(item[FLAGS] & 1 for item in data)
         assert encode_blocks(together, TINY_MODEL, differences=[None, None]) == data
         assert encode_blocks(together, TINY_MODEL, block_networks=True) == data
         for block_networks in (False, True):
@@ -77,19 +87,24 @@ def test_constant_and_stored_blocks_leave_their_network_away():
     together = [SAMPLES["constant"], SAMPLES["noise"]]
     data = encode_blocks(together, TINY_MODEL, differences=[own_of(3)[0]] * 2)
     assert data == encode_blocks(together, TINY_MODEL)
-    assert [item[:2] for item in data] == [b"\1\0", b"\1\1"]
+    assert [item[:3] for item in data] == [b"\4\0\0", b"\4\1\0"]
     # So does one that the network makes longer than its voxels.
     bulky, _ = network_difference.encode(TINY_MODEL.network, extreme_network(TINY, 0), TINY)
     (stored,) = encode_blocks([SMOOTH], TINY_MODEL, differences=[bulky])
-    assert stored[:2] == b"\1\1"
+    assert stored[:3] == b"\4\1\0"
     assert len(stored) == VOXELS + payload.OVERHEAD_BYTES
     np.testing.assert_array_equal(decode_block(stored, SHAPE, TINY_MODEL), SMOOTH)
 
 
-def test_a_network_in_an_archive_of_version_1_is_refused():
-    (data,) = encode_blocks([SMOOTH], TINY_MODEL, differences=[own_of(3)[0]])
-    with pytest.raises(VersionError, match="format version 2, expected 1 as the archive says"):
-        decode_block(data, SHAPE, TINY_MODEL, block_networks=False)
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [(4, "Got a block network, expected none"), (1, "version 2, expected 1 as the archive says")],
+)
+def test_a_network_where_the_archive_says_none_is_refused(version, message):
+    own = [own_of(3)[0]]
+    (data,) = encode_blocks([SMOOTH], TINY_MODEL, differences=own, format_version=version)
+    with pytest.raises(VersionError, match=message):
+        decode_block(data, SHAPE, TINY_MODEL, block_networks=False, format_version=version)
 
 
 def test_networks_that_are_no_difference_are_refused():

@@ -1,0 +1,107 @@
+"""A batch of blocks through an engine: voxels to messages and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxslice.codec import levels, network_difference, payload, slices
+from jaxslice.codec.body import CodedBody
+from jaxslice.codec.draft import Draft
+from jaxslice.codec.engines.interface import engine_named
+from jaxslice.codec.march import OUTSIDE
+from jaxslice.codec.network import IntegerNetwork, Model
+from jaxslice.core.box import Triple
+from jaxslice.core.types import Device
+
+
+@dataclasses.dataclass(frozen=True)
+class CoderInputs:
+    """What an engine encodes of a block.
+
+    Attributes:
+      symbols: int16 [z, y, x] of the coded slices.
+      tables: their level tables, bool [z, 256].
+      extent: (z, y, x) of the symbols.
+      difference: of the block network, or None.
+    """
+
+    symbols: np.ndarray
+    tables: np.ndarray
+    extent: Triple
+    difference: bytes | None
+
+
+def coder_inputs(draft: Draft, difference: bytes | None) -> CoderInputs:
+    """Chooses level tables and finds the symbols of the coded slices."""
+    voxels = draft.coded_voxels
+    tables = levels.choose(voxels)
+    depth, height, width = voxels.shape
+    return CoderInputs(
+        levels.symbols_of(voxels, tables), tables, (depth, height, width), difference
+    )
+
+
+def networks_of(
+    differences: Sequence[bytes | None], batch: int, model: Model
+) -> list[IntegerNetwork]:
+    """The network of each block of a batch: its block network, or else the model's network."""
+    base = model.network
+    networks = [
+        base if data is None else network_difference.decode(data, base, model.architecture)
+        for data in differences
+    ]
+    return networks + [base] * (batch - len(networks))
+
+
+def _alphabet_sizes(tables: np.ndarray, depth: int) -> np.ndarray:
+    """int32 [depth]: alphabet size of each slice, 0 for slices beyond the extent."""
+    return np.pad(levels.sizes(tables), (0, depth - len(tables)))
+
+
+def run_encoder(
+    items: list[CoderInputs],
+    batch: int,
+    shape: Triple,
+    model: Model,
+    networks: list[IntegerNetwork] | None,
+    device: Device | None,
+    engine: str,
+) -> list[np.ndarray]:
+    """Encodes the items; returns their messages. The batch is padded with blocks of extent 0."""
+    symbols = np.full((batch, *shape), OUTSIDE, np.int16)
+    sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
+    for index, item in enumerate(items):
+        symbols[(index, *payload.within(item.extent))] = item.symbols
+        extents[index] = item.extent
+        sizes[index] = _alphabet_sizes(item.tables, shape[0])
+    return engine_named(engine, device).encode(symbols, sizes, extents, model, networks, device)
+
+
+def run_decoder(
+    items: list[CodedBody],
+    batch: int,
+    shape: Triple,
+    model: Model,
+    block_networks: bool,
+    device: Device | None,
+    engine: str,
+) -> list[np.ndarray]:
+    """Decodes the voxels of each item's extent. The batch is padded with blocks of extent 0."""
+    sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
+    messages = [np.zeros(0, np.uint32)] * batch
+    for index, item in enumerate(items):
+        messages[index], extents[index] = item.message, item.extent
+        sizes[index] = _alphabet_sizes(item.tables, shape[0])
+    networks = None
+    if block_networks:
+        networks = networks_of([item.difference for item in items], batch, model)
+    runner = engine_named(engine, device)
+    symbols = runner.decode(messages, sizes, extents, shape, model, networks, device)
+    decoded = []
+    for item, found in zip(items, symbols, strict=False):
+        voxels = levels.voxels_of(found[payload.within(item.extent)], item.tables)
+        decoded.append(voxels if item.slices is None else slices.restored(voxels, item.slices))
+    return decoded

@@ -1,0 +1,1 @@
+"""Archives over HTTP, for Neuroglancer and for programs that read precomputed volumes or Zarr."""
