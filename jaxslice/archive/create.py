@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.archive.group import group_json
 from jaxslice.archive.identity import identity_of
 from jaxslice.archive.keys import KIND, METADATA_KEY
-from jaxslice.archive.metadata import check_shapes, group_json
+from jaxslice.archive.metadata import check_shapes
 from jaxslice.archive.store import Archive
 from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.box import Box, Triple
@@ -96,6 +97,7 @@ def new_array(
     placement: Placement,
     provenance: dict[str, Any],
     data_type: str = "uint8",
+    shard_shape: Triple | None = None,
 ) -> Archive:
     """An array to write blocks to; arguments as in `create_archive`.
 
@@ -108,11 +110,12 @@ def new_array(
       placement: of the volume at this scale.
       provenance: JSON object to keep.
       data_type: of the voxels.
+      shard_shape: of the shards, if any.
     """
     path = str(scale)
     made = Archive(
         box.shape, block_shape, configuration, placement, provenance, data_type, draft.place,
-        draft.folder, path=path,
+        draft.folder, path=path, shard_shape=shard_shape,
     )  # fmt: skip
     if configuration.blocks_know_their_place and configuration.identity is None:
         configuration = dataclasses.replace(

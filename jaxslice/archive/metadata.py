@@ -6,12 +6,12 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.shards import INDEX_CODECS, MAX_SHARD_BLOCKS, SHARDING
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.placement import Placement
@@ -56,6 +56,7 @@ class Metadata:
       provenance: how the archive was made, for `info`.
       data_type: of the voxels, one of DATA_TYPES.
       path: of the array in the archive's group.
+      shard_shape: voxels of a shard, whole blocks; None where each block is an object.
     """
 
     shape: Triple
@@ -65,6 +66,7 @@ class Metadata:
     provenance: dict[str, Any]
     data_type: str
     path: str = dataclasses.field(default=SCALE_PATH, kw_only=True)
+    shard_shape: Triple | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def dtype(self) -> np.dtype:
@@ -73,7 +75,17 @@ class Metadata:
 
     def array_json(self) -> bytes:
         """The array's `zarr.json`."""
-        grid = {"name": "regular", "configuration": {"chunk_shape": list(self.block_shape)}}
+        codec = {"name": CODEC_NAME, "configuration": self.configuration.to_json()}
+        if self.shard_shape is not None:
+            sharding = {
+                "chunk_shape": list(self.block_shape),
+                "codecs": [codec],
+                "index_codecs": INDEX_CODECS,
+                "index_location": "end",
+            }
+            codec = {"name": SHARDING, "configuration": sharding}
+        chunk_shape = list(self.shard_shape or self.block_shape)
+        grid = {"name": "regular", "configuration": {"chunk_shape": chunk_shape}}
         array = {
             "zarr_format": 3,
             "node_type": "array",
@@ -82,55 +94,11 @@ class Metadata:
             "chunk_grid": grid,
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": 0,
-            "codecs": [{"name": CODEC_NAME, "configuration": self.configuration.to_json()}],
+            "codecs": [codec],
             "attributes": {},
             "dimension_names": ["z", "y", "x"],
         }
         return json.dumps(array, separators=(",", ":")).encode()
-
-
-def group_json(name: str, scales: Sequence[Metadata]) -> bytes:
-    """The group's `zarr.json`.
-
-    Args:
-      name: of the volume.
-      scales: its arrays, the finest first.
-    """
-    first, *others = scales
-    datasets = [
-        {"path": scale.path, "coordinateTransformations": _transformations(scale, first)}
-        for scale in scales
-    ]
-    multiscale = {
-        "name": name,
-        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
-        "datasets": datasets,
-    }
-    own, *further = (
-        {**scale.provenance, "offset_voxels": list(scale.placement.offset_voxels)}
-        for scale in scales
-    )
-    attributes = {
-        "ome": {"version": "0.5", "multiscales": [multiscale]},
-        CODEC_NAME: own | ({"coarser_scales": further} if others else {}),
-    }
-    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    return json.dumps(group, indent=1).encode()
-
-
-def _transformations(scale: Metadata, first: Metadata) -> list[dict[str, Any]]:
-    """From an array's indices to nanometres: where the centres of voxels lie.
-
-    The centre of the voxel at the global coordinate 0 of the finest scale is the origin. A coarser
-    voxel that begins where a finer one does has its centre half the difference further on.
-    """
-    size, offset = scale.placement.voxel_size_nm, scale.placement.offset_voxels
-    finest = first.placement.voxel_size_nm
-    translation = [o * s + (s - f) / 2 for o, s, f in zip(offset, size, finest, strict=True)]
-    return [
-        {"type": "scale", "scale": list(size)},
-        {"type": "translation", "translation": translation},
-    ]
 
 
 def scale_paths(group: bytes) -> tuple[str, ...]:
@@ -228,12 +196,15 @@ def _parsed(group: Any, array: Any, scale: int) -> Metadata:
     _expect({"separator": "/"} | keys.get("configuration", {}), "chunk key encoding", separator="/")
     if array.get("storage_transformers"):
         raise FormatError("Got an array with storage_transformers, expected none.")
+    shape = _integers(array["shape"], "shape")
+    block_shape, shard_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape"), None
     codecs = array["codecs"]
+    if isinstance(codecs, list) and len(codecs) == 1 and codecs[0].get("name") == SHARDING:
+        shard_shape = block_shape
+        block_shape, codecs = _sharding(codecs[0]["configuration"], shard_shape)
     if not isinstance(codecs, list) or len(codecs) != 1:
         raise FormatError(f"Got the codecs {short_repr(codecs)}, expected {CODEC_NAME!r} alone.")
     _expect(codecs[0], "codec", name=CODEC_NAME)
-    shape = _integers(array["shape"], "shape")
-    block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     check_shapes(shape, block_shape)
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][scale]
@@ -250,7 +221,28 @@ def _parsed(group: Any, array: Any, scale: int) -> Metadata:
         ),
         provenance=provenance,
         data_type=data_type,
+        shard_shape=shard_shape,
     )
+
+
+def _sharding(sharding: Any, shard_shape: Triple) -> tuple[Triple, Any]:
+    """The block shape and the codecs of the blocks in shards."""
+    block_shape = _integers(sharding["chunk_shape"], "chunk shape")
+    _expect({"index_location": "end"} | sharding, "sharding", index_location="end")
+    _expect(sharding, "sharding", index_codecs=INDEX_CODECS)
+    check_shards(block_shape, shard_shape)
+    return block_shape, sharding["codecs"]
+
+
+def check_shards(block_shape: Triple, shard_shape: Triple) -> None:
+    """Refuses shards that are not made of whole blocks, or of too many (FormatError)."""
+    sizes = list(zip(shard_shape, block_shape, strict=True))
+    whole = all(block > 0 and shard > 0 and shard % block == 0 for shard, block in sizes)
+    if not whole or math.prod(s // b for s, b in sizes) > MAX_SHARD_BLOCKS:
+        raise FormatError(
+            f"Got shards of {short_repr(shard_shape)} and blocks of {short_repr(block_shape)}, "
+            f"expected whole blocks, at most {MAX_SHARD_BLOCKS}."
+        )
 
 
 def _expect(document: Any, what: str, **fields: Any) -> None:

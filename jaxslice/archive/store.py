@@ -6,14 +6,25 @@ Nothing here needs JAX, so that looking at an archive is quick.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from jaxslice.archive.keys import METADATA_KEY as _METADATA
 from jaxslice.archive.keys import keys_of
 from jaxslice.archive.metadata import SCALE_PATH, Metadata, parse, scale_paths
+from jaxslice.archive.shards import (
+    Index,
+    IndexCache,
+    index_bytes,
+    pack_shard,
+    part_of,
+    place_in_shard,
+    unpack_index,
+)
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
@@ -86,24 +97,72 @@ class Archive(Metadata):
         """The place that the payload of a block says."""
         return self.configuration.place_of(index)
 
+    @property
+    def blocks_per_shard(self) -> Triple:
+        """Blocks of a stored object along z, y and x."""
+        shards = self.shard_shape or self.block_shape
+        z, y, x = (s // b for s, b in zip(shards, self.block_shape, strict=True))
+        return (z, y, x)
+
+    def shards(self) -> Iterator[tuple[Triple, list[Triple]]]:
+        """The index of each stored object, and those of its blocks, x fastest."""
+        per_shard = self.blocks_per_shard
+        grid = [-(-n // p) for n, p in zip(self.grid_shape, per_shard, strict=True)]
+        for z, y, x in itertools.product(*map(range, grid)):
+            rows, lines, columns = (
+                range(i * p, min((i + 1) * p, n))
+                for i, p, n in zip((z, y, x), per_shard, self.grid_shape, strict=True)
+            )
+            yield (z, y, x), list(itertools.product(rows, lines, columns))
+
     def read_payload(self, index: Triple) -> bytes:
         """A block's bytes.
 
         Raises:
-          FormatError: the archive lacks that block.
+          FormatError: the archive lacks that block, or the shard that it is in is damaged.
           OSError: the storage cannot be reached.
         """
-        key = self._key(index)
-        data = self.folder.read(key)
+        key, part = self._key(index), None
+        if self.shard_shape is not None:
+            shard, number = place_in_shard(index, self.blocks_per_shard)
+            key = self._key(shard)
+            try:
+                entries = self._indices.get(shard, lambda: self._read_index(key))
+                part = None if entries is None else part_of(entries, number)
+            except FormatError as error:
+                raise type(error)(f"In {key!r} of {self.location!r}: {error}") from None
+            if part is None:
+                raise self._missing(key, f"block {index}")
+        data = self.folder.read(key, part=part)
         if data is None:
-            raise FormatError(
-                f"Got no object {key!r} in {self.location!r}, expected a block of the archive."
-            )
+            raise self._missing(key, "a block")
         return data
 
+    def _missing(self, key: str, what: str) -> FormatError:
+        return FormatError(
+            f"Got no object {key!r} in {self.location!r}, expected {what} of the archive."
+        )
+
+    def _read_index(self, key: str) -> Index | None:
+        size = index_bytes(self.blocks_per_shard)
+        data = self.folder.read(key, part=slice(-size, None))
+        return None if data is None else unpack_index(data, self.blocks_per_shard)
+
+    @functools.cached_property
+    def _indices(self) -> IndexCache:
+        return IndexCache()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "_indices"}
+
     def write_payload(self, index: Triple, payload: bytes) -> None:
-        """Stores a block's bytes."""
+        """Stores a block's bytes, in an object of its own."""
+        assert self.shard_shape is None, "shards are written as a whole"
         self.folder.write(self._key(index), payload)
+
+    def write_shard(self, shard: Triple, payloads: Mapping[Triple, bytes]) -> None:
+        """Stores a shard: the payloads of all its blocks, by their indices."""
+        self.folder.write(self._key(shard), pack_shard(payloads, self.blocks_per_shard))
 
     def _key(self, index: Triple) -> str:
         return f"{self.path}/c/" + "/".join(str(i) for i in index)

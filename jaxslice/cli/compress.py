@@ -8,7 +8,7 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
-from jaxslice.cli.flag_types import CommaSerializer, ScalesParser
+from jaxslice.cli.flag_types import CommaSerializer, ScalesParser, ShapeParser
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
 from jaxslice.cli.terminal import progress_display
 from jaxslice.jobs.effort import EFFORTS
@@ -37,6 +37,12 @@ def _define_flags(values: flags.FlagValues) -> None:
         0, len(EFFORTS) - 1, values, module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
+    flags.DEFINE(
+        ShapeParser(), "shard_shape", DEFAULTS.shard_shape,
+        "Largest size of a shard, an object that holds whole blocks, so that a large archive has "
+        "fewer objects. Default: each block is an object.",
+        values, CommaSerializer(), module_name=QUALITY,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
         "Blocks that are decoded again before they are written: all, one in eight, or none.",
@@ -63,6 +69,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         scales=values.scales,
         downsample=values.downsample,
         block_shape=values.block_shape,
+        shard_shape=values.shard_shape,
         effort=values.effort,
         model=values.model,
         context=values.context,

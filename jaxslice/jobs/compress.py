@@ -12,13 +12,15 @@ from typing import Any
 from jaxslice.archive.create import check_creatable, check_writable_shapes, new_array, publish
 from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
+from jaxslice.archive.shards import place_in_shard
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
-from jaxslice.jobs.encoding import BlockTraining, EncodeStats, encode_tasks
+from jaxslice.jobs.block_networks import BlockTraining
+from jaxslice.jobs.encoding import EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
 from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
 from jaxslice.jobs.options import CompressOptions
@@ -26,6 +28,7 @@ from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
+from jaxslice.jobs.shard_task import shard_tasks
 from jaxslice.storage.draft import Draft, open_draft
 from jaxslice.volumes.source import Source
 
@@ -121,7 +124,7 @@ class _Part:
         provenance = self.made_of | _provenance(self.source, self.plan, base)
         made = new_array(
             self.draft, self.scale, self.plan.box, self.plan.block_shape, base.configuration,
-            self.plan.placement, provenance, str(self.source.dtype),
+            self.plan.placement, provenance, str(self.source.dtype), self.plan.shard_shape,
         )  # fmt: skip
         found = finished_blocks(made) if self.resumed else {}
         if found:
@@ -188,6 +191,9 @@ def _encode(
     tasks = encode_tasks(
         source, made, resources.batch_blocks, options.verify, networks, options.engine, indices
     )
+    if made.shard_shape is not None:
+        shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
+        tasks = shard_tasks(tasks, made.blocks_per_shard, workers, shards)
     ThreadExecutor(workers).run(tasks, watch, add)
     return sum(total, EncodeStats())
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -20,68 +19,12 @@ from jaxslice.codec.place import Place
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import Device, Volume
+from jaxslice.jobs.block_networks import BlockNetworks
 from jaxslice.jobs.task import Worker, batches, filled, run_task
-from jaxslice.training.config import TrainingConfig
 from jaxslice.volumes.source import Source
 
 VERIFIED_ONE_IN = 8
 """Of the blocks, where only a sample is decoded again."""
-
-
-@runtime_checkable
-class BlockNetworks(Protocol):
-    """Where the networks of single blocks come from. Implementations are frozen and pickle."""
-
-    def batches_at_once(self) -> int:
-        """Batches that one task should hold."""
-        ...
-
-    def differences(
-        self,
-        archive: Archive,
-        indices: Sequence[Triple],
-        voxels: Sequence[Volume],
-        stop: threading.Event,
-    ) -> list[bytes | None]:
-        """For each block the difference of its network to the base network, or None."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class BlockTraining:
-    """Trains a network for each block, on the block alone (Hinkle et al. 2020).
-
-    Attributes:
-      config: of each training.
-      seed: of the volume's first block.
-    """
-
-    config: TrainingConfig
-    seed: int
-
-    def batches_at_once(self) -> int:
-        """A batch for every device that trains."""
-        import jax
-
-        return len(jax.local_devices())
-
-    def differences(
-        self,
-        archive: Archive,
-        indices: Sequence[Triple],
-        voxels: Sequence[Volume],
-        stop: threading.Event,
-    ) -> list[bytes | None]:
-        """See `BlockNetworks.differences`."""
-        import jax
-
-        from jaxslice.training.block_networks import train_block_networks
-
-        model = model_of(archive.configuration)
-        seeds = [self.seed + int(np.ravel_multi_index(i, archive.grid_shape)) for i in indices]
-        return train_block_networks(
-            voxels, model.network, model.architecture, self.config, seeds, jax.local_devices(), stop
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +58,7 @@ class EncodeStats:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Encoded:
+class Encoded:
     """A block's payload, and the bytes that its block network costs and saves."""
 
     payload: bytes
@@ -173,7 +116,7 @@ class EncodeTask:
             return voxels
         return np.pad(voxels, [(0, b - n) for b, n in zip(shape, voxels.shape, strict=True)])
 
-    def compute(self, data: list[Volume], worker: Worker) -> list[_Encoded]:
+    def compute(self, data: list[Volume], worker: Worker) -> list[Encoded]:
         """The payload of each block.
 
         Raises:
@@ -190,7 +133,7 @@ class EncodeTask:
             raise RuntimeError("Stopped, because another task failed.")
         starts = range(0, len(data), self.batch_blocks)
 
-        def encode(start: int, device: Device) -> list[_Encoded]:
+        def encode(start: int, device: Device) -> list[Encoded]:
             part = slice(start, start + self.batch_blocks)
             return self._encode(start, data[part], differences[part], device, worker)
 
@@ -204,7 +147,7 @@ class EncodeTask:
         differences: list[bytes | None] | None,
         device: Device,
         worker: Worker,
-    ) -> list[_Encoded]:
+    ) -> list[Encoded]:
         """Encodes one batch, whose first block is `indices[start]`, on one device."""
         model = model_of(self.archive.configuration, self.engine)
         batch = filled(voxels, self.batch_blocks)
@@ -215,7 +158,7 @@ class EncodeTask:
                 batch, model, device, places=places, block_networks=differences is not None,
                 engine=self.engine, format_version=version,
             )  # fmt: skip
-            encoded = [_Encoded(payload) for payload in payloads]
+            encoded = [Encoded(payload) for payload in payloads]
             if differences is not None and any(data is not None for data in differences):
                 own = filled(differences, self.batch_blocks)
                 changed = blocks.encode_blocks(
@@ -239,7 +182,7 @@ class EncodeTask:
         self,
         start: int,
         voxels: list[Volume],
-        encoded: list[_Encoded],
+        encoded: list[Encoded],
         model: Model,
         device: Device,
     ) -> None:
@@ -257,18 +200,23 @@ class EncodeTask:
                     f"Block {self.indices[number]} did not decode to the voxels that were encoded."
                 )
 
-    def write(self, results: list[_Encoded], worker: Worker) -> EncodeStats:
+    def write(self, results: list[Encoded], worker: Worker) -> EncodeStats:
         """Stores the payloads."""
         with worker.watch.measure("write"):
             for index, item in zip(self.indices, results, strict=True):
                 self.archive.write_payload(index, item.payload)
-        return EncodeStats(
-            blocks=len(results),
-            payload_bytes=sum(len(item.payload) for item in results),
-            block_networks=sum(item.network_bytes > 0 for item in results),
-            block_networks_bytes=sum(item.network_bytes for item in results),
-            block_networks_saved_bytes=sum(item.saved_bytes for item in results),
-        )
+        return encoded_stats(results)
+
+
+def encoded_stats(results: Sequence[Encoded]) -> EncodeStats:
+    """What encoding blocks came to, from what `EncodeTask.compute` returns."""
+    return EncodeStats(
+        blocks=len(results),
+        payload_bytes=sum(len(item.payload) for item in results),
+        block_networks=sum(item.network_bytes > 0 for item in results),
+        block_networks_bytes=sum(item.network_bytes for item in results),
+        block_networks_saved_bytes=sum(item.saved_bytes for item in results),
+    )
 
 
 def encode(task: EncodeTask) -> EncodeStats:
@@ -296,12 +244,19 @@ def encode_tasks(
     are those of the blocks, all if None.
     """
     size = batch_blocks * (block_networks.batches_at_once() if block_networks else 1)
-    for some in batches(archive.blocks() if indices is None else indices, size):
-        yield EncodeTask(source, archive, some, batch_blocks, verify, block_networks, engine)
+    wanted = archive.blocks() if indices is None else indices
+    # A batch does not go beyond a shard.
+    groups = [wanted]
+    if archive.shard_shape is not None:
+        chosen = set(wanted)
+        groups = ([i for i in blocks if i in chosen] for _, blocks in archive.shards())
+    for group in groups:
+        for some in batches(group, size):
+            yield EncodeTask(source, archive, some, batch_blocks, verify, block_networks, engine)
 
 
-def _shorter(before: _Encoded, changed: bytes, difference: bytes | None) -> _Encoded:
+def _shorter(before: Encoded, changed: bytes, difference: bytes | None) -> Encoded:
     saved = len(before.payload) - len(changed)
     if difference is None or saved <= 0:
         return before
-    return _Encoded(changed, len(difference), saved)
+    return Encoded(changed, len(difference), saved)

@@ -28,6 +28,7 @@ SAMPLED_BOXES, SAMPLED_SHAPE = 8, (2, 64, 64)
 
 _NOT_COMPARED = (
     "workers", "batch_blocks", "engine", "verify", "overwrite", "resume", "model", "block_shape",
+    "shard_shape",
 )  # fmt: skip
 """Options that do not change the bytes, or that stand elsewhere in the job as what they became."""
 
@@ -51,6 +52,7 @@ def job_of(sources: Sequence[Source], planned: Plan) -> dict[str, Any]:
         "coarser_sources": [_fingerprint(source) for source in sources[1:]],
         "options": {k: v for k, v in options.items() if k not in _NOT_COMPARED},
         "block_shape": planned.block_shape,
+        "shard_shape": planned.shard_shape,
         "model": model,
         "architecture": planned.architecture.to_json(),
     }

@@ -29,6 +29,8 @@ class CompressOptions:
         the volume has nothing to halve any more.
       block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,
         `block_shape.default_block_shape` of the effort's depth.
+      shard_shape: largest z, y, x of a shard, an object that holds whole blocks; None for an
+        object for each block.
       effort: 0 fits a shipped network to samples of the volume in closed form; 1 also tunes it on
         more of them; 2 starts from a larger network and also trains one for each block, where that
         pays; 3 trains longer, with the largest network.
@@ -53,6 +55,7 @@ class CompressOptions:
     scales: tuple[int | str, ...] = ()
     downsample: int = 0
     block_shape: Triple | None = None
+    shard_shape: Triple | None = None
     effort: int = 1
     model: str | None = None
     context: str = "full"
@@ -96,6 +99,8 @@ class CompressOptions:
                 f"Got the block shape {self.block_shape}, expected 1 to {LARGEST_BLOCK_AXIS} voxels"
                 f" along z, y and x, and at most {LARGEST_BLOCK_VOXELS} in all."
             )
+        if self.shard_shape and not all(n >= 1 for n in self.shard_shape):
+            raise UsageError(f"Got the shard shape {self.shard_shape}, expected at least 1 voxel.")
         for name in ("training_steps", "workers", "batch_blocks"):
             value = getattr(self, name)
             if value is not None and value < 1:

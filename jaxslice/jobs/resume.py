@@ -27,24 +27,25 @@ def finished_blocks(archive: Archive) -> dict[Triple, EncodeStats]:
     Raises:
       OSError: the storage fails.
     """
-    present = sorted(_present(archive))
+    stored, found = set(_stored(archive)), {}
+    objects = [blocks for index, blocks in archive.shards() if index in stored]
     with ThreadPoolExecutor(_READS, "jaxslice-resume") as pool:
-        found = pool.map(lambda index: _checked(archive, index), present)
-        return {
-            index: stats for index, stats in zip(present, found, strict=True) if stats is not None
-        }
+        checks = pool.map(lambda blocks: [_checked(archive, index) for index in blocks], objects)
+        for blocks, stats in zip(objects, checks, strict=True):
+            # A shard is written as a whole, or not at all.
+            if None not in stats:
+                found |= dict(zip(blocks, stats, strict=True))
+    return found
 
 
-def _present(archive: Archive) -> Iterator[Triple]:
+def _stored(archive: Archive) -> Iterator[Triple]:
     """Indices of the objects that are there."""
     prefix = f"{archive.path}/c/"
-    limits = archive.grid_shape
     for key in archive.folder.list_keys(prefix):
         parts = key.removeprefix(prefix).split("/")
         if len(parts) == 3 and all(part.isdecimal() for part in parts):
             z, y, x = map(int, parts)
-            if all(i < n for i, n in zip((z, y, x), limits, strict=True)):
-                yield (z, y, x)
+            yield (z, y, x)
 
 
 def _checked(archive: Archive, index: Triple) -> EncodeStats | None:

@@ -47,7 +47,8 @@ class Folder(PicklesFields, abc.ABC):
         Args:
           key: of the object.
           timeout_seconds: of remote storage; READ_TIMEOUT_SECONDS if None.
-          part: the bytes to read; all if None. A negative start counts from the end.
+          part: the bytes to read; all if None. A negative start counts from the end. What lies
+            beyond the object is left out.
 
         Raises:
           OSError: the storage cannot be reached or refuses.
@@ -186,6 +187,8 @@ class RemoteFolder(Folder):
                 f"Cannot read {key!r} of {self.place!r}: no answer within {seconds:g} seconds."
             ) from error
         except ValueError as error:
+            if part is not None and str(error).startswith("OUT_OF_RANGE"):
+                return b""
             raise OSError(f"Cannot read {key!r} of {self.place!r}: {one_line(error)}.") from error
         return found.value if found.state == "value" else None
 

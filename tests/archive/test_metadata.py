@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from models_for_tests import TINY
 
-from jaxslice.archive import metadata
+from jaxslice.archive import group, metadata
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.store import open_archive
 from jaxslice.core.errors import FormatError, VersionError
@@ -28,7 +28,7 @@ def _parse(documents):
 def test_metadata_round_trip(small_archive, documents):
     described = _parse(documents)
     assert described.shape == (10, 40, 50)
-    again = metadata.parse(metadata.group_json("x", [described]), described.array_json())
+    again = metadata.parse(group.group_json("x", [described]), described.array_json())
     assert again == described
 
 
