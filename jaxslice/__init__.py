@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from jaxslice.jobs.compress import compress
     from jaxslice.jobs.decompress import decompress
+    from jaxslice.jobs.diff import diff
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
@@ -48,6 +49,7 @@ _MODULE = {
     "compress": "jobs.compress",
     "decode_blocks": "codec.block",
     "decompress": "jobs.decompress",
+    "diff": "jobs.diff",
     "encode_blocks": "codec.block",
     "info": "archive.report",
     "load_model": "models.model_file",
@@ -72,6 +74,7 @@ __all__ = [
     "compress",
     "decode_blocks",
     "decompress",
+    "diff",
     "encode_blocks",
     "info",
     "load_model",

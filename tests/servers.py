@@ -20,6 +20,7 @@ class _FolderServer(ThreadingHTTPServer):
     # Clients fetch many chunks at once; a full queue would make them wait a second and try again.
     request_queue_size = 128
     folder: Path
+    refuses_missing = False
 
 
 class _RangeHandler(BaseHTTPRequestHandler):
@@ -34,7 +35,8 @@ class _RangeHandler(BaseHTTPRequestHandler):
     def _answer(self, with_body: bool) -> None:
         path = self.server.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if not path.is_file() or ".." in path.parts:
-            self.send_error(HTTPStatus.NOT_FOUND)
+            missing = HTTPStatus.FORBIDDEN if self.server.refuses_missing else HTTPStatus.NOT_FOUND
+            self.send_error(missing)
             return
         body = path.read_bytes()
         total = len(body)
@@ -61,10 +63,13 @@ class _RangeHandler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serve_folder(folder: Path) -> Iterator[str]:
-    """Serves the files below `folder` as long as the `with` block lasts; yields the base URL."""
+def serve_folder(folder: Path, refuses_missing: bool = False) -> Iterator[str]:
+    """Serves the files below `folder` as long as the `with` block lasts; yields the base URL.
+
+    A bucket that nobody may list answers 403 to what is not there, if `refuses_missing`.
+    """
     with _FolderServer(("127.0.0.1", 0), _RangeHandler) as server:
-        server.folder = Path(folder)
+        server.folder, server.refuses_missing = Path(folder), refuses_missing
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

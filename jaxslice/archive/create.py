@@ -12,8 +12,9 @@ from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.group import group_json
 from jaxslice.archive.identity import identity_of
 from jaxslice.archive.keys import KIND, METADATA_KEY
-from jaxslice.archive.metadata import check_shapes
+from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import Archive
+from jaxslice.codec.limits import check_volume
 from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
@@ -36,6 +37,7 @@ def create_archive(
     provenance: dict[str, Any],
     *,
     data_type: str = "uint8",
+    leaves: Leaves | None = None,
     overwrite: bool = False,
 ) -> Iterator[Archive]:
     """Creates an archive of one scale, which is there when the `with` block ends.
@@ -51,20 +53,23 @@ def create_archive(
       provenance: JSON object to keep with the archive; read when the block ends, so that fields
         can be added until then. Of the locations in it only `public_name` is kept.
       data_type: of the voxels.
+      leaves: which has the leaf of every block when the `with` block ends, to seal the archive;
+        None for an archive that is not sealed.
       overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
         such as the `labels` of an OME group, is kept.
 
     Raises:
       UsageError: something is there already, or the place cannot be written.
     """
-    check_writable_shapes(box.shape, block_shape)
+    configuration = dataclasses.replace(configuration, sealed=leaves is not None)
+    check_writable_shapes(box.shape, block_shape, configuration)
     with open_draft(os.fspath(location), KIND, overwrite) as draft:
         draft.restart()
         archive = new_array(
             draft, 0, box, block_shape, configuration, placement, provenance, data_type
         )
         yield archive
-        publish(draft, [archive])
+        publish(draft, [archive], [leaves.layers()] if leaves else None)
 
 
 def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
@@ -80,10 +85,13 @@ def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
     check_new_place(place, KIND, overwrite)
 
 
-def check_writable_shapes(shape: Triple, block_shape: Triple) -> None:
+def check_writable_shapes(
+    shape: Triple, block_shape: Triple, configuration: CodecConfiguration
+) -> None:
     """Refuses shapes that no reader could hold (UsageError)."""
     try:
-        check_shapes(shape, block_shape)
+        check_volume(shape)
+        configuration.check_blocks(block_shape)
     except FormatError as error:
         raise UsageError(str(error)) from None
 
@@ -114,8 +122,8 @@ def new_array(
     """
     path = str(scale)
     made = Archive(
-        box.shape, block_shape, configuration, placement, provenance, data_type, draft.place,
-        draft.folder, path=path, shard_shape=shard_shape,
+        box.shape, block_shape, configuration, placement, provenance, data_type, None,
+        draft.place, draft.folder, path=path, shard_shape=shard_shape,
     )  # fmt: skip
     if configuration.blocks_know_their_place and configuration.identity is None:
         configuration = dataclasses.replace(
@@ -128,12 +136,15 @@ def new_array(
     return dataclasses.replace(made, configuration=configuration, path=path)
 
 
-def publish(draft: Draft, scales: Sequence[Archive]) -> None:
+def publish(
+    draft: Draft, scales: Sequence[Archive], layers: Sequence[Sequence[bytes]] | None
+) -> None:
     """Completes an archive: its metadata are written, and it stands at its place.
 
     Args:
       draft: that holds all blocks.
       scales: its arrays, the finest first.
+      layers: of each array, to seal the archive with; None to leave it unsealed.
 
     Raises:
       UsageError: somebody else wrote to the place meanwhile.
@@ -143,7 +154,7 @@ def publish(draft: Draft, scales: Sequence[Archive]) -> None:
     for scale in recorded:
         draft.folder.write(f"{scale.path}/{METADATA_KEY}", scale.array_json())
     name = public_name(draft.place).rpartition("/")[2] or "volume"
-    draft.publish(group_json(name, recorded))
+    draft.publish(group_json(name, recorded, layers))
 
 
 def _recorded(scale: Archive) -> Archive:

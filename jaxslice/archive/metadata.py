@@ -4,44 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from typing import Any
 
 import numpy as np
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
-from jaxslice.archive.shards import INDEX_CODECS, MAX_SHARD_BLOCKS, SHARDING
+from jaxslice.archive.seal import NOT_SEALED, Seal, metadata_digest
+from jaxslice.archive.shards import SHARDING, check_sharding, sharding_codec
+from jaxslice.codec.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_OFFSET, check_volume
 from jaxslice.core.box import Triple
-from jaxslice.core.errors import FormatError
+from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr, shortened
+from jaxslice.core.voxel_types import VOXEL_TYPES
 
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group, unless the group says another."""
 
-DATA_TYPES = ("uint8",)
+SEAL, COARSER_SCALES = "seal", "coarser_scales"
+"""Fields of the group's attribute `jaxslice`; the second has the provenance of further scales."""
+
+DATA_TYPES = VOXEL_TYPES
 """Names of the data types of voxels."""
 
-MAX_AXIS = 2**31 - 1
-"""Voxels of a volume along one axis."""
-
-MAX_VOXELS = 2**62
-"""Voxels of a volume."""
-
-MAX_BLOCK_AXIS = 2**16
-"""Voxels of a block along one axis. Long rows march for minutes whatever their content."""
-
-MAX_BLOCK_VOXELS = 2**31 - 1
-"""Voxels of a block."""
-
-MAX_OFFSET = 2**53
-"""Voxels from the origin, along one axis: what a JSON number says exactly."""
-
 MAX_VOXEL_SIZE_NM = 1e18
-
-MAX_DEPTH = 64
-"""Nesting of JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +42,7 @@ class Metadata:
       placement: voxel size and global coordinate of the first voxel.
       provenance: how the archive was made, for `info`.
       data_type: of the voxels, one of DATA_TYPES.
+      seal: of the archive; None if it is not sealed.
       path: of the array in the archive's group.
       shard_shape: voxels of a shard, whole blocks; None where each block is an object.
     """
@@ -65,6 +53,7 @@ class Metadata:
     placement: Placement
     provenance: dict[str, Any]
     data_type: str
+    seal: Seal | None
     path: str = dataclasses.field(default=SCALE_PATH, kw_only=True)
     shard_shape: Triple | None = dataclasses.field(default=None, kw_only=True)
 
@@ -73,20 +62,28 @@ class Metadata:
         """Of the voxels."""
         return np.dtype(self.data_type)
 
+    @property
+    def root(self) -> str:
+        """The root of the seal, or that there is none."""
+        return self.seal.root if self.seal else NOT_SEALED
+
+    @property
+    def grid_shape(self) -> Triple:
+        """Blocks along z, y and x."""
+        return grid_of(self.shape, self.block_shape)
+
     def array_json(self) -> bytes:
         """The array's `zarr.json`."""
+        return json.dumps(self.to_json(), separators=(",", ":")).encode()
+
+    def to_json(self) -> dict[str, Any]:
+        """The array's `zarr.json`, as a JSON object."""
         codec = {"name": CODEC_NAME, "configuration": self.configuration.to_json()}
         if self.shard_shape is not None:
-            sharding = {
-                "chunk_shape": list(self.block_shape),
-                "codecs": [codec],
-                "index_codecs": INDEX_CODECS,
-                "index_location": "end",
-            }
-            codec = {"name": SHARDING, "configuration": sharding}
+            codec = sharding_codec(self.block_shape, codec)
         chunk_shape = list(self.shard_shape or self.block_shape)
         grid = {"name": "regular", "configuration": {"chunk_shape": chunk_shape}}
-        array = {
+        return {
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(self.shape),
@@ -98,7 +95,12 @@ class Metadata:
             "attributes": {},
             "dimension_names": ["z", "y", "x"],
         }
-        return json.dumps(array, separators=(",", ":")).encode()
+
+
+def grid_of(shape: Triple, block_shape: Triple) -> Triple:
+    """Blocks along z, y and x."""
+    z, y, x = (-(-n // b) for n, b in zip(shape, block_shape, strict=True))
+    return (z, y, x)
 
 
 def scale_paths(group: bytes) -> tuple[str, ...]:
@@ -123,48 +125,34 @@ _PATH = re.compile(r"[\w-][\w.-]*", re.ASCII)
 """A name of an array: no path that leaves the group."""
 
 
-def parse(group: bytes, array: bytes, scale: int = 0) -> Metadata:
-    """Reads the group's `zarr.json` and that of an array.
-
-    Args:
-      group: of the archive.
-      array: of one scale.
-      scale: its index.
+def parse(group: bytes, *arrays: bytes) -> list[Metadata]:
+    """Reads the `zarr.json` files of an archive: of the group, and of all its arrays in order.
 
     Raises:
       FormatError: they are damaged, or describe something else; VersionError if of a later version.
     """
-    path = scale_paths(group)[scale]
+    paths = scale_paths(group)
     try:
-        return dataclasses.replace(_parsed(read_json(group), read_json(array), scale), path=path)
+        document, described = read_json(group), [read_json(array) for array in arrays]
+        found = [
+            dataclasses.replace(_parsed(document, array, scale), path=path)
+            for scale, (path, array) in enumerate(zip(paths, described, strict=True))
+        ]
+        seal = _checked_seal(document, described, found)
     except FormatError as error:
         raise type(error)(shortened(str(error))) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise FormatError(
             f"Got {short_repr(error)}, expected the zarr.json files of an archive."
         ) from None
-
-
-def check_shapes(shape: Triple, block_shape: Triple) -> None:
-    """Refuses volumes and blocks that no reader could hold.
-
-    Raises:
-      FormatError: an axis has no voxels or too many, or a block has.
-    """
-    if not all(1 <= n <= MAX_AXIS for n in shape) or math.prod(shape) > MAX_VOXELS:
-        raise FormatError(
-            f"Got the shape {short_repr(shape)}, expected 1 to {MAX_AXIS} voxels along each axis "
-            f"and at most {MAX_VOXELS} in all."
-        )
-    voxels = math.prod(block_shape)
-    if not all(1 <= n <= MAX_BLOCK_AXIS for n in block_shape) or voxels > MAX_BLOCK_VOXELS:
-        raise FormatError(
-            f"Got blocks of {short_repr(block_shape)}, expected 1 to {MAX_BLOCK_AXIS} voxels along "
-            f"each axis and at most {MAX_BLOCK_VOXELS} in all."
-        )
+    return [dataclasses.replace(each, seal=seal) for each in found]
 
 
 def read_json(data: bytes) -> Any:
+    if len(data) > MAX_JSON_BYTES:
+        raise FormatError(
+            f"Got {len(data)} bytes of JSON, expected at most {MAX_JSON_BYTES} of a zarr.json."
+        )
     try:
         document = json.loads(data)
     except RecursionError:
@@ -176,12 +164,12 @@ def read_json(data: bytes) -> Any:
 def _check_depth(document: Any) -> None:
     """Refuses deep nesting, which whatever prints or writes the document could not take."""
     level = [document]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_JSON_DEPTH):
         values = (v.values() if isinstance(v, dict) else v for v in level)
         level = [v for group in values for v in group if isinstance(v, dict | list)]
         if not level:
             return
-    raise FormatError(f"Got JSON nested more than {MAX_DEPTH} deep, expected less.")
+    raise FormatError(f"Got JSON nested more than {MAX_JSON_DEPTH} deep, expected less.")
 
 
 def _parsed(group: Any, array: Any, scale: int) -> Metadata:
@@ -196,53 +184,60 @@ def _parsed(group: Any, array: Any, scale: int) -> Metadata:
     _expect({"separator": "/"} | keys.get("configuration", {}), "chunk key encoding", separator="/")
     if array.get("storage_transformers"):
         raise FormatError("Got an array with storage_transformers, expected none.")
+    codecs, shard_shape = array["codecs"], None
     shape = _integers(array["shape"], "shape")
-    block_shape, shard_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape"), None
-    codecs = array["codecs"]
+    block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     if isinstance(codecs, list) and len(codecs) == 1 and codecs[0].get("name") == SHARDING:
-        shard_shape = block_shape
-        block_shape, codecs = _sharding(codecs[0]["configuration"], shard_shape)
+        shard_shape, sharding = block_shape, codecs[0]["configuration"]
+        block_shape, codecs = _integers(sharding["chunk_shape"], "chunk shape"), sharding["codecs"]
+        check_sharding(sharding, block_shape, shard_shape)
     if not isinstance(codecs, list) or len(codecs) != 1:
         raise FormatError(f"Got the codecs {short_repr(codecs)}, expected {CODEC_NAME!r} alone.")
     _expect(codecs[0], "codec", name=CODEC_NAME)
-    check_shapes(shape, block_shape)
+    configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+    check_volume(shape)
+    configuration.check_blocks(block_shape)
+    if configuration.architecture.dtype.name != data_type:
+        raise FormatError(
+            f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."
+        )
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][scale]
     provenance = attributes[CODEC_NAME]
     if scale:
-        provenance = provenance["coarser_scales"][scale - 1]
+        provenance = provenance[COARSER_SCALES][scale - 1]
+    left_out = (SEAL, COARSER_SCALES)
+    provenance = {key: value for key, value in provenance.items() if key not in left_out}
     return Metadata(
         shape=shape,
         block_shape=block_shape,
-        configuration=CodecConfiguration.from_json(codecs[0].get("configuration")),
+        configuration=configuration,
         placement=Placement(
             _voxel_size(dataset["coordinateTransformations"][0]["scale"]),
             _offset(provenance["offset_voxels"]),
         ),
         provenance=provenance,
         data_type=data_type,
+        seal=None,
         shard_shape=shard_shape,
     )
 
 
-def _sharding(sharding: Any, shard_shape: Triple) -> tuple[Triple, Any]:
-    """The block shape and the codecs of the blocks in shards."""
-    block_shape = _integers(sharding["chunk_shape"], "chunk shape")
-    _expect({"index_location": "end"} | sharding, "sharding", index_location="end")
-    _expect(sharding, "sharding", index_codecs=INDEX_CODECS)
-    check_shards(block_shape, shard_shape)
-    return block_shape, sharding["codecs"]
-
-
-def check_shards(block_shape: Triple, shard_shape: Triple) -> None:
-    """Refuses shards that are not made of whole blocks, or of too many (FormatError)."""
-    sizes = list(zip(shard_shape, block_shape, strict=True))
-    whole = all(block > 0 and shard > 0 and shard % block == 0 for shard, block in sizes)
-    if not whole or math.prod(s // b for s, b in sizes) > MAX_SHARD_BLOCKS:
-        raise FormatError(
-            f"Got shards of {short_repr(shard_shape)} and blocks of {short_repr(block_shape)}, "
-            f"expected whole blocks, at most {MAX_SHARD_BLOCKS}."
+def _checked_seal(group: Any, arrays: list[Any], found: list[Metadata]) -> Seal | None:
+    """The seal, if the archive is sealed, compared with the metadata."""
+    sealed = [each.configuration.sealed for each in found]
+    if len(set(sealed)) != 1:
+        raise FormatError("Got arrays of which some are sealed, expected all or none.")
+    if not sealed[0]:
+        return None
+    seal = Seal.from_json(group["attributes"][CODEC_NAME].get(SEAL))
+    if [len(layers) for layers in seal.layers] != [each.grid_shape[0] for each in found]:
+        raise FormatError("Got a seal of other layers than the array has, expected one for each.")
+    if seal.metadata != metadata_digest(group, arrays):
+        raise ChecksumError(
+            "Got metadata that are not those that were sealed: damaged, or changed since."
         )
+    return seal
 
 
 def _expect(document: Any, what: str, **fields: Any) -> None:

@@ -16,20 +16,58 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from jaxslice.codec.limits import MAX_SHARD_BLOCKS
 from jaxslice.core.box import Triple
 from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import ChecksumError, FormatError
+from jaxslice.core.shorten import short_repr
 
 SHARDING = "sharding_indexed"
 """Name of Zarr's codec."""
-
-MAX_SHARD_BLOCKS = 2**16
-"""Blocks of a shard: the index is read as a whole."""
 
 INDEX_CODECS: list[dict[str, Any]] = [
     {"name": "bytes", "configuration": {"endian": "little"}},
     {"name": "crc32c"},
 ]
+
+
+def sharding_codec(block_shape: Triple, codec: dict[str, Any]) -> dict[str, Any]:
+    """Zarr's codec for shards of blocks that `codec` codes, as a JSON object."""
+    sharding = {
+        "chunk_shape": list(block_shape),
+        "codecs": [codec],
+        "index_codecs": INDEX_CODECS,
+        "index_location": "end",
+    }
+    return {"name": SHARDING, "configuration": sharding}
+
+
+def check_sharding(sharding: dict[str, Any], block_shape: Triple, shard_shape: Triple) -> None:
+    """Refuses shards of another layout than ours (FormatError).
+
+    Args:
+      sharding: configuration of Zarr's codec.
+      block_shape: that it says.
+      shard_shape: of the array's objects.
+    """
+    layout = sharding["index_codecs"], sharding.get("index_location", "end")
+    if layout != (INDEX_CODECS, "end"):
+        raise FormatError(
+            f"Got shards with the index {short_repr(layout)}, expected {INDEX_CODECS}, at the end."
+        )
+    check_shards(block_shape, shard_shape)
+
+
+def check_shards(block_shape: Triple, shard_shape: Triple) -> None:
+    """Refuses shards that are not made of whole blocks, or of too many (FormatError)."""
+    sizes = list(zip(shard_shape, block_shape, strict=True))
+    whole = all(block > 0 and shard > 0 and shard % block == 0 for shard, block in sizes)
+    if not whole or math.prod(s // b for s, b in sizes) > MAX_SHARD_BLOCKS:
+        raise FormatError(
+            f"Got shards of {short_repr(shard_shape)} and blocks of {short_repr(block_shape)}, "
+            f"expected whole blocks, at most {MAX_SHARD_BLOCKS}."
+        )
+
 
 Index: TypeAlias = np.ndarray
 """uint64 [block, 2]: offset and length of each payload; ABSENT for one that is not there."""

@@ -25,6 +25,7 @@ from jaxslice.archive.shards import (
     place_in_shard,
     unpack_index,
 )
+from jaxslice.codec.payload import black_payload
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
@@ -57,12 +58,6 @@ class Archive(Metadata):
         return Box.of_shape(self.shape, self.placement.offset_voxels)
 
     @property
-    def grid_shape(self) -> Triple:
-        """Blocks along z, y and x."""
-        z, y, x = (-(-n // b) for n, b in zip(self.shape, self.block_shape, strict=True))
-        return (z, y, x)
-
-    @property
     def num_blocks(self) -> int:
         """Blocks of the whole volume."""
         return math.prod(self.grid_shape)
@@ -89,9 +84,9 @@ class Archive(Metadata):
         return Box.of_shape(self.block_shape, (z, y, x)).intersect(self.box)
 
     @property
-    def sealed(self) -> bool:
-        """Whether every block is there and knows its index."""
-        return False
+    def scale(self) -> int:
+        """Index of this resolution among the archive's."""
+        return self.scales.index(self.path)
 
     def place_of(self, index: Triple) -> Place:
         """The place that the payload of a block says."""
@@ -116,32 +111,35 @@ class Archive(Metadata):
             yield (z, y, x), list(itertools.product(rows, lines, columns))
 
     def read_payload(self, index: Triple) -> bytes:
-        """A block's bytes.
+        """A block's bytes; those of a black block where an archive may lack it.
 
         Raises:
           FormatError: the archive lacks that block, or the shard that it is in is damaged.
           OSError: the storage cannot be reached.
         """
-        key, part = self._key(index), None
-        if self.shard_shape is not None:
-            shard, number = place_in_shard(index, self.blocks_per_shard)
-            key = self._key(shard)
-            try:
-                entries = self._indices.get(shard, lambda: self._read_index(key))
-                part = None if entries is None else part_of(entries, number)
-            except FormatError as error:
-                raise type(error)(f"In {key!r} of {self.location!r}: {error}") from None
-            if part is None:
-                raise self._missing(key, f"block {index}")
-        data = self.folder.read(key, part=part)
+        try:
+            data = self._read(index)
+        except FormatError as error:
+            raise type(error)(f"In block {index} of {self.location!r}: {error}") from None
+        if data is None and not self.configuration.has_all_blocks:
+            return black_payload(self.block_shape, self.place_of(index), self.dtype)
         if data is None:
-            raise self._missing(key, "a block")
+            key = self._key(place_in_shard(index, self.blocks_per_shard)[0])
+            raise FormatError(
+                f"Got no object {key!r} in {self.location!r}, expected block {index} of the "
+                "archive."
+            )
         return data
 
-    def _missing(self, key: str, what: str) -> FormatError:
-        return FormatError(
-            f"Got no object {key!r} in {self.location!r}, expected {what} of the archive."
-        )
+    def _read(self, index: Triple) -> bytes | None:
+        """A block's bytes, which are an object or a part of one; None if they are not there."""
+        if self.shard_shape is None:
+            return self.folder.read(self._key(index))
+        shard, number = place_in_shard(index, self.blocks_per_shard)
+        key = self._key(shard)
+        entries = self._indices.get(shard, lambda: self._read_index(key))
+        part = None if entries is None else part_of(entries, number)
+        return None if part is None else self.folder.read(key, part=part)
 
     def _read_index(self, key: str) -> Index | None:
         size = index_bytes(self.blocks_per_shard)
@@ -180,6 +178,16 @@ def open_archive(location: str | os.PathLike[str], scale: int = 0) -> Archive:
       FormatError: its metadata are damaged, or made by another codec.
       VersionError: it was written by a later format version.
     """
+    found = open_scales(location)
+    if scale not in range(len(found)):
+        raise UsageError(
+            f"Got the scale {scale} of {os.fspath(location)!r}, expected 0 to {len(found) - 1}."
+        )
+    return found[scale]
+
+
+def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
+    """Opens all scales of an archive, the finest first; see `open_archive`."""
     place = os.fspath(location)
     folder = open_folder(place)
     with unreachable_is_usage_error(place):
@@ -191,23 +199,19 @@ def open_archive(location: str | os.PathLike[str], scale: int = 0) -> Archive:
             f"Got {place!r}, where there is no {_METADATA}, expected an archive.{hint}"
         )
     try:
-        paths = scale_paths(group)
-        if scale not in range(len(paths)):
-            raise UsageError(f"Got the scale {scale} of {place!r}, expected 0 to {len(paths) - 1}.")
-        with unreachable_is_usage_error(place):
-            array = folder.read(f"{paths[scale]}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
-        if array is None:
-            raise UsageError(f"Got {place!r}, expected an archive with an array {paths[scale]!r}.")
-        described = parse(group, array, scale)
+        paths, arrays = scale_paths(group), []
+        for path in paths:
+            with unreachable_is_usage_error(place):
+                array = folder.read(f"{path}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
+            if array is None:
+                raise UsageError(f"Got {place!r}, expected an archive with an array {path!r}.")
+            arrays.append(array)
+        described = parse(group, *arrays)
     except FormatError as error:
         raise type(error)(f"Cannot read the metadata of {place!r}: {error}") from None
-    return Archive(**vars(described), location=place, folder=folder, scales=paths)
-
-
-def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
-    """Opens all scales of an archive, the finest first; see `open_archive`."""
-    finest = open_archive(location)
-    return [finest, *(open_archive(location, n) for n in range(1, len(finest.scales)))]
+    return [
+        Archive(**vars(each), location=place, folder=folder, scales=paths) for each in described
+    ]
 
 
 def compressed_bytes(scales: Sequence[Archive]) -> int:

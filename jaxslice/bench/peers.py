@@ -116,6 +116,18 @@ def all_peers() -> list[Peer]:
     return [*quick, *others]
 
 
+def peers_of(dtype: np.dtype) -> list[Peer]:
+    """The peers of `all_peers` that take voxels of a type.
+
+    Args:
+      dtype: uint8 or uint16.
+
+    Raises:
+      MissingExtraError: imagecodecs is not installed.
+    """
+    return [peer for peer in all_peers() if peer.sixteen_bits or dtype == np.uint8]
+
+
 def missing_peers() -> dict[str, str]:
     """The peers of `all_peers` that are not installed: name -> what they need."""
     return _others()[1]

@@ -11,7 +11,7 @@ from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import CommaSerializer, ScalesParser, ShapeParser
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
 from jaxslice.cli.terminal import progress_display
-from jaxslice.jobs.effort import EFFORTS
+from jaxslice.jobs.effort import FAST, NAMED
 from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
 
 
@@ -29,12 +29,13 @@ def _define_flags(values: flags.FlagValues) -> None:
         0, MOST_SCALES, values, module_name=shared_flags.SOURCE,
     )  # fmt: skip
     shared_flags.define_missing(values)
-    flags.DEFINE_integer(
-        "effort", DEFAULTS.effort,
-        "0 fits a shipped network to samples of the volume, without training; 1 tunes it on more "
-        "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
-        "trains longer, with the largest network.",
-        0, len(EFFORTS) - 1, values, module_name=QUALITY,
+    flags.DEFINE_enum(
+        "effort", str(DEFAULTS.effort), list(NAMED),
+        "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped "
+        "network to them, without training; 1 tunes it on more of them; 2 takes a larger network "
+        "and also trains one for each block where that pays; 3 trains longer, with the largest "
+        "network.",
+        values, module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
     flags.DEFINE(
@@ -70,7 +71,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         downsample=values.downsample,
         block_shape=values.block_shape,
         shard_shape=values.shard_shape,
-        effort=values.effort,
+        effort=values.effort if values.effort == FAST else int(values.effort),
         model=values.model,
         context=values.context,
         seed=values.seed,

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import threading
-from typing import Any
+from typing import Any, TextIO
 
 from absl import flags
 
@@ -14,7 +14,8 @@ from jaxslice.cli import backend, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import define_text
 from jaxslice.cli.terminal import printable
-from jaxslice.serve.server import CACHE_BYTES, LOOPBACK, PORT, serving
+from jaxslice.serve.server import CACHE_BYTES, LOOPBACK, PORT, Server, serving
+from jaxslice.serve.viewer import local_viewers
 
 _SERVER = "Server"
 _MEGABYTE = 10**6
@@ -45,25 +46,27 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, *archives: str) -> dict[str, Any]:
     backend.start_backend("auto")
     logging.basicConfig(format="jaxslice: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    with serving(
-        archives,
-        host=values.host,
-        port=values.port,
-        cache_bytes=values.cache_mb * _MEGABYTE,
-        gzip=values.gzip,
-    ) as server:
-        if not values.json:
-            for name, link in server.links.items():
-                print(f"{printable(name)}\n  {link}")
-                print(f"  precomputed://{server.url}/{name}/precomputed")
-                print(f"  zarr3://{server.url}/{name}/zarr")
-            print("Ctrl-C stops the server.", flush=True)
-        else:
-            print(server.url, file=sys.stderr, flush=True)
+    options = {"cache_bytes": values.cache_mb * _MEGABYTE, "gzip": values.gzip}
+    with (
+        serving(archives, host=values.host, port=values.port, **options) as server,
+        local_viewers(server.site.volumes.values(), server.url, values.host) as viewers,
+    ):
+        _announce(server, viewers, sys.stderr if values.json else sys.stdout)
         # The server stops when the process is interrupted, which is how it is meant to end.
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
-    return {"url": server.url, "links": server.links, **server.counts()}
+    return {"url": server.url, "volumes": list(server.links), **server.counts()}
+
+
+def _announce(server: Server, viewers: dict[str, str], stream: TextIO) -> None:
+    for name, link in server.links.items():
+        print(printable(name), file=stream)
+        if name in viewers:
+            print(f"  Neuroglancer, from this machine:   {viewers[name]}", file=stream)
+        print(f"  Neuroglancer, from the Internet:   {link}", file=stream)
+        print(f"  for programs:  precomputed://{server.url}/{name}/precomputed", file=stream)
+        print(f"                 {server.url}/{name}/zarr", file=stream)
+    print("Ctrl-C stops the server.", file=stream, flush=True)
 
 
 COMMAND = Command(
@@ -71,8 +74,8 @@ COMMAND = Command(
     arguments=("ARCHIVE...",),
     description="Serves each ARCHIVE over HTTP until it is interrupted: as a Neuroglancer "
     "precomputed volume and as plain Zarr, decoded as it is looked at. Prints a link that opens "
-    "Neuroglancer; the viewer itself comes from this machine if the package neuroglancer is "
-    "installed, otherwise from its public site.",
+    "Neuroglancer from its public site, and one to the viewer of this machine if the package "
+    "neuroglancer is installed.",
     examples=(
         "jaxslice serve volume.zarr",
         "jaxslice serve first.zarr second.zarr --port=8080 --cache_mb=4000",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
@@ -38,6 +41,8 @@ class Architecture:
         reach `n * shear - 1` voxels to the right. Each row of a slice takes `shear` time steps.
       activity_offset: added to the activity. It keeps scales finite where all neighbours are equal.
         In archives before ARCHIVE_VERSION it is 16 and the shear is 2.
+      voxel_bits: 8 or 16, of the voxels that are coded. Shapes of layers do not depend on it, so a
+        network for 8 bits is a start for 16 bits.
     """
 
     context: tuple[Triple, ...]
@@ -47,13 +52,10 @@ class Architecture:
     components: int
     shear: int = 2
     activity_offset: int = 16
+    voxel_bits: int = 8
 
     def __post_init__(self):
         """Raises FormatError for values that the march or the overflow proof does not allow."""
-        causal = all(
-            (dz < 0 or dx + self.shear * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
-            for dz, dy, dx in self.context
-        )
         most = ACTIVITY_HIGH - 255 * self.activity_count
         ranges = (
             (len(self.context), 4, MAX_CONTEXT, "context voxels"),
@@ -69,14 +71,28 @@ class Architecture:
         for got, low, high, what in ranges:
             if not low <= got <= high:
                 raise FormatError(f"Got {got} {what}, expected {low} to {high}.")
-        slices = [dz for dz, _, _ in self.context]
-        if slices != sorted(slices, key=lambda dz: dz < 0):
-            raise FormatError("Got a context whose dz = 0 voxels do not all come first.")
-        if not causal or len(set(self.context)) != len(self.context):
-            raise FormatError(
-                "Got a context that is not causal, repeats an offset or reaches further than 16; "
-                f"expected dz < 0, or dz = 0 and dx + {self.shear} dy < 0."
-            )
+        if self.voxel_bits not in (8, 16):
+            raise FormatError(f"Got voxels of {self.voxel_bits} bits, expected 8 or 16.")
+        check_context(self.context, self.shear)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether voxels have 16 bits; see `bins`."""
+        return self.voxel_bits == 16
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the voxels."""
+        return np.dtype(np.uint16 if self.is_wide else np.uint8)
+
+    @property
+    def symbol_dtype(self) -> np.dtype:
+        """Of symbols in the march, which may be OUTSIDE."""
+        return np.dtype(np.int32 if self.is_wide else np.int16)
+
+    def of_voxels(self, dtype: np.dtype | type) -> Architecture:
+        """The same architecture for voxels of another dtype, uint8 or uint16."""
+        return dataclasses.replace(self, voxel_bits=8 * np.dtype(dtype).itemsize)
 
     @property
     def layer_shapes(self) -> tuple[tuple[int, int], ...]:
@@ -104,6 +120,7 @@ class Architecture:
             "components": self.components,
             "shear": self.shear,
             "activity_offset": self.activity_offset,
+            **({"voxel_bits": self.voxel_bits} if self.is_wide else {}),
         }
 
     @classmethod
@@ -114,15 +131,16 @@ class Architecture:
           FormatError: a field is missing, has another type, or is out of range.
         """
         try:
-            context = tuple((_integer(z), _integer(y), _integer(x)) for z, y, x in value["context"])
+            context = tuple((integer(z), integer(y), integer(x)) for z, y, x in value["context"])
             return cls(
                 context=context,
-                activity_count=_integer(value["activity_count"]),
-                fallback=_integer(value["fallback"]),
-                hidden=tuple(_integer(units) for units in value["hidden"]),
-                components=_integer(value["components"]),
-                shear=_integer(value.get("shear", cls.shear)),
-                activity_offset=_integer(value.get("activity_offset", cls.activity_offset)),
+                activity_count=integer(value["activity_count"]),
+                fallback=integer(value["fallback"]),
+                hidden=tuple(integer(units) for units in value["hidden"]),
+                components=integer(value["components"]),
+                shear=integer(value.get("shear", cls.shear)),
+                activity_offset=integer(value.get("activity_offset", cls.activity_offset)),
+                voxel_bits=integer(value.get("voxel_bits", cls.voxel_bits)),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
@@ -131,7 +149,23 @@ class Architecture:
             ) from None
 
 
-def _integer(value: object) -> int:
+def check_context(context: Sequence[Triple], shear: int) -> None:
+    """Raises FormatError unless a context is causal, without repetition, and in order."""
+    causal = all(
+        (dz < 0 or dx + shear * dy < 0) and dz <= 0 and max(abs(dy), abs(dx), -dz) <= 16
+        for dz, dy, dx in context
+    )
+    slices = [dz for dz, _, _ in context]
+    if slices != sorted(slices, key=lambda dz: dz < 0):
+        raise FormatError("Got a context whose dz = 0 voxels do not all come first.")
+    if not causal or len(set(context)) != len(context):
+        raise FormatError(
+            "Got a context that is not causal, repeats an offset or reaches further than 16; "
+            f"expected dz < 0, or dz = 0 and dx + {shear} dy < 0."
+        )
+
+
+def integer(value: object) -> int:
     """The value if it is a JSON integer. Raises TypeError for other values, such as true or "3"."""
     if type(value) is not int:
         raise TypeError(f"{value!r} is no integer")

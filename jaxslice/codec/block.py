@@ -17,6 +17,7 @@ from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError, VersionError
 from jaxslice.core.types import Device
+from jaxslice.core.voxel_types import check_voxel_type
 
 
 def encode_block(
@@ -62,7 +63,7 @@ def encode_blocks(
     """Encodes a batch of blocks of one shape.
 
     Args:
-      blocks: uint8 [z, y, x] each, not empty.
+      blocks: [z, y, x] each, not empty, of the dtype of the model's architecture.
       model: the network that predicts, with its architecture.
       device: the JAX device; the engine's default if None.
       places: of each block: the identity of its array and its index. None for blocks that belong
@@ -78,8 +79,8 @@ def encode_blocks(
       block.
 
     Raises:
-      UsageError: a block is not a uint8 array of three axes, or is empty; the blocks, the places or
-        the differences do not match; or the engine cannot be used.
+      UsageError: a block has another dtype or number of axes, or is empty; the blocks, the places
+        or the differences do not match; or the engine cannot be used.
       FormatError: a difference is not one to the model's network.
 
     >>> import jaxslice
@@ -91,11 +92,14 @@ def encode_blocks(
     [50, 98]
     """
     _check_counts(blocks, places, differences)
+    dtype = model.architecture.dtype
     known: list[Place | None] = list(places or [NOWHERE] * len(blocks))
     if format_version < ARCHIVE_VERSION:
         known = [None] * len(blocks)
-    drafts = [draft_of(_checked(block), place) for block, place in zip(blocks, known, strict=True)]
-    if len({(block.shape, block.dtype) for block in blocks}) > 1:
+    drafts = [
+        draft_of(_checked(block, dtype), place) for block, place in zip(blocks, known, strict=True)
+    ]
+    if len({block.shape for block in blocks}) > 1:
         raise UsageError(
             f"Got blocks of shapes {[block.shape for block in blocks]}, expected one shape."
         )
@@ -111,7 +115,7 @@ def encode_blocks(
             inputs, len(blocks), blocks[0].shape, model, networks, device, engine
         )
     bodies = {
-        i: body.coded_body(item.tables, message, item.difference, drafts[i].slices)
+        i: body.coded_body(item.tables, message, item.difference, drafts[i].slices, dtype)
         for i, item, message in zip(coded, inputs, messages, strict=False)
     }
     return [
@@ -131,7 +135,6 @@ def decode_blocks(
     block_networks: bool = False,
     engine: str = AUTO,
     format_version: int = ARCHIVE_VERSION,
-    dtype: np.dtype = payload.UINT8,
 ) -> list[np.ndarray]:
     """Decodes a batch of payloads of blocks of one shape.
 
@@ -145,7 +148,6 @@ def decode_blocks(
       block_networks: whether payloads may contain block networks.
       engine: `auto`, or the name of an engine; see `engines.interface`.
       format_version: of the archive. Before version 4 payloads do not know their place.
-      dtype: of the voxels.
 
     Returns:
       For each payload the block [z, y, x].
@@ -165,6 +167,7 @@ def decode_blocks(
     """
     if places is not None and len(places) != len(payloads):
         raise UsageError(f"Got {len(places)} places of {len(payloads)} payloads, expected as many.")
+    dtype = model.architecture.dtype
     parsed = [payload.unpack(data, block_shape, dtype) for data in payloads]
     for item, place in zip(parsed, places or [None] * len(parsed), strict=True):
         _check_version(item, block_networks, format_version)
@@ -233,10 +236,12 @@ def _check_counts(
             )
 
 
-def _checked(block: np.ndarray) -> np.ndarray:
-    if block.dtype != np.uint8 or block.ndim != 3 or 0 in block.shape:
+def _checked(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    check_voxel_type(block.dtype, "a block")
+    if block.dtype != dtype or block.ndim != 3 or 0 in block.shape:
         raise UsageError(
-            f"Got a block of {block.dtype} and shape {block.shape}, expected uint8 [z, y, x]."
+            f"Got a block of {block.dtype} and shape {block.shape}, expected {dtype} [z, y, x] as "
+            "the model; model.of_voxels(dtype) is one for other voxels."
         )
     return block
 

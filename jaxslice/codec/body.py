@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxslice.codec import levels, slices
+from jaxslice.codec import level_tables, slices
+from jaxslice.codec.limits import most_words
 from jaxslice.codec.payload import UINT8, Payload
 from jaxslice.codec.slices import SliceTable
 from jaxslice.core.box import Triple
@@ -27,34 +28,37 @@ class CodedBody(NamedTuple):
       difference: of the block network, or None.
       slices: the slice table, or None.
       extent: (z, y, x) of what the tables and the message describe.
-      tables: level tables, bool [z, 256].
+      tables: level tables; see `level_tables`.
       message: uint32 [word].
     """
 
     difference: bytes | None
     slices: SliceTable | None
     extent: Triple
-    tables: np.ndarray
+    tables: level_tables.Tables
     message: Words
 
 
 def coded_body(
-    tables: np.ndarray,
+    tables: level_tables.Tables,
     message: Words,
     difference: bytes | None = None,
     slice_table: SliceTable | None = None,
+    dtype: np.dtype = UINT8,
 ) -> bytes:
     """Builds the body of a CODED payload.
 
     Args:
-      tables: bool [z, 256], level tables of the coded slices.
+      tables: level tables of the coded slices.
       message: uint32 [word].
       difference: bytes of `network_difference.encode`, or None.
       slice_table: of the block, or None.
+      dtype: of the voxels.
     """
     own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
     repeats = b"" if slice_table is None else slices.pack(slice_table)
-    return own + repeats + levels.pack(tables) + np.asarray(message, "<u4").tobytes()
+    packed = level_tables.of(dtype).pack(tables)
+    return own + repeats + packed + np.asarray(message, "<u4").tobytes()
 
 
 def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
@@ -73,10 +77,13 @@ def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
     table, extent, body = _split_slices(payload, body, dtype)
     if extent[0] == 0:
         raise FormatError("Got a slice table without coded slices, expected at least one.")
-    tables, end = levels.unpack(body, extent[0])
+    tables, end = level_tables.of(dtype).unpack(body, extent[0])
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
     message = np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
+    tail, most = len(message) - 2 * extent[1], most_words(extent, dtype.itemsize)
+    if tail > most:
+        raise FormatError(f"Got a message of {tail} words, expected at most {most}.")
     return CodedBody(difference, table, extent, tables, message)
 
 

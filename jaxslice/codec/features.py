@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.bins import Bins, shifted, wide_extras, wide_features
 from jaxslice.core.jax_types import Contexts, Integers
 
 NO_REFERENCE = 128
@@ -24,15 +25,32 @@ class Features(NamedTuple):
 
     Attributes:
       differences: float32 [c, n], integers within [-255, 255]: context minus reference, 0 where a
-        context voxel is outside.
-      reference: int32 [n] within [0, 255], a weighted mean of the four nearest context voxels.
+        context voxel is outside. Of 16-bit voxels they are shifted by `shift` bits.
+      reference: int32 [n] within [0, 255], a weighted mean of the four nearest context voxels; of
+        16-bit voxels within [0, 65535].
       activity: int32 [n] within [16, 4096], the architecture's offset plus the sum of the absolute
-        differences of the nearest context voxels.
+        differences of the nearest context voxels. Of 16-bit voxels it is shifted too.
+      bins: of 16-bit voxels only.
     """
 
     differences: Contexts
     reference: Integers
     activity: Integers
+    bins: Bins | None = None
+
+    def difference_of(self, symbol: Integers) -> jax.Array:
+        """The difference of other symbols to the reference, float32 [n], in units of the inputs."""
+        difference = symbol - self.reference
+        if self.bins is not None:
+            difference = shifted(difference, self.bins.shift[0])
+        return difference.astype(jnp.float32)
+
+    def is_lively(self, architecture: Architecture) -> jax.Array:
+        """Bool [n]: whether the neighbours that determine the activity differ from the reference."""
+        quiet = self.activity <= architecture.activity_offset
+        if self.bins is not None:
+            quiet &= self.bins.shift[0] == 0
+        return ~quiet
 
     @property
     def gain(self) -> jax.Array:
@@ -42,11 +60,25 @@ class Features(NamedTuple):
     @property
     def extras(self) -> jax.Array:
         """float32 [2, n]: see `extras_of`."""
-        return jnp.stack(extras_of(self.reference, self.activity)).astype(jnp.float32)
+        extras = extras_of(self.reference, self.activity)
+        if self.bins is not None:
+            extras = wide_extras(self.bins, log2_sixteenths(self.activity))
+        return jnp.stack(extras).astype(jnp.float32)
 
 
-def features_of(contexts: Contexts, architecture: Architecture) -> Features:
-    """Computes the features of n voxels from their contexts [c, n] (symbols or OUTSIDE)."""
+def features_of(
+    contexts: Contexts, architecture: Architecture, limit: Integers | None = None
+) -> Features:
+    """Computes the features of n voxels.
+
+    Args:
+      contexts: [c, n], symbols or OUTSIDE.
+      architecture: architecture of the network (static).
+      limit: int32 [n], alphabet size of each voxel; needed for 16-bit voxels only.
+    """
+    if architecture.is_wide:
+        assert limit is not None, "bins depend on the alphabet's size"
+        return Features(*wide_features(contexts, architecture, limit))
     contexts = contexts.astype(jnp.float32)
     first, second, third, fourth = contexts[:4]
     fallback = contexts[architecture.fallback]

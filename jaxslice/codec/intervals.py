@@ -12,12 +12,13 @@ The cumulative distribution of a component approximates the normal one. For a di
 deviations from the mean, its tail is (1 - 0.1 u - 0.02 u**2)**8 / 2.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from jaxslice.codec.architecture import SYMBOL_LIMIT
+from jaxslice.codec.bins import Bins, edges_of, most_rounds, widened
 from jaxslice.codec.curve import (
     CURVE_TOTAL,
     DISTANCE_HIGH,
@@ -45,6 +46,26 @@ class Mixture(NamedTuple):
     weight: ComponentIntegers
 
 
+class WideMixture(NamedTuple):
+    """A mixture for each of n 16-bit voxels. Symbols in this module are then bins; see `bins`.
+
+    Attributes:
+      mean: as in `Mixture`, but relative to the reference, in 1/16 of 2**shift symbols, and within
+        [bins.MEAN_LOW, bins.MEAN_HIGH].
+      inverse_scale: as in `Mixture`, but with the standard deviation in 2**shift symbols.
+      weight: as in `Mixture`.
+      bins: of the voxels.
+    """
+
+    mean: ComponentIntegers
+    inverse_scale: ComponentIntegers
+    weight: ComponentIntegers
+    bins: Bins
+
+
+AnyMixture: TypeAlias = Mixture | WideMixture
+
+
 def component_cumulative(distance: jax.Array) -> jax.Array:
     """Cumulative distribution of one component, times 2**16.
 
@@ -63,48 +84,60 @@ def component_cumulative(distance: jax.Array) -> jax.Array:
     return jnp.where(distance < 0, tail, CURVE_TOTAL - tail)
 
 
-def cumulative(mixture: Mixture, index: jax.Array, limit: jax.Array) -> Integers:
+def cumulative(mixture: AnyMixture, index: jax.Array, limit: jax.Array) -> Integers:
     """C(index): the start of the interval of symbol `index`.
 
     Args:
       mixture: mixtures of n voxels.
       index: int32 [n], at least 0.
-      limit: int32 [n], alphabet size of each voxel, 1 to 256.
+      limit: int32 [n], alphabet size of each voxel, 1 to 256; of a `WideMixture` the number of
+        bins.
 
     Returns:
       int32 [n] within [0, TOTAL]; TOTAL where `index` is at least `limit`.
     """
-    edge = index * 16 - 8
+    is_wide = isinstance(mixture, WideMixture)
+    edge = edges_of(mixture.bins, index) if is_wide else index * 16 - 8
     total = jnp.zeros_like(index)
-    for mean, inverse_scale, weight in zip(*mixture, strict=True):
+    for mean, inverse_scale, weight in zip(*mixture[:3], strict=True):
         distance = ((edge - mean) * inverse_scale) >> 10
         total = total + weight * component_cumulative(distance)
-    value = total - (total >> LOSS_SHIFT) + index * MINIMUM_WIDTH
+    if is_wide:
+        value = widened(mixture.bins, index, total)
+    else:
+        value = total - (total >> LOSS_SHIFT) + index * MINIMUM_WIDTH
     return jnp.where(index <= 0, 0, jnp.where(index >= limit, TOTAL, value))
 
 
-def interval_of(mixture: Mixture, symbol: jax.Array, limit: jax.Array) -> tuple[Integers, Integers]:
+def interval_of(
+    mixture: AnyMixture, symbol: jax.Array, limit: jax.Array
+) -> tuple[Integers, Integers]:
     """(start, freq) of the interval of `symbol`, int32 [n] each; for `limit` see `cumulative`."""
     start = cumulative(mixture, symbol, limit)
     return start, cumulative(mixture, symbol + 1, limit) - start
 
 
 def find_interval(
-    mixture: Mixture, position: jax.Array, limit: jax.Array
+    mixture: AnyMixture, position: jax.Array, limit: jax.Array
 ) -> tuple[Integers, Integers, Integers]:
     """Finds the symbol whose interval contains a position, by bisection.
 
     Args:
       mixture: mixtures of n voxels.
       position: int32 [n] within [0, TOTAL).
-      limit: int32 [n], alphabet size of each voxel, 1 to 256.
+      limit: int32 [n], alphabet size of each voxel, 1 to 256; of a `WideMixture` the number of
+        bins.
 
     Returns:
       (symbol, start, freq), int32 [n] each.
     """
+    rounds, first = jnp.int32(8), jnp.int32(SYMBOL_LIMIT // 2)
+    if isinstance(mixture, WideMixture):
+        rounds = most_rounds(limit)
+        first = (jnp.int32(1) << rounds) >> 1
 
     def halve(index, symbol):
-        middle = symbol + (jnp.int32(SYMBOL_LIMIT // 2) >> index)
+        middle = symbol + (first >> index)
         return jnp.where(cumulative(mixture, middle, limit) <= position, middle, symbol)
 
     def next_edge(index, edges):
@@ -113,6 +146,6 @@ def find_interval(
     # Loops, because XLA evaluates the result of a loop once. It would fuse other intermediate
     # results into each operation that uses them, and evaluate them again.
     none = jnp.zeros_like(position)
-    symbol = jax.lax.fori_loop(jnp.int32(0), jnp.int32(8), halve, none)
+    symbol = jax.lax.fori_loop(jnp.int32(0), rounds, halve, none)
     start, end = jax.lax.fori_loop(jnp.int32(0), jnp.int32(2), next_edge, (none, none))
     return symbol, start, end - start

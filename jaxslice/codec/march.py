@@ -23,21 +23,21 @@ def shear(blocks: np.ndarray, geometry: Geometry) -> Sheared:
     """Arranges the symbols of blocks in the order of the march.
 
     Args:
-      blocks: int16 [block, z, y, x], with the shape in `geometry`.
+      blocks: int16 or int32 [block, z, y, x], with the shape in `geometry`.
       geometry: geometry of the blocks.
 
     Returns:
-      int16 [t, block, place], `geometry.num_rows` rows of the history, OUTSIDE where a lane is idle
+      The same dtype [t, block, place], `geometry.num_rows` rows of the history, OUTSIDE where a lane is idle
       and in the margins.
     """
     shape = (geometry.num_rows, geometry.blocks, geometry.lane_pitch)
-    sheared = np.full(shape, OUTSIDE, np.int16)
+    sheared = np.full(shape, OUTSIDE, blocks.dtype)
     voxels_of(sheared[:, :, geometry.margin :], geometry)[...] = blocks
     return sheared
 
 
 def unshear(sheared: Sheared, geometry: Geometry) -> np.ndarray:
-    """The inverse of `shear`: from lanes [t, block, lane] to blocks int16 [block, z, y, x]."""
+    """The inverse of `shear`: from lanes [t, block, lane] to blocks [block, z, y, x]."""
     return np.ascontiguousarray(voxels_of(sheared, geometry))
 
 

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.bins import offset_mean
 from jaxslice.codec.curve import INVERSE_SCALE_HIGH, MEAN_HIGH, MEAN_LOW, WEIGHT_TOTAL
 from jaxslice.codec.features import exp2_sixteenths, features_of
-from jaxslice.codec.intervals import Mixture
+from jaxslice.codec.intervals import AnyMixture, Mixture, WideMixture
 from jaxslice.codec.network import (
     ACTIVATION_HIGH,
     MEAN_OFFSET_HIGH,
@@ -19,21 +20,27 @@ from jaxslice.codec.network import (
     WEIGHT_ONE,
     IntegerNetwork,
 )
-from jaxslice.core.jax_types import Contexts
+from jaxslice.core.jax_types import Contexts, Integers
 
 
-def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Architecture) -> Mixture:
+def mixture_of(
+    network: IntegerNetwork,
+    contexts: Contexts,
+    architecture: Architecture,
+    limit: Integers | None = None,
+) -> AnyMixture:
     """Predicts a mixture for each voxel from its context.
 
     Args:
       network: a network that `network.prove` accepts.
       contexts: [c, n], symbols or OUTSIDE, of an integer or float dtype.
       architecture: architecture of the network (static).
+      limit: int32 [n], alphabet size of each voxel; needed for 16-bit voxels only.
 
     Returns:
       A mixture over symbols for each of the n voxels.
     """
-    features = features_of(contexts, architecture)
+    features = features_of(contexts, architecture, limit)
     first = _carried(network.weights[0])
     sums = _product(first[:, :-NUM_FEATURES], features.differences)
     sums = scaled(sums, features.gain[None])
@@ -46,13 +53,20 @@ def mixture_of(network: IntegerNetwork, contexts: Contexts, architecture: Archit
     sums = sums.astype(jnp.int32)
     means, scales, weights = jnp.split(sums, 3)
 
-    mean = mean_of(means, features.reference[None], features.activity[None])
+    activity = features.activity[None]
+    if features.bins is None:
+        mean = mean_of(means, features.reference[None], activity)
+    else:
+        mean = offset_mean(mean_offset(means, activity))
     inverse_scale = inverse_scale_of(scales, features.gain[None])
     share = share_of(weights)
     shares = jnp.broadcast_to(share.sum(axis=0, dtype=jnp.int32), share[:-1].shape)
     weight = jax.lax.div(share[:-1] * WEIGHT_TOTAL, shares)
     last = WEIGHT_TOTAL - weight.sum(axis=0, keepdims=True, dtype=jnp.int32)
-    return Mixture(mean, inverse_scale, jnp.concatenate([weight, last]))
+    weight = jnp.concatenate([weight, last])
+    if features.bins is None:
+        return Mixture(mean, inverse_scale, weight)
+    return WideMixture(mean, inverse_scale, weight, features.bins)
 
 
 def scaled(sums: jax.Array, gain: jax.Array) -> jax.Array:
@@ -70,8 +84,12 @@ def activation(sums: jax.Array) -> jax.Array:
 
 def mean_of(means: jax.Array, reference: jax.Array, activity: jax.Array) -> jax.Array:
     """Means of the components, int32, from the last layer's sums."""
-    offset = (jnp.clip(means >> 4, -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH) * activity) >> 8
-    return jnp.clip(16 * reference + offset, MEAN_LOW, MEAN_HIGH)
+    return jnp.clip(16 * reference + mean_offset(means, activity), MEAN_LOW, MEAN_HIGH)
+
+
+def mean_offset(means: jax.Array, activity: jax.Array) -> jax.Array:
+    """Means of the components less the reference, int32, from the last layer's sums."""
+    return (jnp.clip(means >> 4, -MEAN_OFFSET_HIGH, MEAN_OFFSET_HIGH) * activity) >> 8
 
 
 def inverse_scale_of(scales: jax.Array, gain: jax.Array) -> jax.Array:

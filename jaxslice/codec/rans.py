@@ -24,7 +24,11 @@ from jaxslice.core.jax_types import Heads, LaneIntegers
 
 
 def push(
-    head: Heads, start: LaneIntegers, freq: LaneIntegers, precision: int
+    head: Heads,
+    start: LaneIntegers,
+    freq: LaneIntegers,
+    precision: int,
+    low_bits: LaneIntegers | None = None,
 ) -> tuple[Heads, jax.Array, jax.Array]:
     """Pushes one symbol on every lane.
 
@@ -33,17 +37,45 @@ def push(
       start: int32 [lane], below 2**precision.
       freq: int32 [lane], at least 1, start + freq at most 2**precision.
       precision: bits of the intervals.
+      low_bits: int32 [lane], bits that `with_low` will add to each lane, if any: within 0 and
+        31 - precision.
 
     Returns:
       (head, words, moved): the new head, uint32 [lane], and bool [lane], True for the lanes whose
       word must be moved to the tail.
     """
     start, freq = start.astype(jnp.uint64), freq.astype(jnp.uint64)
-    full = head >= freq << (63 - precision)
+    room = jnp.uint64(63 - precision)
+    if low_bits is not None:
+        room = room - low_bits.astype(jnp.uint64)
+    full = head >= freq << room
     word = head.astype(jnp.uint32)
     head = jnp.where(full, head >> 32, head)
     quotient = quotient_of(head.astype(jnp.int64), freq.astype(jnp.int64)).astype(jnp.uint64)
     return (quotient << precision) + (head - quotient * freq) + start, word, full
+
+
+def with_low(head: Heads, low: LaneIntegers, low_bits: LaneIntegers) -> Heads:
+    """Adds plain bits to each lane, after a `push` that left room for them.
+
+    A state x before `push` is below freq * 2**(63 - precision - low_bits), so that it is below
+    2**(63 - low_bits) after it. It is also at least 2**(31 - low_bits) after it: a state that was
+    not moved had a quotient of at least 2**(31 - precision), and one that was moved had at least
+    freq * 2**(31 - precision - low_bits) left.
+
+    Args:
+      head: uint64 [lane], from `push`.
+      low: int32 [lane], within 0 and 2**low_bits - 1.
+      low_bits: int32 [lane], as given to `push`.
+    """
+    return (head << low_bits.astype(jnp.uint64)) | low.astype(jnp.uint64)
+
+
+def without_low(head: Heads, low_bits: LaneIntegers) -> tuple[Heads, LaneIntegers]:
+    """The inverse of `with_low`: heads for `pop`, which fills them up, and the plain bits."""
+    bits = low_bits.astype(jnp.uint64)
+    mask = (jnp.uint64(1) << bits) - jnp.uint64(1)
+    return head >> bits, (head & mask).astype(jnp.int32)
 
 
 def peek(head: Heads, precision: int) -> LaneIntegers:

@@ -7,13 +7,14 @@ another length in each argument of a function.
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int16, Int32, UInt8, UInt32, UInt64
+from jaxtyping import Int16, Int32, UInt8, UInt16, UInt32, UInt64
 
-Volume: TypeAlias = UInt8[np.ndarray, "_z _y _x"]
+Volume: TypeAlias = UInt8[np.ndarray, "_z _y _x"] | UInt16[np.ndarray, "_z _y _x"]
 """Grey levels of a volume or of any part of it."""
 
-BlockSymbols: TypeAlias = Int16[np.ndarray, "block z y x"]
-"""Index of each voxel's level in its slice's table; -1 outside the extent of its block."""
+BlockSymbols: TypeAlias = Int16[np.ndarray, "block z y x"] | Int32[np.ndarray, "block z y x"]
+"""Index of each voxel's level in its slice's table; -1 outside the extent of its block. int32 of
+16-bit voxels."""
 
 AlphabetSizes: TypeAlias = Int32[np.ndarray, "block z"]
 """Symbols in the alphabet of each slice; 0 beyond the extent of the block."""
@@ -21,7 +22,7 @@ AlphabetSizes: TypeAlias = Int32[np.ndarray, "block z"]
 Extents: TypeAlias = Int32[np.ndarray, "block 3"]
 """Voxels along z, y and x of the coded part of each block, a box at the block's origin."""
 
-Sheared: TypeAlias = Int16[np.ndarray, "t block place"]
+Sheared: TypeAlias = Int16[np.ndarray, "t block place"] | Int32[np.ndarray, "t block place"]
 """Blocks in the order of the march, side by side: one row for each time step."""
 
 HeadArray: TypeAlias = UInt64[np.ndarray, " lane"]

@@ -1,6 +1,6 @@
 """The shape of a volume's blocks, from the volume's own shape."""
 
-from jaxslice.archive.metadata import check_shards
+from jaxslice.archive.shards import check_shards
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError, UsageError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from jaxslice.archive.create import check_creatable, check_writable_shapes, new_array, publish
 from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
+from jaxslice.archive.seal import Leaves
 from jaxslice.archive.shards import place_in_shard
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probe
@@ -48,7 +50,8 @@ def compress(
     """Compresses a volume into a new archive.
 
     Args:
-      source: a precomputed volume or a `.npy` file of uint8 [z, y, x]; see `open_source`.
+      source: a precomputed volume or a `.npy` file of uint8 or uint16 [z, y, x]; see
+        `open_source`.
       archive: a folder, or a gs:// or s3:// URL.
       options: how to compress.
       progress: called now and then with (part of the work, done, total), from any thread.
@@ -71,20 +74,21 @@ def compress(
     sources = open_sources(source, options)
     check_creatable(archive, options.overwrite)
     planned = plan(sources[0], options)
-    check_writable_shapes(sources[0].shape, planned.block_shape)
     with watch.measure("compile"):
         probe.check_devices(options.engine)
     with open_draft(archive, KIND, options.overwrite) as draft:
         resumed = begin_or_resume(draft, job_of(sources, planned), options.resume)
-        made, total = [], EncodeStats()
+        made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
             part = _Part(
                 draft, len(made), found[0], plan(found[0], options), found[1], resumed, watch,
                 progress,
             )  # fmt: skip
-            scale, stats = part.compress()
-            made, total = [*made, scale], total + stats
-        publish(draft, made)
+            scale, leaves, stats = part.compress()
+            made.append(scale)
+            layers.append(leaves.layers())
+            total += stats
+        publish(draft, made, layers)
     return _report(archive, planned, total, watch)
 
 
@@ -112,7 +116,7 @@ class _Part:
     watch: Stopwatch
     progress: Progress
 
-    def compress(self) -> tuple[Archive, EncodeStats]:
+    def compress(self) -> tuple[Archive, Leaves, EncodeStats]:
         """Fits the base network unless an interrupted run did, and encodes what is missing."""
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
@@ -122,23 +126,28 @@ class _Part:
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
         provenance = self.made_of | _provenance(self.source, self.plan, base)
+        configuration = dataclasses.replace(base.configuration, sealed=True)
+        check_writable_shapes(self.plan.box.shape, self.plan.block_shape, configuration)
         made = new_array(
-            self.draft, self.scale, self.plan.box, self.plan.block_shape, base.configuration,
+            self.draft, self.scale, self.plan.box, self.plan.block_shape, configuration,
             self.plan.placement, provenance, str(self.source.dtype), self.plan.shard_shape,
         )  # fmt: skip
+        leaves = Leaves(made.grid_shape)
         found = finished_blocks(made) if self.resumed else {}
         if found:
             place = repr(self.draft.place)
             self.progress(f"resume {place}", len(found), self.plan.num_blocks)
+        for stats in found.values():
+            leaves.add_all(stats.leaves)
         missing = missing_blocks(made, found)
         encoded = _encode(
-            self.source, self.plan, made, missing, resources, self.watch, self.progress
+            self.source, self.plan, made, missing, leaves, resources, self.watch, self.progress
         )
-        stats = sum(found.values(), encoded)
+        stats = sum((_without_leaves(stats) for stats in found.values()), encoded)
         provenance[BLOCKS_BYTES] = stats.payload_bytes
         provenance["own_networks"] = stats.block_networks
         provenance["own_networks_bytes"] = stats.block_networks_bytes
-        return made, stats
+        return made, leaves, stats
 
 
 def _provenance(source: Source, planned: Plan, base: BaseNetwork) -> dict[str, Any]:
@@ -168,6 +177,7 @@ def _encode(
     planned: Plan,
     made: Archive,
     indices: Sequence[Triple],
+    leaves: Leaves,
     resources: Resources,
     watch: Stopwatch,
     progress: Progress,
@@ -181,11 +191,13 @@ def _encode(
         networks = BlockTraining(config, options.seed)
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
-    total: list[EncodeStats] = []
+    total, lock = [EncodeStats()], threading.Lock()
     count = Count("compress", planned.num_blocks, progress, planned.num_blocks - len(indices))
 
     def add(stats: EncodeStats) -> None:
-        total.append(stats)
+        leaves.add_all(stats.leaves)
+        with lock:
+            total[0] += _without_leaves(stats)
         count.add(stats.blocks)
 
     tasks = encode_tasks(
@@ -195,7 +207,12 @@ def _encode(
         shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
         tasks = shard_tasks(tasks, made.blocks_per_shard, workers, shards)
     ThreadExecutor(workers).run(tasks, watch, add)
-    return sum(total, EncodeStats())
+    return total[0]
+
+
+def _without_leaves(stats: EncodeStats) -> EncodeStats:
+    """Statistics to add up."""
+    return dataclasses.replace(stats, leaves=())
 
 
 def _report(archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch) -> Report:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jaxslice.archive.model import model_of
+from jaxslice.archive.seal import leaf_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
 from jaxslice.codec.engines.interface import AUTO, engine_named
@@ -39,6 +40,7 @@ class EncodeStats:
       block_networks_saved_bytes: by which the payloads of these blocks are shorter than without,
         networks counted.
       found_blocks: number of blocks that an interrupted run had encoded.
+      leaves: index and leaf of each block, for the seal.
     """
 
     blocks: int = 0
@@ -47,14 +49,17 @@ class EncodeStats:
     block_networks_bytes: int = 0
     block_networks_saved_bytes: int = 0
     found_blocks: int = 0
+    leaves: tuple[tuple[Triple, bytes], ...] = ()
 
     def __add__(self, other: EncodeStats) -> EncodeStats:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return EncodeStats(*(a + b for a, b in pairs))
 
     def to_json(self) -> dict[str, int]:
-        """A JSON object."""
-        return dataclasses.asdict(self)
+        """A JSON object, without the leaves."""
+        fields = dataclasses.asdict(self)
+        del fields["leaves"]
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +197,7 @@ class EncodeTask:
             payloads, self.archive.block_shape, model, device,
             places=self._places(start, len(voxels)), engine=self.engine,
             block_networks=self.block_networks is not None,
-            format_version=self.archive.configuration.format_version, dtype=self.archive.dtype,
+            format_version=self.archive.configuration.format_version,
         )  # fmt: skip
         for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
             if not np.array_equal(before, after):
@@ -205,10 +210,10 @@ class EncodeTask:
         with worker.watch.measure("write"):
             for index, item in zip(self.indices, results, strict=True):
                 self.archive.write_payload(index, item.payload)
-        return encoded_stats(results)
+        return encoded_stats(self.indices, results)
 
 
-def encoded_stats(results: Sequence[Encoded]) -> EncodeStats:
+def encoded_stats(indices: Sequence[Triple], results: Sequence[Encoded]) -> EncodeStats:
     """What encoding blocks came to, from what `EncodeTask.compute` returns."""
     return EncodeStats(
         blocks=len(results),
@@ -216,6 +221,9 @@ def encoded_stats(results: Sequence[Encoded]) -> EncodeStats:
         block_networks=sum(item.network_bytes > 0 for item in results),
         block_networks_bytes=sum(item.network_bytes for item in results),
         block_networks_saved_bytes=sum(item.saved_bytes for item in results),
+        leaves=tuple(
+            (index, leaf_of(item.payload)) for index, item in zip(indices, results, strict=True)
+        ),
     )
 
 
@@ -245,9 +253,9 @@ def encode_tasks(
     """
     size = batch_blocks * (block_networks.batches_at_once() if block_networks else 1)
     wanted = archive.blocks() if indices is None else indices
-    # A batch does not go beyond a shard.
-    groups = [wanted]
+    groups: Iterable[Iterable[Triple]] = [wanted]
     if archive.shard_shape is not None:
+        # A batch does not go beyond a shard.
         chosen = set(wanted)
         groups = ([i for i in blocks if i in chosen] for _, blocks in archive.shards())
     for group in groups:

@@ -9,7 +9,7 @@ from jaxslice.codec.engines.interface import AUTO, NAMES
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.block_shape import LARGEST_BLOCK_AXIS
-from jaxslice.jobs.effort import EFFORTS
+from jaxslice.jobs.effort import FAST, effort_named
 from jaxslice.models.presets import CONTEXTS
 
 VERIFY_CHOICES = ("all", "sample", "none")
@@ -31,9 +31,10 @@ class CompressOptions:
         `block_shape.default_block_shape` of the effort's depth.
       shard_shape: largest z, y, x of a shard, an object that holds whole blocks; None for an
         object for each block.
-      effort: 0 fits a shipped network to samples of the volume in closed form; 1 also tunes it on
-        more of them; 2 starts from a larger network and also trains one for each block, where that
-        pays; 3 trains longer, with the largest network.
+      effort: "fast" fits a linear predictor to samples of the volume; 0 fits a shipped network to
+        samples of the volume in closed form; 1 also tunes it on more of them; 2 starts from a
+        larger network and also trains one for each block, where that pays; 3 trains longer, with
+        the largest network.
       model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
         effort's.
       context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
@@ -56,7 +57,7 @@ class CompressOptions:
     downsample: int = 0
     block_shape: Triple | None = None
     shard_shape: Triple | None = None
-    effort: int = 1
+    effort: int | str = 1
     model: str | None = None
     context: str = "full"
     seed: int = 0
@@ -71,8 +72,13 @@ class CompressOptions:
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""
-        if self.effort not in range(len(EFFORTS)):
-            raise UsageError(f"Got effort {self.effort}, expected 0 to {len(EFFORTS) - 1}.")
+        effort_named(self.effort)
+        for name, default in (("model", None), ("context", "full"), ("training_steps", None)):
+            if self.effort == FAST and getattr(self, name) != default:
+                raise UsageError(
+                    f"Got {name} {getattr(self, name)!r} with effort {FAST!r}, expected none: a "
+                    "linear predictor has no model and is not trained."
+                )
         if self.context not in CONTEXTS:
             raise UsageError(f"Got context {self.context!r}, expected one of {list(CONTEXTS)}.")
         if self.context != "full" and (self.model is not None or self.effort == 0):
@@ -88,6 +94,8 @@ class CompressOptions:
             )
         if not 0 <= self.downsample <= MOST_SCALES:
             raise UsageError(f"Got downsample {self.downsample}, expected 0 to {MOST_SCALES}.")
+        if self.shard_shape and not all(n >= 1 for n in self.shard_shape):
+            raise UsageError(f"Got the shard shape {self.shard_shape}, expected at least 1 voxel.")
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
         if self.engine not in NAMES:
@@ -99,8 +107,6 @@ class CompressOptions:
                 f"Got the block shape {self.block_shape}, expected 1 to {LARGEST_BLOCK_AXIS} voxels"
                 f" along z, y and x, and at most {LARGEST_BLOCK_VOXELS} in all."
             )
-        if self.shard_shape and not all(n >= 1 for n in self.shard_shape):
-            raise UsageError(f"Got the shard shape {self.shard_shape}, expected at least 1 voxel.")
         for name in ("training_steps", "workers", "batch_blocks"):
             value = getattr(self, name)
             if value is not None and value < 1:

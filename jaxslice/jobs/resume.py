@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from jaxslice.archive.seal import leaf_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import body, payload
 from jaxslice.core.box import Triple
@@ -65,6 +66,7 @@ def _checked(archive: Archive, index: Triple) -> EncodeStats | None:
         block_networks=int(own is not None),
         block_networks_bytes=len(own or b""),
         found_blocks=1,
+        leaves=((index, leaf_of(data)),),
     )
 
 

@@ -46,7 +46,7 @@ class ShardTask:
         with worker.watch.measure("write"):
             payloads = {index: item.payload for index, item in coded.items()}
             self.tasks[0].archive.write_shard(self.shard, payloads)
-        return encoded_stats(list(coded.values()))
+        return encoded_stats(list(coded), list(coded.values()))
 
     def write(self, results: EncodeStats, worker: Worker) -> EncodeStats:
         """Returns the statistics: the shard is stored."""

@@ -100,6 +100,7 @@ def verify(
     details = {
         "engine": engine_named(engine).name,
         "verified": True,
+        "seal": scales[0].root,
         "scales": len(scales),
         "compared_with": source,
     }

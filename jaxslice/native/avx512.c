@@ -1,38 +1,6 @@
 /* AVX-512 with VNNI: intervals, and states of a panel's lanes. See avx512_predict.h. */
-#include "avx512_predict.h"
-
-typedef __mmask16 mask;
-
-/* C of an edge, less nothing but what FORMAT.md says: `distance` holds (edge - mean) * inverse of
- * every component, `widths` 64 for every symbol below the edge.
- *
- * Distances take 16 bits: beyond 1038 the tail is 0, and from 1023 to 1038 it is that of 1023. With
- * r = 65535 - drop, S - 2**15 is 32767 - tail or tail - 32768, plus 1 or 0: it fits 16 bits, and
- * pairs of components are weighted at once. */
-INLINE vector cumulative(const vector *distance, const vector *weights, vector widths,
-                         const int pairs) {
-    const vector in_pairs = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
-    vector sum = ALL32(256 * 32768 + 256);
-    UNROLL for (int p = 0; p < pairs; p++) {
-        const vector packed = _mm512_packs_epi32(_mm512_srai_epi32(distance[2 * p], 10),
-                                                 _mm512_srai_epi32(distance[2 * p + 1], 10));
-        const vector q = _mm512_shuffle_epi8(packed, in_pairs);
-        const vector sign = _mm512_srai_epi16(q, 15), size = _mm512_abs_epi16(q);
-        const __mmask32 near = _mm512_cmple_epu16_mask(size, ALL16(1038));
-        const vector u = _mm512_min_epu16(size, ALL16(1023));
-        const vector slope = _mm512_add_epi16(_mm512_mullo_epi16(u, ALL16(20)), ALL16(26214));
-        vector r = _mm512_mulhi_epu16(slope, _mm512_slli_epi16(u, 6));
-        r = _mm512_xor_si512(r, ALL16(-1));
-        r = _mm512_mulhi_epu16(r, r);
-        r = _mm512_mulhi_epu16(r, r);
-        r = _mm512_mulhi_epu16(r, r);
-        const vector tail = _mm512_maskz_srli_epi16(near, r, 1);
-        const vector s = _mm512_ternarylogic_epi32(tail, ALL16(0x7fff), sign, 0x96); /* xor */
-        sum = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(sum, s, weights[p]), sign, weights[p]);
-    }
-    return _mm512_add_epi32(_mm512_sub_epi32(sum, _mm512_srai_epi32(sum, 10)), widths);
-}
+#include "avx512_curve.h"
+#include "avx512_states.h"
 
 /* 64 levels of each lane's slice, in the order of the mixtures' vectors. */
 INLINE void load_limits(const struct march *m, int32_t panel, vector limits[4]) {
@@ -91,37 +59,6 @@ INLINE void find_two(const struct mixtures *mix, int first, const vector *positi
     UNROLL for (int j = 0; j < TOGETHER; j++) symbol[first + j] = _mm512_srli_epi32(low[j], 6);
 }
 
-/* 16 lanes' states after a symbol is taken off: freq * (state >> 24) + offset, filled up. */
-INLINE void pop(struct march *m, int32_t lane, mask live, vector freq, vector offset) {
-    const vector high = _mm512_load_si512(m->high + lane), low = _mm512_load_si512(m->low + lane);
-    const vector x = _mm512_or_si512(_mm512_slli_epi32(high, 8), _mm512_srli_epi32(low, 24));
-    const vector top = _mm512_mullo_epi32(freq, _mm512_srli_epi32(high, 24));
-    const vector even = _mm512_mul_epu32(freq, x);
-    const vector odd = _mm512_mul_epu32(_mm512_srli_epi64(freq, 32), _mm512_srli_epi64(x, 32));
-    vector new_low = _mm512_mask_mov_epi32(even, 0xaaaa, _mm512_slli_epi64(odd, 32));
-    vector new_high = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
-    new_high = _mm512_add_epi32(new_high, top);
-    new_low = _mm512_add_epi32(new_low, offset);
-    const mask carry = _mm512_cmplt_epu32_mask(new_low, offset);
-    new_high = _mm512_mask_add_epi32(new_high, carry, new_high, ALL32(1));
-    const mask small = _mm512_mask_testn_epi32_mask(live, new_high, new_high) &
-                       _mm512_cmpge_epi32_mask(new_low, _mm512_setzero_si512());
-    const int32_t wanted = __builtin_popcount(small);
-    if (wanted > m->words_left) {
-        m->failed = 1;
-        return;
-    }
-    const mask loaded = (mask)((1u << wanted) - 1);
-    const vector words =
-        _mm512_maskz_expand_epi32(small, _mm512_maskz_loadu_epi32(loaded, m->next_word));
-    m->next_word += wanted;
-    m->words_left -= wanted;
-    new_high = _mm512_mask_mov_epi32(new_high, small, new_low);
-    new_low = _mm512_mask_mov_epi32(new_low, small, words);
-    _mm512_store_si512(m->high + lane, _mm512_mask_mov_epi32(high, live, new_high));
-    _mm512_store_si512(m->low + lane, _mm512_mask_mov_epi32(low, live, new_low));
-}
-
 INLINE void decode_panel(struct march *m, int32_t panel, const int count) {
     struct mixtures mix;
     predict(m, panel, count, &mix);
@@ -144,65 +81,6 @@ INLINE void decode_panel(struct march *m, int32_t panel, const int count) {
     UNROLL for (int j = 0; j < 4; j++)
         pop(m, PANEL * panel + 16 * j, (mask)(live >> (16 * j)), end[j],
             _mm512_sub_epi32(natural[j], start[j]));
-}
-
-/* floor(state / freq) of 16 lanes, or one more or less: states are below freq * 2**39, where
- * the error of a float64 quotient is far below 1. */
-INLINE void divide(vector high, vector low, vector freq, vector *quotient_high,
-                   vector *quotient_low) {
-    const vector first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    const vector second =
-        _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    const vector even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const vector odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    const __m512d s0 = _mm512_cvtepu64_pd(_mm512_permutex2var_epi32(low, first, high));
-    const __m512d s1 = _mm512_cvtepu64_pd(_mm512_permutex2var_epi32(low, second, high));
-    const __m512d f0 = _mm512_cvtepu32_pd(_mm512_castsi512_si256(freq));
-    const __m512d f1 = _mm512_cvtepu32_pd(_mm512_extracti64x4_epi64(freq, 1));
-    const vector q0 = _mm512_cvttpd_epu64(_mm512_div_pd(s0, f0));
-    const vector q1 = _mm512_cvttpd_epu64(_mm512_div_pd(s1, f1));
-    *quotient_low = _mm512_permutex2var_epi32(q0, even, q1);
-    *quotient_high = _mm512_permutex2var_epi32(q0, odd, q1);
-}
-
-/* 16 lanes' states after a symbol is put on: (state / freq) * 2**24 + state % freq + start. */
-INLINE void push(struct march *m, int32_t lane, mask live, vector freq, vector start) {
-    const vector zero = _mm512_setzero_si512(), one = ALL32(1);
-    const vector old_high = _mm512_load_si512(m->high + lane);
-    const vector old_low = _mm512_load_si512(m->low + lane);
-    const mask full = _mm512_mask_cmpge_epu32_mask(live, old_high, _mm512_slli_epi32(freq, 7));
-    const int32_t count = __builtin_popcount(full);
-    if (count > m->words_left) {
-        m->failed = 1;
-        return;
-    }
-    m->words_left -= count;
-    m->last_word -= count;
-    _mm512_mask_storeu_epi32(m->last_word, (mask)((1u << count) - 1),
-                             _mm512_maskz_compress_epi32(full, old_low));
-    const vector low = _mm512_mask_mov_epi32(old_low, full, old_high);
-    const vector high = _mm512_maskz_mov_epi32((mask)~full, old_high);
-    vector q_high, q_low;
-    divide(high, low, freq, &q_high, &q_low);
-    /* Within -freq .. 2 freq, so that its lower word says all. */
-    vector rest = _mm512_sub_epi32(low, _mm512_mullo_epi32(q_low, freq));
-    const mask less = _mm512_cmplt_epi32_mask(rest, zero);
-    const mask more = _mm512_cmpge_epi32_mask(rest, freq);
-    rest = _mm512_mask_add_epi32(rest, less, rest, freq);
-    rest = _mm512_mask_sub_epi32(rest, more, rest, freq);
-    const mask borrow = less & _mm512_testn_epi32_mask(q_low, q_low);
-    q_high = _mm512_mask_sub_epi32(q_high, borrow, q_high, one);
-    q_low = _mm512_mask_sub_epi32(q_low, less, q_low, one);
-    q_low = _mm512_mask_add_epi32(q_low, more, q_low, one);
-    const mask carry = more & _mm512_testn_epi32_mask(q_low, q_low);
-    q_high = _mm512_mask_add_epi32(q_high, carry, q_high, one);
-    /* rest + start is below 2**24: no carry. */
-    const vector new_low =
-        _mm512_add_epi32(_mm512_slli_epi32(q_low, 24), _mm512_add_epi32(rest, start));
-    const vector new_high =
-        _mm512_or_si512(_mm512_slli_epi32(q_high, 24), _mm512_srli_epi32(q_low, 8));
-    _mm512_store_si512(m->low + lane, _mm512_mask_mov_epi32(old_low, live, new_low));
-    _mm512_store_si512(m->high + lane, _mm512_mask_mov_epi32(old_high, live, new_high));
 }
 
 /* start and freq of the symbols of vector j. */
@@ -256,7 +134,18 @@ typedef void (*panel_function)(struct march *m, int32_t panel);
 static const panel_function decoders[] = {FOR_EACH_COUNT(DECODER)};
 static const panel_function encoders[] = {FOR_EACH_COUNT(ENCODER)};
 
-static void decode(struct march *m, int32_t panel) { decoders[m->components - 1](m, panel); }
-static void encode(struct march *m, int32_t panel) { encoders[m->components - 1](m, panel); }
+static void decode(struct march *m, int32_t panel) {
+    if (m->wide)
+        avx512_wide_decode(m, panel);
+    else
+        decoders[m->components - 1](m, panel);
+}
+
+static void encode(struct march *m, int32_t panel) {
+    if (m->wide)
+        avx512_wide_encode(m, panel);
+    else
+        encoders[m->components - 1](m, panel);
+}
 
 const struct kernel march_avx512 = {4, 3, sizeof(struct work), NULL, decode, encode};

@@ -25,7 +25,7 @@ struct work {
     vector sums[4 * 3 * MAX_COMPONENTS];
 };
 
-/* Mixtures of 64 lanes. `start` is (-8 - mean) * inverse, which is below 2**30 in size. Weights are
+/* Mixtures of 64 lanes. `start` is (edge - mean) * inverse of the first edge, -8, which is below 2**30 in size. Weights are
  * in pairs of 16 bits; an odd number of components has one more of weight 0. */
 struct mixtures {
     vector start[MAX_COMPONENTS][4], inverse[MAX_COMPONENTS][4], weights[MAX_COMPONENTS / 2][4];
@@ -216,10 +216,10 @@ INLINE vector power(vector sum) {
     return _mm512_sllv_epi32(mantissa, _mm512_srli_epi32(q, 4));
 }
 
-/* The mixtures of the lanes of vector j. Shares are below 2**12 and their sum below 2**15, so that
+/* The mixtures of the lanes of vector j, for a first edge and a largest mean. Shares are below 2**12 and their sum below 2**15, so that
  * the float32 quotient of 256 shares by the sum is an integer only where the true one is. */
 INLINE void set_mixtures(const struct work *work, const struct features *f, int j, const int count,
-                         struct mixtures *mix) {
+                         const int edge, const int mean_high, struct mixtures *mix) {
     const vector zero = _mm512_setzero_si512(), *sums = work->sums + j;
     const vector gain = _mm512_srlv_epi32(_mm512_slli_epi32(f->gain[j], 6), f->shift[j]);
     const vector reference = _mm512_slli_epi32(f->reference[j], 4);
@@ -227,11 +227,11 @@ INLINE void set_mixtures(const struct work *work, const struct features *f, int 
     UNROLL for (int k = 0; k < count; k++) {
         const vector m = clip32(_mm512_srai_epi32(sums[4 * k], 4), -32767, 32767);
         const vector moved = _mm512_srai_epi32(_mm512_mullo_epi32(m, f->activity[j]), 8);
-        const vector mean = clip32(_mm512_add_epi32(reference, moved), MEAN_LOW, MEAN_HIGH);
+        const vector mean = clip32(_mm512_add_epi32(reference, moved), MEAN_LOW, mean_high);
         const vector sharp = _mm512_mullo_epi32(power(sums[4 * (count + k)]), gain);
         const vector inverse = clip32(_mm512_srli_epi32(sharp, 5), 1, INVERSE_HIGH);
         mix->inverse[k][j] = inverse;
-        mix->start[k][j] = _mm512_mullo_epi32(_mm512_sub_epi32(ALL32(-8), mean), inverse);
+        mix->start[k][j] = _mm512_mullo_epi32(_mm512_sub_epi32(ALL32(edge), mean), inverse);
         weight[k] = power(sums[4 * (2 * count + k)]);
         shares = _mm512_add_epi32(shares, weight[k]);
     }
@@ -260,7 +260,7 @@ static __attribute__((noinline)) void evaluate(const struct march *m, int32_t pa
 INLINE void predict(const struct march *m, int32_t panel, const int count, struct mixtures *mix) {
     struct features f;
     evaluate(m, panel, &f);
-    UNROLL for (int j = 0; j < 4; j++) set_mixtures(m->work, &f, j, count, mix);
+    UNROLL for (int j = 0; j < 4; j++) set_mixtures(m->work, &f, j, count, -8, MEAN_HIGH, mix);
 }
 
 #endif

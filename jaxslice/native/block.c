@@ -3,9 +3,11 @@
 
 static const uint64_t LOWER_BOUND = (uint64_t)1 << 31;
 
-/* The kernel of an instruction set, or NULL if this library or this core has it not. */
-static const struct kernel *kernel_of(int32_t set) {
+/* The kernel of an instruction set, or NULL if this library or this core has it not. Only AVX-512
+ * has one for 16-bit voxels; other sets use the portable one. */
+static const struct kernel *kernel_of(const struct march_task *task, int32_t set) {
     if (!march_has_set(set)) return NULL;
+    if (task->voxel_bits == 16 && set != MARCH_AVX512) return &march_portable;
 #if defined(__x86_64__)
     if (set == MARCH_AVX2) return &march_avx2;
     if (set == MARCH_AVX512) return &march_avx512;
@@ -26,14 +28,13 @@ int64_t march_scratch_bytes(const struct march_task *task, int32_t set) {
     struct march m;
     const int64_t error = march_check(task);
     if (error) return error;
-    const struct kernel *kernel = kernel_of(set);
+    const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     return march_plan(&m, task, kernel, NULL) + ALIGNMENT - 1;
 }
 
-/* Checks what both directions are handed, and lays the task out. */
-static int64_t prepare(struct march *m, const struct march_task *task, const struct kernel *kernel,
-                       int64_t symbols_size, void *scratch, int64_t scratch_bytes) {
+int64_t block_prepare(struct march *m, const struct march_task *task, const struct kernel *kernel,
+                      int64_t symbols_size, void *scratch, int64_t scratch_bytes) {
     if (!scratch) return MARCH_NULL;
     if (scratch_bytes < march_plan(m, task, kernel, NULL) + ALIGNMENT - 1) return MARCH_NO_ROOM;
     if (symbols_size != (int64_t)m->depth * m->height * m->width) return MARCH_BAD_SHAPE;
@@ -66,43 +67,56 @@ static int64_t is_finished(const struct march *m) {
     return m->words_left == 0 && rest == 0;
 }
 
+int64_t block_decode(struct march *m, const struct kernel *kernel, const uint32_t *message,
+                     int64_t words, void *symbols) {
+    const int64_t error = read_states(m, message, words);
+    if (error) return error;
+    history_start_forward(m);
+    for (int64_t time = 0; time < m->steps; time++) {
+        history_forward(m, time);
+        for (int32_t panel = 0; panel < m->panels; panel++)
+            if (live_lanes(m, panel)) kernel->decode(m, panel);
+        if (m->failed) return MARCH_TOO_SHORT;
+        /* At the end some are written once more. */
+        if (time % ROWS_TOGETHER == ROWS_TOGETHER - 1 || time == m->steps - 1)
+            rows_to_voxels(m, m->now - (ROWS_TOGETHER - 1) * m->row_bytes,
+                           time - (ROWS_TOGETHER - 1), symbols);
+    }
+    return is_finished(m) ? MARCH_OK : MARCH_UNFINISHED;
+}
+
 int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t *message,
-                     int64_t words, uint8_t *symbols, int64_t symbols_size, void *scratch,
+                     int64_t words, void *symbols, int64_t symbols_size, void *scratch,
                      int64_t scratch_bytes) {
     struct march m;
     int64_t error = march_check(task);
     if (error) return error;
-    const struct kernel *kernel = kernel_of(set);
+    const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
-    error = prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
-    if (!error) error = read_states(&m, message, words);
-    if (error) return error;
-    history_start_forward(&m);
-    for (int64_t time = 0; time < m.steps; time++) {
-        history_forward(&m, time);
-        for (int32_t panel = 0; panel < m.panels; panel++)
-            if (live_lanes(&m, panel)) kernel->decode(&m, panel);
-        if (m.failed) return MARCH_TOO_SHORT;
-        /* At the end some are written once more. */
-        if (time % ROWS_TOGETHER == ROWS_TOGETHER - 1 || time == m.steps - 1)
-            rows_to_voxels(&m, m.now - (ROWS_TOGETHER - 1) * m.row_bytes,
-                           time - (ROWS_TOGETHER - 1), symbols);
-    }
-    return is_finished(&m) ? MARCH_OK : MARCH_UNFINISHED;
+    error = block_prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
+    return error ? error : block_decode(&m, kernel, message, words, symbols);
 }
 
-/* Whether every symbol is one of its slice's levels. */
-static int are_symbols_good(const struct march *m, const uint8_t *symbols) {
+/* The largest of some symbols. */
+static int32_t largest(const struct march *m, const void *symbols, int64_t first, int64_t count) {
+    const uint8_t *bytes = (const uint8_t *)symbols + first;
+    const uint16_t *words = (const uint16_t *)symbols + first;
+    uint8_t most_byte = 0;
+    uint16_t most = 0;
+    if (m->wide)
+        for (int64_t i = 0; i < count; i++) most = words[i] > most ? words[i] : most;
+    else
+        for (int64_t i = 0; i < count; i++)
+            most_byte = bytes[i] > most_byte ? bytes[i] : most_byte;
+    return m->wide ? most : most_byte;
+}
+
+int symbols_are_good(const struct march *m, const void *symbols) {
     const int64_t slice = (int64_t)m->height * m->width;
-    for (int32_t z = 0; m->limited && z < m->depth; z++) {
-        uint8_t most = 0;
-        for (int64_t i = 0; i < slice; i++) {
-            const uint8_t symbol = symbols[z * slice + i];
-            most = symbol > most ? symbol : most;
-        }
-        if (most >= m->level_counts[z]) return 0;
-    }
+    if (!m->wide && !m->limited) return 1;
+    for (int32_t z = 0; z < m->depth; z++)
+        if (largest(m, symbols, z * slice, slice) >= m->level_counts[z]) return 0;
     return 1;
 }
 
@@ -116,32 +130,36 @@ static int64_t write_states(struct march *m) {
     return MARCH_OK;
 }
 
-int64_t march_encode(const struct march_task *task, int32_t set, const uint8_t *symbols,
+int64_t block_encode(struct march *m, const struct kernel *kernel, const void *symbols,
+                     uint32_t *message, int64_t words) {
+    if (words < 0) return MARCH_NO_ROOM;
+    if (!symbols_are_good(m, symbols)) return MARCH_BAD_SYMBOL;
+    for (int32_t y = 0; y < m->lanes; y++) {
+        m->high[y] = 0;
+        m->low[y] = (uint32_t)LOWER_BOUND;
+    }
+    m->last_word = message + words;
+    m->words_left = words;
+    history_start_backward(m);
+    for (int64_t time = m->steps - 1; time >= 0; time--) {
+        history_backward(m, time, symbols);
+        for (int32_t panel = m->panels - 1; panel >= 0; panel--)
+            if (live_lanes(m, panel)) kernel->encode(m, panel);
+        if (m->failed) return MARCH_NO_ROOM;
+    }
+    const int64_t error = write_states(m);
+    return error ? error : words - m->words_left;
+}
+
+int64_t march_encode(const struct march_task *task, int32_t set, const void *symbols,
                      int64_t symbols_size, uint32_t *message, int64_t words, void *scratch,
                      int64_t scratch_bytes) {
     struct march m;
     int64_t error = march_check(task);
     if (error) return error;
-    const struct kernel *kernel = kernel_of(set);
+    const struct kernel *kernel = kernel_of(task, set);
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
-    error = prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
-    if (error) return error;
-    if (words < 0) return MARCH_NO_ROOM;
-    if (!are_symbols_good(&m, symbols)) return MARCH_BAD_SYMBOL;
-    for (int32_t y = 0; y < m.lanes; y++) {
-        m.high[y] = 0;
-        m.low[y] = (uint32_t)LOWER_BOUND;
-    }
-    m.last_word = message + words;
-    m.words_left = words;
-    history_start_backward(&m);
-    for (int64_t time = m.steps - 1; time >= 0; time--) {
-        history_backward(&m, time, symbols);
-        for (int32_t panel = m.panels - 1; panel >= 0; panel--)
-            if (live_lanes(&m, panel)) kernel->encode(&m, panel);
-        if (m.failed) return MARCH_NO_ROOM;
-    }
-    error = write_states(&m);
-    return error ? error : words - m.words_left;
+    error = block_prepare(&m, task, kernel, symbols_size, scratch, scratch_bytes);
+    return error ? error : block_encode(&m, kernel, symbols, message, words);
 }

@@ -22,10 +22,26 @@ SOURCES = Path(__file__).parent
 FOLDER = SOURCES
 """Where the library is looked for."""
 
-SHARED = ("block", "check", "dispatch", "history", "plan", "portable", "voxels")
+SHARED = (
+    "block",
+    "check",
+    "dispatch",
+    "history",
+    "plan",
+    "portable",
+    "voxels",
+    "linear",
+    "linear_tables",
+    "linear_portable",
+)
+AVX2 = ("-mavx2",)
+AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512cd", "-mavx512vnni")
 X86 = {
-    "avx2": ("-mavx2",),
-    "avx512": ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
+    "avx2": AVX2,
+    "avx512": AVX512,
+    "avx512_wide": AVX512,
+    "linear_avx2": AVX2,
+    "linear_avx512": AVX512,
 }
 ARM64 = {"neon": ("-mcpu=generic+dotprod",)}
 OPTIONS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall")

@@ -15,6 +15,9 @@ static int is_causal(const int32_t *offset, int32_t shear) {
 
 /* Offsets are causal and distinct, and those of the slice itself come first. */
 static int64_t check_context(const struct march_task *task) {
+    if (!within(task->context_count, 4, MAX_CONTEXT) ||
+        !within(task->fallback, 0, task->context_count - 1) || !within(task->shear, 2, 8))
+        return MARCH_BAD_ARCHITECTURE;
     enum { SIDE = 2 * MAX_REACH + 1, BOXES = (MAX_REACH + 1) * SIDE * SIDE };
     uint8_t seen[(BOXES + 7) / 8] = {0};
     for (int32_t c = 0; c < task->context_count; c++) {
@@ -30,15 +33,15 @@ static int64_t check_context(const struct march_task *task) {
 }
 
 static int64_t check_architecture(const struct march_task *task) {
-    const int32_t count = task->context_count, activity = task->activity_count;
-    if (!within(count, 4, MAX_CONTEXT) || !within(activity, 1, smaller(count, 16)) ||
+    const int32_t activity = task->activity_count;
+    if (!within(activity, 1, smaller(task->context_count, 16)) ||
         !within(task->activity_offset, 16, 4096 - 255 * activity) ||
-        !within(task->fallback, 0, count - 1) || !within(task->shear, 2, 8) ||
         !within(task->components, 1, MAX_COMPONENTS) || !within(task->hidden_count, 1, 4))
         return MARCH_BAD_ARCHITECTURE;
+    if (task->voxel_bits != 8 && task->voxel_bits != 16) return MARCH_BAD_ARCHITECTURE;
     for (int32_t i = 0; i < task->hidden_count; i++)
         if (!within(task->hidden[i], 1, MAX_UNITS)) return MARCH_BAD_ARCHITECTURE;
-    return check_context(task);
+    return MARCH_OK;
 }
 
 /* A row's absolute weights by the largest input stay within 2**23, so that with a bias below 2**22
@@ -86,16 +89,22 @@ static int64_t check_shape(const struct march_task *task) {
 static int64_t check_levels(const struct march_task *task) {
     if (task->level_count_size != task->extent[0]) return MARCH_BAD_LEVELS;
     for (int32_t z = 0; z < task->extent[0]; z++)
-        if (!within(task->level_counts[z], 1, 256)) return MARCH_BAD_LEVELS;
+        if (!within(task->level_counts[z], 1, 1 << task->voxel_bits)) return MARCH_BAD_LEVELS;
     return MARCH_OK;
 }
 
-int64_t march_check(const struct march_task *task) {
-    if (!task || !task->context || !task->weights || !task->biases || !task->level_counts)
-        return MARCH_NULL;
-    int64_t error = check_architecture(task);
-    if (!error) error = check_network(task);
+int64_t march_check_frame(const struct march_task *task) {
+    if (!task->context || !task->level_counts) return MARCH_NULL;
+    int64_t error = check_context(task);
     if (!error) error = check_shape(task);
     if (!error) error = check_levels(task);
+    return error;
+}
+
+int64_t march_check(const struct march_task *task) {
+    if (!task || !task->weights || !task->biases) return MARCH_NULL;
+    int64_t error = march_check_frame(task);
+    if (!error) error = check_architecture(task);
+    if (!error) error = check_network(task);
     return error;
 }

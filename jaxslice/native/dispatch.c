@@ -7,8 +7,8 @@
 
 enum { OSXSAVE = 1 << 27, AVX_BIT = 1 << 28, AVX2_BIT = 1 << 5, VNNI_BIT = 1 << 11 };
 
-/* AVX-512 F, DQ, BW and VL, in leaf 7's EBX. */
-static const uint32_t AVX512_BITS = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+/* AVX-512 F, DQ, CD, BW and VL, in leaf 7's EBX. */
+static const uint32_t AVX512_BITS = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
 
 /* The register states that the operating system saves: 6 for AVX, 0xe0 more for AVX-512. */
 static uint32_t saved_states(void) {

@@ -25,15 +25,24 @@ static int64_t slice_at(const struct march *m, int64_t distance) {
     return slice < m->depth ? slice : -1;
 }
 
-static uint8_t limit_at(const struct march *m, int64_t distance) {
+/* Sets the limit of lane `y` in a row of limits: the levels of its slice, less 1. */
+static void set_limit(const struct march *m, uint8_t *limits, int64_t y, int64_t distance) {
     const int64_t slice = slice_at(m, distance);
-    return slice < 0 ? 0 : (uint8_t)(m->level_counts[slice] - 1);
+    const uint16_t limit = slice < 0 ? 0 : (uint16_t)(m->level_counts[slice] - 1);
+    if (m->wide)
+        memcpy(limits + 2 * y, &limit, sizeof limit);
+    else
+        limits[y] = (uint8_t)limit;
+}
+
+static uint8_t *limits_at(const struct march *m, int64_t time) {
+    return m->limits + time % m->shear * m->lanes * m->value_bytes;
 }
 
 static void set_now(struct march *m, int64_t time) {
     m->now = value_row(m, m->index) + MARGIN;
     m->live_now = live_row(m, m->index);
-    m->limits_now = m->limits + time % m->shear * m->lanes;
+    m->limits_now = limits_at(m, time);
 }
 
 static void move_rows(struct march *m, int64_t to, int64_t from, int64_t count) {
@@ -77,7 +86,7 @@ static void live_alone(struct march *m, int64_t row, int64_t time) {
 void history_start_forward(struct march *m) {
     memset(m->values, 0, (size_t)(m->rows * m->row_bytes));
     memset(m->live, 0, (size_t)(m->rows * m->panels) * sizeof *m->live);
-    memset(m->limits, 0, (size_t)m->shear * m->lanes);
+    memset(m->limits, 0, (size_t)m->shear * m->lanes * m->value_bytes);
     m->index = m->keep - 1; /* time -1 */
     for (int64_t time = 0; time < m->ahead; time++)
         live_from_before(m, m->keep + time, time);
@@ -91,15 +100,16 @@ void history_forward(struct march *m, int64_t time) {
     }
     live_from_before(m, m->index + m->ahead, time + m->ahead);
     if (m->limited) {
-        uint8_t *limits = m->limits + time % m->shear * m->lanes;
-        memmove(limits + 1, limits, (size_t)m->lanes - 1);
-        limits[0] = limit_at(m, time);
+        uint8_t *limits = limits_at(m, time);
+        const size_t bytes = ((size_t)m->lanes - 1) * m->value_bytes;
+        memmove(limits + m->value_bytes, limits, bytes);
+        set_limit(m, limits, 0, time);
     }
     set_now(m, time);
 }
 
 /* Puts ROWS_TOGETHER more times into the history, before those that are there. */
-static void enter_rows(struct march *m, int64_t time, const uint8_t *symbols) {
+static void enter_rows(struct march *m, int64_t time, const void *symbols) {
     int64_t first = m->index + (m->entered - ROWS_TOGETHER - time);
     if (first < 0) {
         const int64_t count = time + m->ahead - m->entered + 1;
@@ -124,17 +134,17 @@ void history_start_backward(struct march *m) {
     m->entered = m->steps + m->ahead;
     for (int64_t time = m->steps; m->limited && time < m->steps + m->shear; time++)
         for (int32_t y = 0; y < m->lanes; y++)
-            m->limits[time % m->shear * m->lanes + y] =
-                limit_at(m, time - (int64_t)m->shear * y);
+            set_limit(m, limits_at(m, time), y, time - (int64_t)m->shear * y);
 }
 
-void history_backward(struct march *m, int64_t time, const uint8_t *symbols) {
+void history_backward(struct march *m, int64_t time, const void *symbols) {
     m->index--;
     while (m->entered > time - m->keep) enter_rows(m, time, symbols);
     if (m->limited) {
-        uint8_t *limits = m->limits + time % m->shear * m->lanes;
-        memmove(limits, limits + 1, (size_t)m->lanes - 1);
-        limits[m->lanes - 1] = limit_at(m, time - (int64_t)m->shear * (m->lanes - 1));
+        uint8_t *limits = limits_at(m, time);
+        const int64_t last = m->lanes - 1;
+        memmove(limits, limits + m->value_bytes, (size_t)last * m->value_bytes);
+        set_limit(m, limits, last, time - m->shear * last);
     }
     set_now(m, time);
 }

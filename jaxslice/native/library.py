@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,25 @@ class Task(ctypes.Structure):
         ("block_shape", ctypes.c_int32 * 3),
         ("extent", ctypes.c_int32 * 3),
         ("level_count_size", ctypes.c_int32),
+        ("voxel_bits", ctypes.c_int32),
         ("weights_size", ctypes.c_int64),
         ("biases_size", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("context", "weights", "biases", "level_counts")),
+    )
+
+
+class LinearTask(ctypes.Structure):
+    """`struct linear_task`, as `Task`."""
+
+    _fields_ = (
+        *((name, ctypes.c_int32) for name in ("context_count", "fallback", "shear", "scales")),
+        *((name, ctypes.c_int32) for name in ("phases", "exponent", "first", "offset")),
+        ("block_shape", ctypes.c_int32 * 3),
+        ("extent", ctypes.c_int32 * 3),
+        ("level_count_size", ctypes.c_int32),
+        ("unused", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in ("context", "weights", "activity_weights")),
+        *((name, ctypes.c_void_p) for name in ("curves", "level_counts")),
     )
 
 
@@ -72,6 +89,10 @@ def path() -> Path:
     return build.FOLDER / build.library_name()
 
 
+_TASKS = {"march": Task, "linear": LinearTask}
+"""What the functions of each kind of predictor begin with -> their task."""
+
+
 @functools.cache
 def _library() -> ctypes.CDLL | None:
     """The library, or None where it was not built, or was built from other sources than these."""
@@ -80,23 +101,31 @@ def _library() -> ctypes.CDLL | None:
     except OSError:
         return None
     pointer, size, integer = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-    task = ctypes.POINTER(Task)
     signatures = {
-        "march_task_bytes": (size, []),
         "march_source_digest": (ctypes.c_char_p, []),
         "march_best_set": (integer, []),
         "march_has_set": (integer, [integer]),
-        "march_scratch_bytes": (size, [task, integer]),
-        "march_decode": (size, [task, integer, pointer, size, pointer, size, pointer, size]),
-        "march_encode": (size, [task, integer, pointer, size, pointer, size, pointer, size]),
     }
+    for name, structure in _TASKS.items():
+        task = ctypes.POINTER(structure)
+        buffers = [pointer, size, pointer, size, pointer, size]
+        signatures |= {
+            f"{name}_task_bytes": (size, []),
+            f"{name}_scratch_bytes": (size, [task, integer]),
+            f"{name}_decode": (size, [task, integer, *buffers]),
+            f"{name}_encode": (size, [task, integer, *buffers]),
+        }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name, None)
         if function is None:
             return None
         function.restype, function.argtypes = result, arguments
     current = library.march_source_digest() == build.source_digest().encode()
-    return library if current and library.march_task_bytes() == ctypes.sizeof(Task) else None
+    alike = all(
+        getattr(library, f"{name}_task_bytes")() == ctypes.sizeof(structure)
+        for name, structure in _TASKS.items()
+    )
+    return library if current and alike else None
 
 
 def _loaded() -> ctypes.CDLL:
@@ -123,31 +152,31 @@ def best_set() -> int:
     return _loaded().march_best_set()
 
 
-def scratch_bytes(task: Task, instruction_set: int) -> int:
+def scratch_bytes(task: Task | LinearTask, instruction_set: int) -> int:
     """Bytes of scratch memory that `run` needs for a task.
 
     Raises:
       NativeError: the task or the instruction set is refused.
     """
-    return _checked(_loaded().march_scratch_bytes(task, instruction_set))
+    return _checked(_function(task, "scratch_bytes")(task, instruction_set))
 
 
 def run(
     name: str,
-    task: Task,
+    task: Task | LinearTask,
     instruction_set: int,
     source: np.ndarray,
     target: np.ndarray,
     scratch: np.ndarray,
 ) -> int:
-    """Calls `march_encode` or `march_decode`; the interpreter's lock is released meanwhile.
+    """Encodes or decodes a block; the interpreter's lock is released meanwhile.
 
     Args:
-      name: of the function.
+      name: `encode` or `decode`.
       task: whose arrays the caller keeps alive.
       instruction_set: one of `instruction_sets`.
-      source: contiguous: symbols, uint8, to encode, or a message, uint32, to decode.
-      target: contiguous: the room for the message, uint32, or for the symbols, uint8.
+      source: contiguous: symbols, uint8 or uint16, to encode, or a message, uint32, to decode.
+      target: contiguous: the room for the message, uint32, or for the symbols, uint8 or uint16.
       scratch: uint8, of `scratch_bytes`.
 
     Returns:
@@ -158,7 +187,13 @@ def run(
     """
     buffers = (source, target, scratch)
     pointers = (argument for array in buffers for argument in (array.ctypes.data, array.size))
-    return _checked(getattr(_loaded(), name)(task, instruction_set, *pointers))
+    return _checked(_function(task, name)(task, instruction_set, *pointers))
+
+
+def _function(task: Task | LinearTask, name: str) -> Callable[..., int]:
+    """The library's function of that name for the kind of task."""
+    kind = next(kind for kind, structure in _TASKS.items() if isinstance(task, structure))
+    return getattr(_loaded(), f"{kind}_{name}")
 
 
 def _checked(result: int) -> int:

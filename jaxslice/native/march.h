@@ -27,7 +27,7 @@ enum march_error {
     MARCH_BAD_ARCHITECTURE = -1, /* a field of the architecture is out of its range */
     MARCH_BAD_NETWORK = -2,      /* sizes do not fit, or a sum could leave 2**24 */
     MARCH_BAD_SHAPE = -3,        /* block shape or extent */
-    MARCH_BAD_LEVELS = -4,       /* a slice with less than 1 or more than 256 levels */
+    MARCH_BAD_LEVELS = -4,       /* a slice with less than 1 or too many levels */
     MARCH_BAD_SYMBOL = -5,       /* a symbol to encode that its slice has no level for */
     MARCH_BAD_STATE = -6,        /* a lane's first state is not within 2**31 .. 2**63 - 1 */
     MARCH_TOO_SHORT = -7,        /* the message ends before its voxels do */
@@ -50,6 +50,7 @@ struct march_task {
     int32_t block_shape[3];    /* z, y, x */
     int32_t extent[3];         /* z, y, x, each at least 1 */
     int32_t level_count_size;  /* entries of level_counts: extent[0] */
+    int32_t voxel_bits;        /* 8 or 16: of the symbols, and 2**voxel_bits levels at most */
     int64_t weights_size;      /* entries of weights and of biases: what the architecture says */
     int64_t biases_size;
     const int32_t *context;    /* [C][3]: dz, dy, dx */
@@ -61,15 +62,15 @@ struct march_task {
 /* Bytes of scratch memory that `march_decode` and `march_encode` need for the task, or an error. */
 MARCH_API int64_t march_scratch_bytes(const struct march_task *task, int32_t set);
 
-/* Decodes a message of `words` words to the symbols of the extent, [z][y][x], x fastest.
- * `symbols_size` must be their number. Returns 0 or an error; after one the symbols are garbage. */
+/* Decodes a message of `words` words to the symbols of the extent, [z][y][x], x fastest: uint8_t
+ * or uint16_t, as the task says. `symbols_size` must be their number. Returns 0 or an error; after one the symbols are garbage. */
 MARCH_API int64_t march_decode(const struct march_task *task, int32_t set, const uint32_t *message,
-                               int64_t words, uint8_t *symbols, int64_t symbols_size,
+                               int64_t words, void *symbols, int64_t symbols_size,
                                void *scratch, int64_t scratch_bytes);
 
 /* Encodes the symbols of the extent. The message is written so that it ends at the end of
  * `message`, which has room for `words` words. Returns the message's words, or an error. */
-MARCH_API int64_t march_encode(const struct march_task *task, int32_t set, const uint8_t *symbols,
+MARCH_API int64_t march_encode(const struct march_task *task, int32_t set, const void *symbols,
                                int64_t symbols_size, uint32_t *message, int64_t words,
                                void *scratch, int64_t scratch_bytes);
 

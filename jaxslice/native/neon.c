@@ -67,7 +67,7 @@ INLINE uint8x16_t load_reference(const struct march *m, int32_t quarter) {
 }
 
 /* 16 bytes as four vectors of numbers. */
-INLINE void widen(uint8x16_t bytes, vector out[4]) {
+INLINE void as_numbers(uint8x16_t bytes, vector out[4]) {
     const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_high_u8(bytes);
     out[0] = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low)));
     out[1] = vreinterpretq_s32_u32(vmovl_high_u16(low));
@@ -106,7 +106,7 @@ INLINE void load_features(const struct march *m, int32_t quarter, struct work *w
                           struct features *f) {
     const uint8x16_t reference = load_reference(m, quarter);
     uint16x8_t low = vdupq_n_u16((uint16_t)m->activity_offset), high = low;
-    widen(reference, f->reference);
+    as_numbers(reference, f->reference);
     for (int32_t c = 0; c < m->context_count; c += 4) {
         uint8x16_t v[4];
         UNROLL for (int i = 0; i < 4; i++) {
@@ -299,7 +299,7 @@ INLINE void load_limits(const struct march *m, int32_t quarter, vector limits[4]
         UNROLL for (int j = 0; j < 4; j++) limits[j] = ALL32(256 * MINIMUM_WIDTH);
         return;
     }
-    widen(vld1q_u8(m->limits_now + QUARTER * quarter), limits);
+    as_numbers(vld1q_u8(m->limits_now + QUARTER * quarter), limits);
     UNROLL for (int j = 0; j < 4; j++)
         limits[j] = vshlq_n_s32(vaddq_s32(limits[j], ALL32(1)), 6);
 }
@@ -361,7 +361,7 @@ INLINE void decode_quarter(struct march *m, int32_t quarter, uint32_t live, cons
     memcpy(starts, start, sizeof starts);
     memcpy(ends, end, sizeof ends);
     for (int32_t i = 0; i < QUARTER; i++)
-        if (live >> i & 1) pop_lane(m, lane + i, starts[i], ends[i] - starts[i]);
+        if (live >> i & 1) pop_lane(m, lane + i, starts[i], ends[i] - starts[i], 0);
 }
 
 /* start and freq of the symbols of vectors j and j + 1. */
@@ -394,7 +394,7 @@ INLINE void encode_quarter(struct march *m, int32_t quarter, uint32_t live, cons
     predict(m, quarter, count, &mix);
     const int32_t lane = QUARTER * quarter;
     vector symbol[4], limits[4], start[4], freq[4];
-    widen(vld1q_u8(m->now + lane), symbol);
+    as_numbers(vld1q_u8(m->now + lane), symbol);
     load_limits(m, quarter, limits);
     interval_of(&mix, 0, symbol, limits, count, start, freq);
     interval_of(&mix, 2, symbol, limits, count, start, freq);
@@ -402,7 +402,7 @@ INLINE void encode_quarter(struct march *m, int32_t quarter, uint32_t live, cons
     memcpy(starts, start, sizeof starts);
     memcpy(freqs, freq, sizeof freqs);
     for (int32_t i = QUARTER - 1; i >= 0; i--)
-        if (live >> i & 1) push_lane(m, lane + i, starts[i], freqs[i]);
+        if (live >> i & 1) push_lane(m, lane + i, starts[i], freqs[i], 0, 0);
 }
 
 INLINE void decode_panel(struct march *m, int32_t panel, const int count) {

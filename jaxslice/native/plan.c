@@ -54,7 +54,7 @@ static void size_history(struct march *m, const struct march_task *task) {
     /* Rows are moved to make room once in this many steps: few enough to stay in the cache. */
     const int64_t slack = m->keep / 2 < 4 * ROWS_TOGETHER ? 4 * ROWS_TOGETHER : m->keep / 2;
     m->rows = m->keep + m->ahead + slack + 1;
-    m->row_bytes = m->lanes + 2 * MARGIN;
+    m->row_bytes = m->lanes * m->value_bytes + 2 * MARGIN;
 }
 
 /* 2 * MAX_REACH + 1 masks, of the lanes that have a lane dy = -MAX_REACH .. MAX_REACH away, and
@@ -76,7 +76,7 @@ static void fill_places(struct march *m, const struct march_task *task) {
             continue;
         }
         const int64_t masks = offset[0] * m->pitch + offset[2];
-        place->value = (masks + m->shear * offset[1]) * m->row_bytes + offset[1];
+        place->value = (masks + m->shear * offset[1]) * m->row_bytes + offset[1] * m->value_bytes;
         place->live = masks * m->panels;
         place->range = (int64_t)(offset[1] + MAX_REACH) * m->panels;
     }
@@ -168,7 +168,10 @@ static void plan_geometry(struct march *m, const struct march_task *task) {
     m->pitch = pitch_of(task);
     m->steps = (m->depth - 1) * m->pitch + m->width + (int64_t)m->shear * (m->height - 1);
     m->level_counts = task->level_counts;
-    for (int32_t z = 0; z < m->depth; z++) m->limited |= task->level_counts[z] != 256;
+    m->wide = task->voxel_bits == 16;
+    m->value_bytes = task->voxel_bits / 8;
+    const int32_t usual = m->wide ? task->level_counts[0] : 256;
+    for (int32_t z = 0; z < m->depth; z++) m->limited |= task->level_counts[z] != usual;
     size_history(m, task);
 }
 
@@ -183,7 +186,7 @@ int64_t march_plan(struct march *m, const struct march_task *task, const struct 
     m->ranges = take(&arena, (2 * MAX_REACH + 2) * m->panels * word);
     m->high = take(&arena, m->lanes * half);
     m->low = take(&arena, m->lanes * half);
-    m->limits = take(&arena, (int64_t)m->shear * m->lanes);
+    m->limits = take(&arena, (int64_t)m->shear * m->lanes * m->value_bytes);
     m->work = take(&arena, kernel->work_bytes);
     m->live = take(&arena, m->rows * m->panels * word);
     m->values = take(&arena, m->rows * m->row_bytes);

@@ -30,6 +30,15 @@ enum {
     MEAN_HIGH = 6143,
     INVERSE_HIGH = 1 << 17,
     NO_REFERENCE = 128,
+    /* Of 16-bit voxels; see bins.py. */
+    SHIFT_HIGH = 8,
+    FINER = 1,
+    OFFSET_LOW = -2048,
+    OFFSET_HIGH = 2047,
+    EDGE_LOW = -6144,
+    EDGE_HIGH = 6143,
+    LOSS_SHIFT = 10,
+    WIDTH_BITS = 14,
 };
 
 /* Where the voxel of a context offset is, relative to the present row and lane. */
@@ -59,7 +68,10 @@ struct march {
     int32_t depth, height, width; /* the extent */
     int32_t panels, lanes;        /* lanes: 64 * panels */
     int64_t pitch, steps;
-    int32_t limited;              /* whether any slice has less than 256 levels */
+    int32_t wide;                 /* whether voxels have 16 bits */
+    int32_t value_bytes;          /* of a symbol in the history and of a limit: 1 or 2 */
+    int32_t limited;              /* whether limits are needed: a slice has less than 256 levels, or
+                                     of 16-bit voxels another number of levels than the first */
     const int32_t *level_counts;
     struct layer layer[MAX_LAYERS];
     struct place *places;         /* [context_count rounded up to 4]; the last one is repeated */
@@ -76,7 +88,7 @@ struct march {
     /* the present time, for the kernels */
     uint8_t *now;                 /* symbols of the present row, its first lane */
     const uint64_t *live_now;     /* masks of the present row */
-    const uint8_t *limits_now;
+    const uint8_t *limits_now;    /* of 16-bit voxels: uint16_t */
 
     /* the message */
     uint32_t *high, *low;         /* halves of the lanes' states */
@@ -103,12 +115,28 @@ HIDDEN extern const struct kernel march_portable;
 #if defined(__x86_64__)
 HIDDEN extern const struct kernel march_avx2;
 HIDDEN extern const struct kernel march_avx512;
+
+/* The panels of 16-bit voxels: avx512_wide.c */
+HIDDEN void avx512_wide_decode(struct march *m, int32_t panel);
+HIDDEN void avx512_wide_encode(struct march *m, int32_t panel);
 #elif defined(__aarch64__)
 HIDDEN extern const struct kernel march_neon;
 #endif
 
-/* check.c */
+/* check.c: a whole task, and only what every kind of predictor has: context, shape and levels. */
 HIDDEN int64_t march_check(const struct march_task *task);
+HIDDEN int64_t march_check_frame(const struct march_task *task);
+
+/* block.c: lays out a checked task, and runs it in either direction. */
+HIDDEN int64_t block_prepare(struct march *m, const struct march_task *task,
+                             const struct kernel *kernel, int64_t symbols_size, void *scratch,
+                             int64_t scratch_bytes);
+HIDDEN int64_t block_decode(struct march *m, const struct kernel *kernel, const uint32_t *message,
+                            int64_t words, void *symbols);
+HIDDEN int64_t block_encode(struct march *m, const struct kernel *kernel, const void *symbols,
+                            uint32_t *message, int64_t words);
+/* Whether every symbol is one of its slice's levels. */
+HIDDEN int symbols_are_good(const struct march *m, const void *symbols);
 
 /* plan.c: lays the task out. With `base` NULL nothing is written but `*m`, and the result is how
  * many bytes are needed. The task must have passed `march_check`. */
@@ -119,14 +147,14 @@ HIDDEN int64_t march_plan(struct march *m, const struct march_task *task,
 HIDDEN void history_start_forward(struct march *m);
 HIDDEN void history_forward(struct march *m, int64_t time);
 HIDDEN void history_start_backward(struct march *m);
-HIDDEN void history_backward(struct march *m, int64_t time, const uint8_t *symbols);
+HIDDEN void history_backward(struct march *m, int64_t time, const void *symbols);
 
 /* voxels.c: moves the symbols of ROWS_TOGETHER times, from `time` on, between rows and voxels.
  * Times may lie before the first and after the last. */
 HIDDEN void rows_to_voxels(const struct march *m, const uint8_t *rows, int64_t time,
-                           uint8_t *symbols);
+                           void *symbols);
 HIDDEN void voxels_to_rows(const struct march *m, uint8_t *rows, int64_t time,
-                           const uint8_t *symbols);
+                           const void *symbols);
 
 /* The lanes of a panel that have a voxel at the present time. */
 static inline uint64_t live_lanes(const struct march *m, int32_t panel) {

@@ -1,18 +1,23 @@
-/* The march in plain C, one lane after the other: FORMAT.md, sections 3 to 6, and nothing else.
+/* The march in plain C, one lane after the other: what FORMAT.md says, and nothing else.
  *
  * It is slow, and is what the kernels written by hand are tested against.
  */
 #include "states.h"
 
+/* Of 16-bit voxels, means are relative to the reference, and in units of 2**bin_shift symbols. */
 struct mixture {
     int32_t mean[MAX_COMPONENTS], inverse[MAX_COMPONENTS], weight[MAX_COMPONENTS];
+    int32_t reference, bin_shift, low_bits;
+    int32_t loss, width_bits; /* see bins.py */
 };
 
 struct features {
     int32_t difference[MAX_CONTEXT];
-    int32_t reference, activity, loglevel;
+    int32_t reference, activity;
+    int32_t extras[2];
     int32_t gain_32; /* 32 * (2 - r), rounded down, but 64 if r = 0: the gain's 6 bits */
     int32_t shift;   /* gain = gain_32 * 2**(6 - shift) */
+    int32_t bin_shift;
 };
 
 /* Shifts to the right by floor, whatever the compiler makes of negative numbers. */
@@ -25,11 +30,25 @@ static int32_t context_at(const struct march *m, int32_t lane, int32_t c) {
     const struct place *place = m->places + c;
     const int32_t panel = lane / PANEL;
     const uint64_t live = m->live_now[place->live + panel] & m->ranges[place->range + panel];
-    return live >> (lane % PANEL) & 1 ? m->now[place->value + lane] : -1;
+    if (!(live >> (lane % PANEL) & 1)) return -1;
+    const uint8_t *row = m->now + place->value;
+    return m->wide ? ((const uint16_t *)row)[lane] : row[lane];
 }
 
-static int32_t reference_of(const struct march *m, const int32_t *v) {
-    const int32_t f = v[m->fallback] < 0 ? NO_REFERENCE : v[m->fallback];
+static int32_t levels_of(const struct march *m, int32_t lane) {
+    if (!m->limited) return m->wide ? m->level_counts[0] : 256;
+    return (m->wide ? ((const uint16_t *)m->limits_now)[lane] : m->limits_now[lane]) + 1;
+}
+
+/* Bits of a number of at least 0. */
+static int32_t bit_length(int32_t value) {
+    int32_t bits = 0;
+    while (value >> bits) bits++;
+    return bits;
+}
+
+static int32_t reference_of(const struct march *m, const int32_t *v, int32_t middle) {
+    const int32_t f = v[m->fallback] < 0 ? middle : v[m->fallback];
     const int32_t a = v[0] >= 0 ? v[0] : v[1] >= 0 ? v[1] : f;
     const int32_t b = v[1] >= 0 ? v[1] : a;
     const int32_t c = v[2] >= 0 ? v[2] : b;
@@ -39,17 +58,26 @@ static int32_t reference_of(const struct march *m, const int32_t *v) {
 
 static void features_of(const struct march *m, int32_t lane, struct features *f) {
     int32_t v[MAX_CONTEXT];
+    const int32_t levels = levels_of(m, lane);
     for (int32_t c = 0; c < m->context_count; c++) v[c] = context_at(m, lane, c);
-    f->reference = reference_of(m, v);
-    f->activity = m->activity_offset;
+    f->reference = reference_of(m, v, m->wide ? levels >> 1 : NO_REFERENCE);
+    int32_t sum = 0;
     for (int32_t c = 0; c < m->context_count; c++) {
         const int32_t difference = v[c] < 0 ? 0 : v[c] - f->reference;
         f->difference[c] = difference;
-        if (c < m->activity_count) f->activity += difference < 0 ? -difference : difference;
+        if (c < m->activity_count) sum += difference < 0 ? -difference : difference;
     }
+    f->bin_shift = m->wide ? smaller(bit_length(sum >> 8), SHIFT_HIGH) : 0;
+    f->activity = (sum + m->activity_offset) >> f->bin_shift;
+    const int32_t half = 1 << f->bin_shift >> 1;
+    for (int32_t c = 0; m->wide && c < m->context_count; c++)
+        f->difference[c] = clip(floor_shift(f->difference[c] + half, f->bin_shift), -128, 127);
     int32_t e = 4; /* activity is 16 to 4096 */
     while (f->activity >> (e + 1)) e++;
-    f->loglevel = 16 * e + ((f->activity - (1 << e)) * 16 >> e);
+    const int32_t beyond = larger(bit_length(levels - 1) - 8, 0);
+    f->extras[0] = (f->reference >> (m->wide ? beyond : 0)) - 128;
+    f->extras[1] = 16 * e + ((f->activity - (1 << e)) * 16 >> e) - 112;
+    if (m->wide) f->extras[1] += 16 * (f->bin_shift - beyond);
     f->gain_32 = (3 * (1 << e) - f->activity) * 32 >> e;
     f->shift = e - 4;
 }
@@ -69,8 +97,8 @@ static void network_of(const struct march *m, const struct features *f, int32_t 
             if (i == 0) {
                 /* 17 bits by the gain's 6 */
                 sum = floor_shift(clip(sum, -SUM_HIGH, SUM_HIGH) * f->gain_32, f->shift);
-                sum += row[layer->inputs] * (f->reference - 128);
-                sum += row[layer->inputs + 1] * (f->loglevel - 112);
+                sum += row[layer->inputs] * f->extras[0];
+                sum += row[layer->inputs + 1] * f->extras[1];
             }
             sums[o] = sum + layer->biases[o];
         }
@@ -83,16 +111,30 @@ static int32_t power(int32_t sum) {
     return (16 + (q & 15)) << (q >> 4);
 }
 
+/* How the symbols of a lane are divided into bins, and what each gets at least. */
+static void set_bins(const struct march *m, int32_t lane, const struct features *f,
+                     struct mixture *mixture) {
+    const int32_t bits = bit_length(levels_of(m, lane) - 1);
+    mixture->reference = f->reference;
+    mixture->bin_shift = f->bin_shift;
+    mixture->low_bits = clip(f->bin_shift - FINER, 0, bits);
+    mixture->loss = smaller(LOSS_SHIFT, PRECISION - bits + mixture->low_bits);
+    mixture->width_bits = m->wide ? larger(WIDTH_BITS - bits + mixture->low_bits, 0) : 6;
+}
+
 static void predict(const struct march *m, int32_t lane, struct mixture *mixture) {
     struct features f;
     int32_t sums[MAX_UNITS];
     const int32_t count = m->components;
     features_of(m, lane, &f);
+    set_bins(m, lane, &f, mixture);
     network_of(m, &f, sums);
     int32_t shares = 0, rest = 256;
     for (int32_t k = 0; k < count; k++) {
         const int32_t moved = clip(floor_shift(sums[k], 4), -32767, 32767) * f.activity;
-        mixture->mean[k] = clip(16 * f.reference + floor_shift(moved, 8), MEAN_LOW, MEAN_HIGH);
+        const int32_t offset = floor_shift(moved, 8);
+        mixture->mean[k] = m->wide ? clip(offset, OFFSET_LOW, OFFSET_HIGH)
+                                   : clip(16 * f.reference + offset, MEAN_LOW, MEAN_HIGH);
         const int32_t sharpness = power(sums[count + k]) * ((f.gain_32 << 6) >> f.shift);
         mixture->inverse[k] = clip(sharpness >> 5, 1, INVERSE_HIGH);
         shares += power(sums[2 * count + k]);
@@ -113,29 +155,46 @@ static int32_t component_cumulative(int32_t distance) {
     return distance < 0 ? tail : 65536 - tail;
 }
 
-/* C(i) of `levels` levels. A distance is below 2**30: |16 i - 8 - mean| < 2**13 by 2**17. */
+/* The edge below symbol or bin i. */
+static int32_t edge_of(const struct march *m, const struct mixture *mixture, int32_t i) {
+    if (!m->wide) return 16 * i - 8;
+    const int32_t edge = 16 * ((i << mixture->low_bits) - mixture->reference) - 8;
+    return clip(floor_shift(edge, mixture->bin_shift), EDGE_LOW, EDGE_HIGH);
+}
+
+/* C(i) of `levels` levels or bins. A distance is below 2**30: |16 i - 8 - mean| < 2**13 by 2**17. */
 static uint32_t cumulative(const struct march *m, const struct mixture *mixture, int32_t i,
                            int32_t levels) {
     if (i == 0) return 0;
     if (i >= levels) return TOTAL;
+    const int32_t edge = edge_of(m, mixture, i);
     int32_t sum = 0;
     for (int32_t k = 0; k < m->components; k++) {
-        const int32_t distance = (16 * i - 8 - mixture->mean[k]) * mixture->inverse[k];
+        const int32_t distance = (edge - mixture->mean[k]) * mixture->inverse[k];
         sum += mixture->weight[k] * component_cumulative(floor_shift(distance, 10));
     }
-    return (uint32_t)(sum - (sum >> 10) + MINIMUM_WIDTH * i);
+    return (uint32_t)(sum - (sum >> mixture->loss) + (i << mixture->width_bits));
 }
 
-static int32_t levels_of(const struct march *m, int32_t lane) {
-    return m->limited ? m->limits_now[lane] + 1 : 256;
+static int32_t symbol_of(const struct march *m, int32_t lane) {
+    return m->wide ? ((const uint16_t *)m->now)[lane] : m->now[lane];
+}
+
+static void set_symbol(struct march *m, int32_t lane, int32_t symbol) {
+    if (m->wide)
+        ((uint16_t *)m->now)[lane] = (uint16_t)symbol;
+    else
+        m->now[lane] = (uint8_t)symbol;
 }
 
 static void decode_lane(struct march *m, int32_t lane) {
     struct mixture mixture;
     predict(m, lane, &mixture);
-    const uint32_t position = m->low[lane] & (TOTAL - 1);
-    int32_t low = 0, high = levels_of(m, lane);
-    const int32_t levels = high;
+    const uint64_t state = state_of(m, lane);
+    const int32_t plain = state & ((1 << mixture.low_bits) - 1);
+    const uint32_t position = state >> mixture.low_bits & (TOTAL - 1);
+    const int32_t most = levels_of(m, lane) - 1, levels = (most >> mixture.low_bits) + 1;
+    int32_t low = 0, high = levels;
     while (high - low > 1) {
         const int32_t middle = (low + high) / 2;
         if (cumulative(m, &mixture, middle, levels) <= position)
@@ -145,17 +204,18 @@ static void decode_lane(struct march *m, int32_t lane) {
     }
     const uint32_t start = cumulative(m, &mixture, low, levels);
     const uint32_t end = cumulative(m, &mixture, low + 1, levels);
-    m->now[lane] = (uint8_t)low;
-    pop_lane(m, lane, start, end - start);
+    set_symbol(m, lane, smaller((low << mixture.low_bits) | plain, most));
+    pop_lane(m, lane, start, end - start, mixture.low_bits);
 }
 
 static void encode_lane(struct march *m, int32_t lane) {
     struct mixture mixture;
     predict(m, lane, &mixture);
-    const int32_t symbol = m->now[lane], levels = levels_of(m, lane);
-    const uint32_t start = cumulative(m, &mixture, symbol, levels);
-    const uint32_t freq = cumulative(m, &mixture, symbol + 1, levels) - start;
-    push_lane(m, lane, start, freq);
+    const int32_t symbol = symbol_of(m, lane), bits = mixture.low_bits, bin = symbol >> bits;
+    const int32_t levels = ((levels_of(m, lane) - 1) >> bits) + 1;
+    const uint32_t start = cumulative(m, &mixture, bin, levels);
+    const uint32_t freq = cumulative(m, &mixture, bin + 1, levels) - start;
+    push_lane(m, lane, start, freq, symbol & ((1 << bits) - 1), bits);
 }
 
 static void decode_panel(struct march *m, int32_t panel) {

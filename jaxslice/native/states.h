@@ -14,9 +14,11 @@ static inline void set_state(struct march *m, int32_t lane, uint64_t state) {
     m->low[lane] = (uint32_t)state;
 }
 
-/* Takes a symbol's interval off a state, and a word of the message if that is needed. */
-static inline void pop_lane(struct march *m, int32_t lane, uint32_t start, uint32_t freq) {
-    uint64_t state = state_of(m, lane);
+/* Takes plain bits and then a symbol's interval off a state, and a word of the message if that is
+ * needed. */
+static inline void pop_lane(struct march *m, int32_t lane, uint32_t start, uint32_t freq,
+                            int32_t low_bits) {
+    uint64_t state = state_of(m, lane) >> low_bits;
     state = freq * (state >> PRECISION) + (state & (TOTAL - 1)) - start;
     if (state >> 31 == 0) {
         if (m->words_left == 0) {
@@ -29,10 +31,13 @@ static inline void pop_lane(struct march *m, int32_t lane, uint32_t start, uint3
     set_state(m, lane, state);
 }
 
-/* Puts a symbol's interval on a state, after a word of the message if there is no room for it. */
-static inline void push_lane(struct march *m, int32_t lane, uint32_t start, uint32_t freq) {
+/* Puts a symbol's interval and then plain bits on a state, after a word of the message if there is
+ * no room for them. A state below freq * 2**(39 - bits) is below 2**(63 - bits) with the interval,
+ * and at least 2**(31 - bits), since moving a word leaves at least freq * 2**(7 - bits). */
+static inline void push_lane(struct march *m, int32_t lane, uint32_t start, uint32_t freq,
+                             int32_t plain, int32_t low_bits) {
     uint64_t state = state_of(m, lane);
-    if (state >= (uint64_t)freq << 39) {
+    if (state >= (uint64_t)freq << (39 - low_bits)) {
         if (m->words_left == 0) {
             m->failed = 1;
             return;
@@ -41,7 +46,8 @@ static inline void push_lane(struct march *m, int32_t lane, uint32_t start, uint
         m->words_left--;
         state >>= 32;
     }
-    set_state(m, lane, ((state / freq) << PRECISION) + state % freq + start);
+    state = ((state / freq) << PRECISION) + state % freq + start;
+    set_state(m, lane, state << low_bits | (uint64_t)plain);
 }
 
 #endif

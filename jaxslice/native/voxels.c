@@ -2,8 +2,9 @@
 #include "plan.h"
 
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
+typedef uint16_t words16 __attribute__((vector_size(32)));
 
-/* The bytes of the lower and of the upper halves of two vectors, in turn one of each. */
+/* The values of the lower and of the upper halves of two vectors, in turn one of each. */
 #if defined(__clang__)
 #define LOW_PAIRS(a, b) \
     __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
@@ -11,24 +12,10 @@ typedef uint8_t bytes16 __attribute__((vector_size(16)));
     __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #else
 #define LOW_PAIRS(a, b) \
-    __builtin_shuffle(a, b, (bytes16){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23})
+    __builtin_shuffle(a, b, (VECTOR){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23})
 #define HIGH_PAIRS(a, b) \
-    __builtin_shuffle(a, b, (bytes16){8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31})
+    __builtin_shuffle(a, b, (VECTOR){8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31})
 #endif
-
-/* Four rounds of interleaving rows i and i + 8 transpose 16 x 16 bytes. */
-static void transpose(const uint8_t *in, int64_t in_pitch, uint8_t *out, int64_t out_pitch) {
-    bytes16 a[16], b[16];
-    for (int32_t i = 0; i < 16; i++) memcpy(a + i, in + i * in_pitch, 16);
-    for (int32_t round = 0; round < 4; round++) {
-        for (int32_t i = 0; i < 8; i++) {
-            b[2 * i] = LOW_PAIRS(a[i], a[i + 8]);
-            b[2 * i + 1] = HIGH_PAIRS(a[i], a[i + 8]);
-        }
-        memcpy(a, b, sizeof a);
-    }
-    for (int32_t i = 0; i < 16; i++) memcpy(out + i * out_pitch, a + i, 16);
-}
 
 /* Where along its lane a lane is: the slice, and x within the pitch. */
 struct position {
@@ -71,45 +58,29 @@ static void step(const struct march *m, struct position *at) {
     }
 }
 
-static void put_lane(const struct march *m, struct position at, int32_t y, const uint8_t *lane,
-                     uint8_t *symbols) {
-    for (int32_t i = 0; i < ROWS_TOGETHER; i++, step(m, &at))
-        if (is_voxel(m, at)) symbols[offset_of(m, at, y)] = lane[i];
+#define VALUE uint8_t
+#define VECTOR bytes16
+#define NAMED(name) name##_8
+#include "voxels_of.h"
+#undef VALUE
+#undef VECTOR
+#undef NAMED
+
+#define VALUE uint16_t
+#define VECTOR words16
+#define NAMED(name) name##_16
+#include "voxels_of.h"
+
+void rows_to_voxels(const struct march *m, const uint8_t *rows, int64_t time, void *symbols) {
+    if (m->wide)
+        rows_to_voxels_16(m, (const uint16_t *)rows, time, symbols);
+    else
+        rows_to_voxels_8(m, rows, time, symbols);
 }
 
-static void get_lane(const struct march *m, struct position at, int32_t y, uint8_t *lane,
-                     const uint8_t *symbols) {
-    for (int32_t i = 0; i < ROWS_TOGETHER; i++, step(m, &at))
-        lane[i] = is_voxel(m, at) ? symbols[offset_of(m, at, y)] : 0;
-}
-
-void rows_to_voxels(const struct march *m, const uint8_t *rows, int64_t time,
-                    uint8_t *symbols) {
-    uint8_t lanes[16 * 16];
-    struct position at = position_at(m, time);
-    for (int32_t y = 0; y < m->height; y++) {
-        if (y % 16 == 0) transpose(rows + y, m->row_bytes, lanes, 16);
-        const uint8_t *lane = lanes + 16 * (y % 16);
-        if (is_run(m, at))
-            memcpy(symbols + offset_of(m, at, y), lane, ROWS_TOGETHER);
-        else
-            put_lane(m, at, y, lane, symbols);
-        at = next_lane(m, at);
-    }
-}
-
-void voxels_to_rows(const struct march *m, uint8_t *rows, int64_t time, const uint8_t *symbols) {
-    uint8_t lanes[16 * 16];
-    struct position at = position_at(m, time);
-    for (int32_t y = 0; y < m->lanes; y++) {
-        uint8_t *lane = lanes + 16 * (y % 16);
-        if (y >= m->height)
-            memset(lane, 0, ROWS_TOGETHER);
-        else if (is_run(m, at))
-            memcpy(lane, symbols + offset_of(m, at, y), ROWS_TOGETHER);
-        else
-            get_lane(m, at, y, lane, symbols);
-        if (y % 16 == 15) transpose(lanes, 16, rows + y - 15, m->row_bytes);
-        at = next_lane(m, at);
-    }
+void voxels_to_rows(const struct march *m, uint8_t *rows, int64_t time, const void *symbols) {
+    if (m->wide)
+        voxels_to_rows_16(m, (uint16_t *)rows, time, symbols);
+    else
+        voxels_to_rows_8(m, rows, time, symbols);
 }

@@ -23,8 +23,9 @@ def read_configuration(configuration: Any) -> Predictor:
     context = [tuple(integers(offset, -16, 16, [3], "offset")) for offset in context]
     size, distinct = len(context), len(set(context))
     require(4 <= size == distinct <= 256, f"Got {size} offsets, {distinct} of them distinct.")
-    identity = b""
+    identity, sealed = b"", version < 4
     if version == 4:
+        sealed = field(configuration, "sealed", bool)
         kind, digits = field(fields, "kind", str), field(configuration, "identity", str)
         require(kind == "network", f"Got an architecture of the kind {kind!r}.")
         require(re.fullmatch("[0-9a-f]{16}", digits), f"Got the identity {digits!r}.")
@@ -51,7 +52,7 @@ def read_configuration(configuration: Any) -> Predictor:
     block_networks = field(configuration, "own_networks", bool) if version >= 3 else version == 2
     return Predictor(
         np.array(context), fields["activity_count"], fields["fallback"], shear, activity_offset,
-        block_networks, layers, version, identity,
+        block_networks, layers, version, identity, sealed,
     )  # fmt: skip
 
 

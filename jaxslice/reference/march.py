@@ -7,8 +7,20 @@ from jaxslice.reference.intervals import find_symbol
 from jaxslice.reference.prediction import Predictor, predict
 
 
+def pitch_of(width: int, predictor: Predictor) -> int:
+    """The times from a slice to the next in chunks of a width (section 2)."""
+    offsets, shear = predictor.context.tolist(), predictor.shear
+    ahead = max(((dx + shear * dy) // -dz for dz, dy, dx in offsets if dz < 0), default=0)
+    return max(width + max(abs(dx) for _, _, dx in offsets), ahead + 1)
+
+
 def decode_message(
-    message: bytes, extent: tuple[int, ...], width: int, counts: np.ndarray, predictor: Predictor
+    message: bytes,
+    extent: tuple[int, ...],
+    width: int,
+    counts: np.ndarray,
+    most: int,
+    predictor: Predictor,
 ) -> np.ndarray:
     """Decodes a message to symbols int64 [z, y, x].
 
@@ -17,6 +29,7 @@ def decode_message(
       extent: voxels along z, y and x.
       width: of the chunk, in voxels.
       counts: levels [z] of each slice.
+      most: words that the tail may have.
       predictor: the network.
     """
     num_z, num_y, num_x = extent
@@ -24,11 +37,11 @@ def decode_message(
     require(size % 4 == 0 and size >= 8 * num_y, f"Got a message of {size} bytes, {num_y} lanes.")
     words = np.frombuffer(message, "<u4").astype(np.int64)
     upper, lower, tail = words[:num_y], words[num_y : 2 * num_y], words[2 * num_y :]
+    require(len(tail) <= most, f"Got {len(tail)} words of a tail, expected at most {most}.")
     states = upper << 32 | lower  # 2**63 and more read as negative
     require(states.min() >= 2**31, "Got a state that is not within 2**31 .. 2**63 - 1.")
     offsets, shear = predictor.context, predictor.shear
-    ahead = max(((dx + shear * dy) // -dz for dz, dy, dx in offsets if dz < 0), default=0)
-    pitch = max(width + abs(offsets[:, 2]).max(), ahead + 1)
+    pitch = pitch_of(width, predictor)
     # A voxel that is outside reads -1; offsets reach 16 voxels at most, and never to a later slice.
     symbols = np.full((num_z + 16, num_y + 32, num_x + 32), -1, np.int64)
     lanes, taken = np.arange(num_y), 0

@@ -18,6 +18,7 @@ class Predictor(NamedTuple):
       layers: weights and biases of each layer.
       version: the format version.
       identity: of the array, 8 bytes; none before version 4.
+      sealed: whether every block of the grid is there, and knows its index since version 4.
     """
 
     context: np.ndarray
@@ -29,6 +30,7 @@ class Predictor(NamedTuple):
     layers: list[tuple[np.ndarray, np.ndarray]]
     version: int
     identity: bytes
+    sealed: bool
 
 
 def power(q: np.ndarray) -> np.ndarray:

@@ -15,9 +15,8 @@ import html
 import ipaddress
 import json
 import logging
-import mimetypes
+import math
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 from aiohttp import web
 
@@ -27,11 +26,11 @@ from jaxslice.core.shorten import shortened
 from jaxslice.serve import precomputed, zarr_view
 from jaxslice.serve.blocks import BlockCache
 from jaxslice.serve.responses import CORS, Resource, answer, resource_of
-from jaxslice.serve.viewer import PUBLIC_VIEWER, viewer_link
+from jaxslice.serve.viewer import public_link
 from jaxslice.serve.volume import ServedVolume, read_box
 
 JSON, BINARY = "application/json", "application/octet-stream"
-RESERVED = ("stats", "neuroglancer")
+RESERVED = ("stats",)
 """Names that no volume can have."""
 
 GZIP = ("auto", "always", "never")
@@ -47,24 +46,18 @@ class Site:
     Attributes:
       volumes: by name.
       cache: of decoded blocks.
-      viewer: files of the viewer by name.
       gzip: one of GZIP.
     """
 
     volumes: dict[str, ServedVolume]
     cache: BlockCache
-    viewer: dict[str, Path]
     gzip: str = "auto"
-
-    def viewer_url(self, base: str) -> str:
-        """Where Neuroglancer is, for a server at the URL `base`."""
-        return f"{base}/neuroglancer/" if self.viewer else PUBLIC_VIEWER
 
     async def page(self, request: web.Request) -> web.Response:
         """The page with links."""
         base = f"{request.scheme}://{request.host}"
         rows = "".join(
-            f"<li><a href='{html.escape(viewer_link(volume, base, self.viewer_url(base)))}'>"
+            f"<li><a href='{html.escape(public_link(volume, base))}'>"
             f"{html.escape(name)}</a> {volume.scales[0].shape} "
             f"<a href='{name}/precomputed/info'>precomputed</a> "
             f"<a href='{name}/zarr/zarr.json'>zarr</a></li>"
@@ -80,14 +73,6 @@ class Site:
         """What the cache has done."""
         counts = {**dataclasses.asdict(self.cache.counts), "kept_bytes": self.cache.kept_bytes}
         return await _whole(request, json.dumps(counts).encode(), JSON)
-
-    async def viewer_file(self, request: web.Request) -> web.Response:
-        """A file of the viewer. Only those that were listed at the start can be had."""
-        path = self.viewer.get(request.match_info["file"] or "index.html")
-        if path is None:
-            raise _not_found("No such file.")
-        content_type = mimetypes.guess_type(path.name)[0] or BINARY
-        return await _whole(request, path.read_bytes(), content_type)
 
     async def precomputed_info(self, request: web.Request) -> web.Response:
         """The info file of a volume."""
@@ -105,7 +90,8 @@ class Site:
             voxels = await read_box(volume.scales[scale], box, self.cache)
             return precomputed.chunk_bytes(voxels)
 
-        return await self._chunk(request, volume, scale, box, box.size, body)
+        length = box.size * volume.dtype.itemsize
+        return await self._chunk(request, volume, scale, box, length, body)
 
     async def zarr_group(self, request: web.Request) -> web.Response:
         """The group of a volume."""
@@ -129,7 +115,8 @@ class Site:
             voxels = await read_box(volume.scales[scale], box, self.cache)
             return zarr_view.chunk_bytes(voxels, shape)
 
-        return await self._chunk(request, volume, scale, box, Box.of_shape(shape).size, body)
+        length = math.prod(shape) * volume.dtype.itemsize
+        return await self._chunk(request, volume, scale, box, length, body)
 
     async def _chunk(
         self, request: web.Request, volume: ServedVolume, scale: int, box: Box, length: int,
@@ -158,7 +145,6 @@ def make_app(site: Site) -> web.Application:
     app.on_response_prepare.append(_add_cors)
     app.router.add_get("/", site.page)
     app.router.add_get("/stats", site.stats)
-    app.router.add_get("/neuroglancer/{file:.*}", site.viewer_file)
     app.router.add_get("/{name}/precomputed/info", site.precomputed_info)
     app.router.add_get("/{name}/precomputed/{scale}/{chunk}", site.precomputed_chunk)
     app.router.add_get("/{name}/zarr/zarr.json", site.zarr_group)
@@ -221,12 +207,6 @@ def _is_local(request: web.Request) -> bool:
 
 def _not_found(text: str) -> web.HTTPNotFound:
     return web.HTTPNotFound(text=f"{text}\n")
-
-
-def links(site: Site, base: str) -> dict[str, str]:
-    """For each volume the link that opens it in Neuroglancer."""
-    viewer = site.viewer_url(base)
-    return {name: viewer_link(volume, base, viewer) for name, volume in site.volumes.items()}
 
 
 def warm_up(volumes: Sequence[ServedVolume], cache: BlockCache) -> None:

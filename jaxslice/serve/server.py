@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxslice.core.errors import MissingExtraError, UsageError
 from jaxslice.serve.blocks import BlockCache
-from jaxslice.serve.viewer import viewer_files
+from jaxslice.serve.viewer import public_link
 from jaxslice.serve.volume import ServedVolume, names_for, open_served
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Server:
 
     Attributes:
       url: of the server, without a slash at the end.
-      links: for each volume, by name, what opens it in Neuroglancer.
+      links: for each volume, by name, a link that opens it in the public Neuroglancer.
       site: what is served.
     """
 
@@ -138,10 +138,10 @@ async def _serve(
 ) -> None:
     from aiohttp import web
 
-    from jaxslice.serve.app import Site, links, make_app, warm_up
+    from jaxslice.serve.app import Site, make_app, warm_up
 
     cache = BlockCache(cache_bytes)
-    site = Site({volume.name: volume for volume in volumes}, cache, viewer_files(), gzip)
+    site = Site({volume.name: volume for volume in volumes}, cache, gzip)
     # A client that goes away gives up its place in the queue.
     runner = web.AppRunner(
         make_app(site), access_log=None, handler_cancellation=True,
@@ -154,7 +154,8 @@ async def _serve(
         url = f"http://{_host_in_url(name)}:{taken}"
         warm_up(volumes, cache)
         stop = asyncio.Event()
-        started.set_result((Server(url, links(site, url), site), stop))
+        links = {volume.name: public_link(volume, url) for volume in volumes}
+        started.set_result((Server(url, links, site), stop))
         await stop.wait()
     finally:
         await runner.cleanup()

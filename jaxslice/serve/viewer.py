@@ -1,33 +1,21 @@
-"""Links that open Neuroglancer, and its own files where the package `neuroglancer` is installed."""
+"""Links that open Neuroglancer: its public site, or the package `neuroglancer` where installed."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import urllib.parse
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from jaxslice.serve.volume import ServedVolume
 
 PUBLIC_VIEWER = "https://neuroglancer-demo.appspot.com/"
-"""Where the viewer is loaded from if it is not on this machine."""
+"""The viewer that browsers load from the Internet. The voxels go to the browser alone."""
 
-_PIXELS = 500
-"""Rough width of a cross section in the window."""
-
-
-def viewer_files() -> dict[str, Path]:
-    """The files of the viewer by their name in URLs; empty if it is not on this machine.
-
-    Nothing is imported: the package would start a server of its own.
-    """
-    found = importlib.util.find_spec("neuroglancer")
-    if found is None or found.origin is None:
-        return {}
-    folder = Path(found.origin).parent / "static" / "client"
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".map")
-    return {path.relative_to(folder).as_posix(): path for path in paths}
+_PIXELS = 360
+"""Rough height of a cross section in the window."""
 
 
 def viewer_state(volume: ServedVolume, source: str) -> dict[str, Any]:
@@ -55,14 +43,44 @@ def viewer_state(volume: ServedVolume, source: str) -> dict[str, Any]:
     }
 
 
-def viewer_link(volume: ServedVolume, base: str, viewer: str) -> str:
-    """A link that opens a volume in Neuroglancer.
+def public_link(volume: ServedVolume, base: str) -> str:
+    """A link that opens a volume in the public viewer.
 
     Args:
       volume: to show.
       base: URL of the server.
-      viewer: URL of Neuroglancer.
     """
     state = viewer_state(volume, f"{base}/{volume.name}/precomputed")
     text = json.dumps(state, separators=(",", ":"))
-    return f"{viewer}#!{urllib.parse.quote(text, safe='{}:,/[]')}"
+    return f"{PUBLIC_VIEWER}#!{urllib.parse.quote(text, safe='{}:,/[]')}"
+
+
+@contextlib.contextmanager
+def local_viewers(
+    volumes: Iterable[ServedVolume], base: str, host: str
+) -> Iterator[dict[str, str]]:
+    """Runs Neuroglancer's own server while the `with` block lasts, if its package is installed.
+
+    Args:
+      volumes: to show.
+      base: URL of the server of the volumes.
+      host: address to listen at, on a free port.
+
+    Yields:
+      For each volume, by name, the URL of a viewer; nothing if the package is not installed.
+    """
+    if importlib.util.find_spec("neuroglancer") is None:
+        yield {}
+        return
+    import neuroglancer
+
+    neuroglancer.set_server_bind_address(host, 0)
+    found = {}
+    try:
+        for volume in volumes:
+            viewer = neuroglancer.Viewer()
+            viewer.set_state(viewer_state(volume, f"{base}/{volume.name}/precomputed"))
+            found[volume.name] = viewer.get_viewer_url()
+        yield found
+    finally:
+        neuroglancer.stop()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxslice.codec import intervals
+from jaxslice.codec import bins, intervals
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.curve import PRECISION
 from jaxslice.codec.march import OUTSIDE
@@ -91,9 +91,14 @@ def bits_of_each(
       limit: int32 [n], alphabet size of each voxel.
       architecture: architecture of the network.
     """
-    mixture = mixture_of(network, contexts, architecture)
-    _, freq = intervals.interval_of(mixture, symbol, limit)
-    return PRECISION - jnp.log2(freq.astype(jnp.float32))
+    mixture = mixture_of(network, contexts, architecture, limit)
+    if not isinstance(mixture, intervals.WideMixture):
+        _, freq = intervals.interval_of(mixture, symbol, limit)
+        return PRECISION - jnp.log2(freq.astype(jnp.float32))
+    low_bits = bins.low_bits_of(mixture.bins)
+    count = bins.count_of(mixture.bins, limit)
+    _, freq = intervals.interval_of(mixture, symbol >> low_bits, count)
+    return PRECISION + low_bits.astype(jnp.float32) - jnp.log2(freq.astype(jnp.float32))
 
 
 @functools.partial(jax.jit, static_argnames=("architecture",))

@@ -87,7 +87,7 @@ def _curvature(
 
         def nats(shifts):
             mixture, recorded = network.apply(
-                {**params, "perturbations": shifts}, contexts, mutable=["intermediates"]
+                {**params, "perturbations": shifts}, contexts, limit, mutable=["intermediates"]
             )
             bits = bits_of(mixture, jnp.maximum(symbol, 0), limit)  # type: ignore[arg-type]
             return jnp.sum(bits * hit) * math.log(2), recorded["intermediates"]

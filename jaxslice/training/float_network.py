@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxslice.codec import intervals
+from jaxslice.codec import bins, intervals
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
 from jaxslice.codec.curve import (
     INVERSE_SCALE_HIGH,
@@ -46,9 +46,9 @@ class CausalNetwork(nn.Module):
     architecture: Architecture
 
     @nn.compact
-    def __call__(self, contexts: jax.Array) -> intervals.Mixture:
+    def __call__(self, contexts: jax.Array, limit: jax.Array | None = None) -> intervals.AnyMixture:
         """Predicts a mixture per voxel; see `mixture.mixture_of` for the exact counterpart."""
-        features = features_of(contexts, self.architecture)
+        features = features_of(contexts, self.architecture, limit)
         activity = features.activity.astype(jnp.float32)[None]
         layers = len(self.architecture.layer_shapes)
 
@@ -73,15 +73,13 @@ class CausalNetwork(nn.Module):
         weight = share / share.sum(axis=0, keepdims=True) * WEIGHT_TOTAL
         exact = jnp.floor(weight[:-1])
         exact = jnp.concatenate([exact, WEIGHT_TOTAL - exact.sum(0, keepdims=True)])
-        return intervals.Mixture(
-            jnp.clip(
-                16.0 * features.reference.astype(jnp.float32)[None] + offset,
-                MEAN_LOW,
-                MEAN_HIGH,
-            ),
-            jnp.clip(sharpness, 1, INVERSE_SCALE_HIGH),
-            _straight_through(weight, exact),
-        )
+        inverse_scale = jnp.clip(sharpness, 1, INVERSE_SCALE_HIGH)
+        weight = _straight_through(weight, exact)
+        if features.bins is not None:
+            mean = bins.offset_mean(offset)
+            return intervals.WideMixture(mean, inverse_scale, weight, features.bins)
+        mean = 16.0 * features.reference.astype(jnp.float32)[None] + offset
+        return intervals.Mixture(jnp.clip(mean, MEAN_LOW, MEAN_HIGH), inverse_scale, weight)
 
     def _perturbed(self, name: str, value: jax.Array) -> jax.Array:
         return value if self.is_initializing() else self.perturb(name, value)
@@ -103,32 +101,55 @@ class CausalNetwork(nn.Module):
         return kernel, _round(bias * BIAS_ONE)
 
 
-def bits_of(mixture: intervals.Mixture, symbol: jax.Array, limit: jax.Array) -> jax.Array:
+def bits_of(mixture: intervals.AnyMixture, symbol: jax.Array, limit: jax.Array) -> jax.Array:
     """Bits to code each symbol, differentiable in the mixture.
 
     Args:
       mixture: float32 [k, n] in the integers' units.
       symbol: int32 [n], below `limit`.
-      limit: int32 [n], alphabet size of each voxel, 1 to 256.
+      limit: int32 [n], alphabet size of each voxel.
 
     Returns:
-      float32 [n], the float counterpart of -log2(freq / 2**24) with `intervals.interval_of`.
+      float32 [n], the float counterpart of -log2(freq / 2**24) with `intervals.interval_of`, and
+      the low bits of 16-bit voxels.
     """
+    if isinstance(mixture, intervals.WideMixture):
+        return _wide_bits_of(mixture, symbol, limit)
     low = jnp.where(symbol <= 0, 0.0, _cumulative(mixture, symbol))
     high = jnp.where(symbol + 1 >= limit, 1.0, _cumulative(mixture, symbol + 1))
     share = MINIMUM_WIDTH / TOTAL
     return -jnp.log2(jnp.maximum(high - low, share))
 
 
+def _wide_bits_of(mixture: intervals.WideMixture, symbol: jax.Array, limit: jax.Array) -> jax.Array:
+    """`bits_of` of 16-bit voxels."""
+    low_bits = bins.low_bits_of(mixture.bins)
+    index, count = symbol >> low_bits, bins.count_of(mixture.bins, limit)
+    loss, width_bits = bins.widths_of(mixture.bins)
+    kept = 1 - jnp.exp2(-loss.astype(jnp.float32))
+    share = jnp.exp2(width_bits.astype(jnp.float32)) / TOTAL
+    low, high = (
+        _mass_below(mixture, bins.edges_of(mixture.bins, i).astype(jnp.float32))
+        for i in (index, index + 1)
+    )
+    low = jnp.where(index <= 0, 0.0, low * kept)
+    high = jnp.where(index + 1 >= count, 1.0, high * kept + share)
+    return low_bits.astype(jnp.float32) - jnp.log2(jnp.maximum(high - low, share))
+
+
 def _cumulative(mixture: intervals.Mixture, index: jax.Array) -> jax.Array:
     index = index.astype(jnp.float32)
-    deviations = (index[None] * 16.0 - 8.0 - mixture.mean) * mixture.inverse_scale / (1 << 18)
+    share = MINIMUM_WIDTH / TOTAL
+    return _mass_below(mixture, index * 16.0 - 8.0) * (1 - 2.0**-LOSS_SHIFT) + index * share
+
+
+def _mass_below(mixture: intervals.AnyMixture, edge: jax.Array) -> jax.Array:
+    """The mixture's cumulative distribution at an edge, in 1/16 symbol."""
+    deviations = (edge[None] - mixture.mean) * mixture.inverse_scale / (1 << 18)
     size = jnp.minimum(jnp.abs(deviations), 6.0)
     tail = 0.5 * jnp.maximum(1 - 0.1 * size - 20 / 1024 * size**2, 0.0) ** 8
     value = jnp.where(deviations < 0, tail, 1 - tail) * mixture.weight
-    total = value.sum(axis=0) / WEIGHT_TOTAL
-    share = MINIMUM_WIDTH / TOTAL
-    return total * (1 - 2.0**-LOSS_SHIFT) + index * share
+    return value.sum(axis=0) / WEIGHT_TOTAL
 
 
 def _exp2(logit: jax.Array) -> jax.Array:

@@ -35,17 +35,17 @@ def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count
     """
 
     def add(index, total):
-        contexts, symbol, _ = sample(
+        contexts, symbol, limit = sample(
             jax.random.fold_in(key, index), data, architecture, _BATCH_VOXELS
         )
-        features = features_of(contexts, architecture)
+        features = features_of(contexts, architecture, limit)
         scale = features.gain / 64
-        target = (symbol - features.reference).astype(jnp.float32) * scale
+        target = features.difference_of(symbol) * scale
         rows = jnp.concatenate(
             [features.differences * scale[None], features.extras, jnp.ones_like(target)[None],
              target[None]]
         )  # fmt: skip
-        counted = (symbol != OUTSIDE) & (features.activity > architecture.activity_offset)
+        counted = (symbol != OUTSIDE) & features.is_lively(architecture)
         return total + (rows * counted.astype(jnp.float32)[None]) @ rows.T
 
     size = len(architecture.context) + NUM_FEATURES + 2

@@ -50,7 +50,7 @@ def loss_of(
 ) -> jax.Array:
     """Mean bits per voxel of a batch from `training_set.sample`, without symbols OUTSIDE."""
     hit = (symbol != OUTSIDE).astype(jnp.float32)
-    mixture = CausalNetwork(architecture).apply(params, contexts)
+    mixture = CausalNetwork(architecture).apply(params, contexts, limit)
     bits = bits_of(mixture, jnp.maximum(symbol, 0), limit)  # type: ignore[arg-type]
     return jnp.sum(bits * hit) / jnp.maximum(jnp.sum(hit), 1.0)
 
@@ -74,7 +74,7 @@ def learning_rate_at(step: jax.Array, config: TrainingConfig) -> jax.Array:
 def random_params(key: jax.Array, architecture: Architecture) -> Params:
     """Random initial parameters of a network."""
     contexts = jnp.zeros((len(architecture.context), 1), jnp.float32)
-    return CausalNetwork(architecture).init(key, contexts)
+    return CausalNetwork(architecture).init(key, contexts, jnp.full(1, 256, jnp.int32))
 
 
 def initial_state(params: Params, config: TrainingConfig) -> TrainingState:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxslice.codec import levels
+from jaxslice.codec import level_tables
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.core.errors import UsageError
@@ -26,7 +26,7 @@ class TrainingSet(NamedTuple):
     """Blocks to train on.
 
     Attributes:
-      symbols: int16 [block, z, y, x]. Each block has a border of OUTSIDE as wide as the context
+      symbols: int16, of 16-bit voxels int32 [block, z, y, x]. Each block has a border of OUTSIDE as wide as the context
         reaches: before the block along z, on both sides along y and x. Slices that serve only as
         context replace part of the border along z.
       limits: int32 [block, z], alphabet size of each slice, 1 in the border.
@@ -48,7 +48,7 @@ def prepare(
     """Builds a training set from blocks, on the host.
 
     Args:
-      blocks: uint8 [z, y, x] each, of any shapes.
+      blocks: [z, y, x] each, of any shapes and the architecture's dtype.
       architecture: architecture whose context determines the border.
       leads: for each block the number of slices at its start that serve only as context, at most
         the reach of the context along z. If not given, 0 for each block.
@@ -65,7 +65,8 @@ def prepare(
     sizes = np.array([block.shape for block in blocks]) - np.array([[n, 0, 0] for n in leads])
     depth, height, width = sizes.max(axis=0) if shape is None else np.array(shape)
     whole = (depth + reach[0], height + 2 * reach[1], max(width, 1) + 2 * reach[2])
-    symbols = np.full((len(blocks), *whole), OUTSIDE, np.int16)
+    levels = level_tables.of(architecture.dtype)
+    symbols = np.full((len(blocks), *whole), OUTSIDE, architecture.symbol_dtype)
     limits = np.ones((len(blocks), whole[0]), np.int32)
     for index, (block, lead) in enumerate(zip(blocks, leads, strict=True)):
         tables = levels.choose(block)

@@ -7,6 +7,8 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.storage.location import parse_location
@@ -22,6 +24,8 @@ __all__ = [
     "takes_scales",
 ]
 
+_UINT8 = np.dtype(np.uint8)
+
 
 @contextlib.contextmanager
 def create_destination(
@@ -33,6 +37,7 @@ def create_destination(
     overwrite: bool = False,
     dest_format: str | None = None,
     encoding: str | None = None,
+    dtype: np.dtype = _UINT8,
 ) -> Iterator[Destination]:
     """Creates a volume, which is complete when the `with` block ends without an exception.
 
@@ -50,6 +55,7 @@ def create_destination(
         one is complete. What else lies in its folder is kept.
       dest_format: key of the format; if None, what the name says, else precomputed.
       encoding: how chunks are stored, where the format has a choice; None for its usual way.
+      dtype: of the voxels.
 
     Yields:
       The destination to write to.
@@ -60,7 +66,7 @@ def create_destination(
     if min(box.shape) < 1:
         raise UsageError(f"Got the box {box}, expected at least 1 voxel.")
     place = os.fspath(dest)
-    new = NewVolume(box, voxel_size_nm, chunk_shape, encoding)
+    new = NewVolume(box, voxel_size_nm, chunk_shape, encoding, dtype)
     with create_scales(place, [new], overwrite=overwrite, dest_format=dest_format) as (made,):
         yield made
 
@@ -97,7 +103,8 @@ def create_scales(
         made, finer = [], ()
         for scale in scales:
             new = dataclasses.replace(scale, finer=finer)
-            made.append(Destination(place, new.box, known.create(place, location, new)))
+            writer = known.create(place, location, new)
+            made.append(Destination(place, new.box, writer, new.dtype))
             finer = (*finer, scale)
         yield made
 

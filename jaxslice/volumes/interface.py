@@ -24,7 +24,7 @@ class Reader(Protocol):
     """Reads the voxels of boxes; a frozen value that pickles, called from several threads."""
 
     def __call__(self, box: Box, /) -> np.ndarray:
-        """uint8 [z,y,x] of a box inside the volume, an array of the caller's own.
+        """Voxels [z,y,x] of a box inside the volume, an array of the caller's own.
 
         Raises:
           SourceDataError: a chunk is missing, damaged or cannot be fetched.
@@ -37,7 +37,7 @@ class Writer(Protocol):
     """Writes the voxels of boxes; a frozen value that pickles, called from several threads."""
 
     def __call__(self, box: Box, voxels: np.ndarray, /) -> None:
-        """Stores uint8 [z,y,x] in a box inside the volume.
+        """Stores voxels [z,y,x] in a box inside the volume.
 
         Raises:
           OSError: the storage refuses, for instance because it is full.
@@ -108,7 +108,7 @@ class Source:
           box: global coordinates, wholly inside `self.box`.
 
         Returns:
-          uint8 [z,y,x], C-contiguous, the caller's own copy.
+          [z,y,x], C-contiguous, the caller's own copy.
 
         Raises:
           UsageError: `box` is not inside `self.box`.
@@ -143,18 +143,20 @@ class Destination:
       description: the file or URL, to be printed.
       box: the voxels of the volume, in global coordinates.
       writer: of the format.
+      dtype: of the voxels.
     """
 
     description: str
     box: Box
     writer: Writer = dataclasses.field(repr=False)
+    dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
 
     def write(self, box: Box, voxels: np.ndarray) -> None:
         """Writes the voxels of `box`; threads may write disjoint boxes at the same time.
 
         Args:
           box: global coordinates, wholly inside `self.box`.
-          voxels: uint8 [z,y,x] of the shape of `box`.
+          voxels: [z,y,x] of the shape of `box`.
 
         Raises:
           UsageError: `box` is not inside `self.box`, or `voxels` does not fit it.
@@ -162,10 +164,10 @@ class Destination:
         """
         if not self.box.contains(box):
             raise UsageError(f"Got the box {box}, expected one inside {self.box}.")
-        if voxels.dtype != np.uint8 or voxels.shape != box.shape:
+        if voxels.dtype != self.dtype or voxels.shape != box.shape:
             raise UsageError(
-                f"Got voxels of dtype {voxels.dtype} and shape {voxels.shape}, expected uint8 and"
-                f" {box.shape}."
+                f"Got voxels of dtype {voxels.dtype} and shape {voxels.shape}, expected"
+                f" {self.dtype} and {box.shape}."
             )
         self.writer(box, voxels)
 

@@ -255,8 +255,6 @@ def needs_unpacking(location: Location, scale: dict[str, Any]) -> bool:
         if entry.name.endswith(packed) or (_NESTED.fullmatch(entry.name) and entry.is_dir()):
             return True
     files = [entry for entry in first if entry.is_file()]
-    if scale["encoding"] != "raw" or not files:
-        return False
     return any(_begins_with_gzip(entry.path) for entry in files[:4])
 
 

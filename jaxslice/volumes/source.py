@@ -8,19 +8,15 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
+from jaxslice.core.voxel_types import check_voxel_type
 from jaxslice.storage.location import parse_location
 from jaxslice.volumes.arrays import is_array, source_of_array
 from jaxslice.volumes.formats import SUPPORTED, format_of
 from jaxslice.volumes.interface import Format, NotThisFormat, Source, SourceOptions
 
 __all__ = ["Source", "SourceOptions", "open_any", "open_source"]
-
-DTYPES = (np.dtype(np.uint8),)
-"""What voxels may be."""
 
 
 def open_source(
@@ -71,11 +67,7 @@ def open_any(source: str | os.PathLike[str] | Source | Any, options: SourceOptio
 
 def check_dtype(source: Source) -> None:
     """Refuses voxels that cannot be compressed (UsageError)."""
-    if source.dtype not in DTYPES:
-        expected = " or ".join(str(dtype) for dtype in DTYPES)
-        raise UsageError(
-            f"Got {source.description!r} with dtype {source.dtype}, expected {expected}."
-        )
+    check_voxel_type(source.dtype, repr(source.description))
 
 
 def _open_place(place: str, options: SourceOptions) -> Source:

@@ -144,6 +144,6 @@ def test_shards_of_too_many_blocks_are_refused(small_volume, tmp_path, monkeypat
         OPTIONS, block_shape=(1, 1, 1), shard_shape=(10, 40, 50), training_steps=1
     )
     assert jaxslice.CompressOptions(shard_shape=(64, 64, 64)).shard_shape == (64, 64, 64)
-    monkeypatch.setattr("jaxslice.archive.metadata.MAX_SHARD_BLOCKS", 10)
+    monkeypatch.setattr("jaxslice.archive.shards.MAX_SHARD_BLOCKS", 10)
     with pytest.raises(UsageError, match=r"at most 10\."):
         jaxslice.compress(small_volume.path, str(tmp_path / "a"), options)

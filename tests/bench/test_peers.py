@@ -26,7 +26,7 @@ VIDEO_NAMES = ["FFV1", "FFV1, context 0", "x264 lossless", "x265 lossless"]
 OPTIONAL_NAMES = [*TOMOZ_NAMES, *DELTA3D_NAMES, *OPENZL_NAMES, *BLOSC2_NAMES, *VIDEO_NAMES]
 EVERY_NAME = [*NAMES, *SLOW_NAMES, *OPTIONAL_NAMES]
 MISSING = peers.missing_peers()
-SIXTEEN_BITS = {peer.name for peer in peers.all_peers() if peer.sixteen_bits}
+SIXTEEN_BITS = {peer.name for peer in peers.peers_of(np.dtype(np.uint16))}
 
 
 def measured(volume, names=NAMES):
@@ -124,6 +124,12 @@ def test_sixteen_bits_come_back_where_a_peer_takes_them(name):
     (result,) = measured(volume, [name])
     assert (result.lossless, result.note) == (True, ""), result
     assert result.bits_per_voxel < 24, result
+
+
+def test_peers_of_types():
+    every = {peer.name for peer in peers.all_peers()}
+    assert {peer.name for peer in peers.peers_of(np.dtype(np.uint8))} == every
+    assert {"JPEG-XL e7", "zstd -19"} <= SIXTEEN_BITS <= every - {"WebP"}
 
 
 def test_half_of_the_bytes_of_sixteen_bits_are_not_called_lossless():

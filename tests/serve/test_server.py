@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -30,7 +29,7 @@ def state_of(link: str) -> dict:
 def test_a_link_shows_the_middle_of_the_volume(server):
     assert list(server.links) == ["small", "small-2"]
     link = server.links["small-2"]
-    assert link.startswith(f"{server.url}/neuroglancer/#!")
+    assert link.startswith(f"{viewer.PUBLIC_VIEWER}#!")
     assert not set(link) & set(" \"<>'")
     state = state_of(link)
     (layer,) = state["layers"]
@@ -41,20 +40,10 @@ def test_a_link_shows_the_middle_of_the_volume(server):
     assert state["dimensions"]["z"] == [VOXEL_SIZE_NM[0] * 1e-9, "m"]
 
 
-def test_the_viewers_files_are_served(server):
-    with urllib.request.urlopen(server.links["small"].partition("#")[0]) as response:
-        page = response.read().decode()
-        assert response.headers["Content-Type"] == "text/html"
-    script = re.findall(r'src="([^"]*main[^"]*)"', page)[0]
-    with urllib.request.urlopen(f"{server.url}/neuroglancer/{script}") as response:
-        assert "javascript" in response.headers["Content-Type"]
-        assert len(response.read()) > 10**5
-
-
-def test_without_the_viewer_links_go_to_its_public_site(small_archive, monkeypatch):
+def test_without_the_package_there_is_no_local_viewer(server, monkeypatch):
     monkeypatch.setattr(viewer.importlib.util, "find_spec", lambda _: None)
-    with serving([small_archive]) as running:
-        assert running.links["small"].startswith(f"{viewer.PUBLIC_VIEWER}#!")
+    with viewer.local_viewers(server.site.volumes.values(), server.url, "127.0.0.1") as found:
+        assert found == {}
 
 
 def test_threads_end_with_the_server(small_archive):
@@ -105,10 +94,13 @@ def test_the_command_serves_until_it_is_interrupted(small_archive, stop):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(5)]
+        lines = list(iter(process.stdout.readline, "Ctrl-C stops the server.\n"))
         assert lines[0] == "small\n"
-        link = lines[1].strip()
-        with urllib.request.urlopen(state_of(link)["layers"][0]["source"][14:] + "/info") as got:
+        local, public = (line.split()[-1] for line in lines[1:3])
+        assert urllib.request.urlopen(local).status == 200
+        source = state_of(public)["layers"][0]["source"]
+        assert lines[3].split()[-1] == source
+        with urllib.request.urlopen(f"{source.removeprefix('precomputed://')}/info") as got:
             assert json.load(got)["type"] == "image"
         process.send_signal(stop)
         out, err = process.communicate()

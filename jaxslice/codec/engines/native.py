@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxslice.codec import payload
+from jaxslice.codec import limits, payload
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.message import unflatten
 from jaxslice.codec.network import IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
@@ -40,35 +41,71 @@ class BlockCall:
         level_counts: np.ndarray,
         instruction_set: int | None,
     ):
-        architecture, network = model.architecture, model.network
-        context = np.ascontiguousarray(architecture.context, np.int32)
-        weights = np.concatenate([np.asarray(w, np.int8).ravel() for w in network.weights])
-        biases = np.concatenate([np.asarray(b, np.int32).ravel() for b in network.biases])
         counts = np.ascontiguousarray(level_counts, np.int32)
-        self._arrays = context, weights, biases, counts
-        hidden = (*architecture.hidden, 0, 0, 0, 0)[:4]
-        self.task = library.Task(
-            len(context),
-            architecture.activity_count,
-            architecture.activity_offset,
-            architecture.fallback,
-            architecture.shear,
-            architecture.components,
-            len(architecture.hidden),
-            (ctypes.c_int32 * 4)(*hidden),
-            (ctypes.c_int32 * 3)(*block_shape),
-            (ctypes.c_int32 * 3)(*extent),
-            counts.size,
-            weights.size,
-            biases.size,
-            *(array.ctypes.data for array in self._arrays),
-        )
+        build = linear_task if isinstance(model.architecture, LinearArchitecture) else network_task
+        self.task, self._arrays = build(model, block_shape, extent, counts)
         self.set = library.best_set() if instruction_set is None else instruction_set
         self.scratch = _scratch(library.scratch_bytes(self.task, self.set), block_shape)
 
     def run(self, name: str, source: np.ndarray, target: np.ndarray) -> int:
-        """Calls a function of the library; see `library.run`."""
+        """Encodes or decodes; see `library.run`."""
         return library.run(name, self.task, self.set, source, target, self.scratch)
+
+
+def network_task(
+    model: Model, block_shape: Triple, extent: Triple, counts: np.ndarray
+) -> tuple[library.Task, tuple[np.ndarray, ...]]:
+    """A block's task for a network, and the arrays that it points to."""
+    architecture, network = model.architecture, model.network
+    context = np.ascontiguousarray(architecture.context, np.int32)
+    weights = np.concatenate([np.asarray(w, np.int8).ravel() for w in network.weights])
+    biases = np.concatenate([np.asarray(b, np.int32).ravel() for b in network.biases])
+    arrays = context, weights, biases, counts
+    hidden = (*architecture.hidden, 0, 0, 0, 0)[:4]
+    task = library.Task(
+        len(context),
+        architecture.activity_count,
+        architecture.activity_offset,
+        architecture.fallback,
+        architecture.shear,
+        architecture.components,
+        len(architecture.hidden),
+        (ctypes.c_int32 * 4)(*hidden),
+        (ctypes.c_int32 * 3)(*block_shape),
+        (ctypes.c_int32 * 3)(*extent),
+        counts.size,
+        architecture.voxel_bits,
+        weights.size,
+        biases.size,
+        *(array.ctypes.data for array in arrays),
+    )
+    return task, arrays
+
+
+def linear_task(
+    model: Model, block_shape: Triple, extent: Triple, counts: np.ndarray
+) -> tuple[library.LinearTask, tuple[np.ndarray, ...]]:
+    """A block's task for a linear predictor, and the arrays that it points to."""
+    architecture, numbers = model.architecture, model.network
+    context = np.ascontiguousarray(architecture.context, np.int32)
+    parts = (numbers.weights, numbers.sizes, numbers.curves)
+    arrays = context, *map(np.ascontiguousarray, parts), counts
+    task = library.LinearTask(
+        len(context),
+        architecture.fallback,
+        architecture.shear,
+        architecture.scales,
+        architecture.phases,
+        numbers.exponent,
+        numbers.first,
+        numbers.offset,
+        (ctypes.c_int32 * 3)(*block_shape),
+        (ctypes.c_int32 * 3)(*extent),
+        counts.size,
+        0,
+        *(array.ctypes.data for array in arrays),
+    )
+    return task, arrays
 
 
 def _scratch(size: int, block_shape: Triple) -> np.ndarray:
@@ -97,21 +134,21 @@ def decode(
       message: uint32 [word], from `message.flatten`.
       block_shape: (z, y, x) of the block.
       extent: (z, y, x) of the voxels in the message.
-      level_counts: int [extent z], levels of each slice, 1 to 256.
+      level_counts: int [extent z], levels of each slice.
       model: whose network predicts.
       instruction_set: one of `library.instruction_sets`; the best if not given.
 
     Returns:
-      Symbols, uint8 of the extent's shape.
+      Symbols, of the architecture's dtype and of the extent's shape.
 
     Raises:
       FormatError: the message is damaged.
       MemoryError: see `BlockCall`.
     """
     call = BlockCall(model, block_shape, extent, level_counts, instruction_set)
-    symbols = np.empty(extent, np.uint8)
+    symbols = np.empty(extent, model.architecture.dtype)
     try:
-        call.run("march_decode", np.ascontiguousarray(message, np.uint32), symbols)
+        call.run("decode", np.ascontiguousarray(message, np.uint32), symbols)
     except library.NativeError as error:
         if error.code in library.DAMAGED:
             raise FormatError(str(error)) from None
@@ -129,9 +166,10 @@ def encode(
     """Encodes the symbols of one block's extent.
 
     Args:
-      symbols: uint8 of the extent's shape, each below its slice's level count.
+      symbols: of the extent's shape and the architecture's dtype, each below its slice's level
+        count.
       block_shape: of the block.
-      level_counts: int [extent z], levels of each slice, 1 to 256.
+      level_counts: int [extent z], levels of each slice.
       model: whose network predicts.
       instruction_set: one of `library.instruction_sets`; the best if not given.
 
@@ -141,13 +179,21 @@ def encode(
     Raises:
       MemoryError: see `BlockCall`.
     """
-    symbols = np.ascontiguousarray(symbols, np.uint8)
+    symbols = np.ascontiguousarray(symbols, model.architecture.dtype)
     depth, height, width = symbols.shape
     call = BlockCall(model, block_shape, (depth, height, width), level_counts, instruction_set)
-    # An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding.
-    room = np.empty(symbols.size * 5 // 8 + 2 * height + 64, np.uint32)
-    count = call.run("march_encode", symbols, room)
+    room = np.empty(_most_words(symbols.size, model.architecture) + 2 * height + 64, np.uint32)
+    count = call.run("encode", symbols, room)
     return room[room.size - count :]
+
+
+def _most_words(voxels: int, architecture: Architecture) -> int:
+    """Words that some voxels take at most.
+
+    An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding. Of
+    16-bit voxels an interval is at least 1, and up to 7 plain bits are added: 31 bits.
+    """
+    return voxels if architecture.is_wide else voxels * 5 // 8
 
 
 class NativeEngine:
@@ -188,7 +234,7 @@ class NativeEngine:
                 messages.append(np.zeros(0, np.uint32))
                 continue
             used = Model(model.architecture, networks[block]) if networks else model
-            inside = symbols[(block, *payload.within(extent))].astype(np.uint8)
+            inside = symbols[(block, *payload.within(extent))].astype(used.architecture.dtype)
             counts = sizes[block, : extent[0]]
             messages.append(encode(inside, symbols.shape[1:], counts, used))
         return messages
@@ -205,12 +251,12 @@ class NativeEngine:
     ) -> BlockSymbols:
         """See `interface.Engine.decode`. A device other than a CPU is a `UsageError`."""
         _check_device(device)
-        symbols = np.zeros((len(messages), *block_shape), np.int16)
+        symbols = np.zeros((len(messages), *block_shape), model.architecture.symbol_dtype)
         for block, extent in enumerate(_triples(extents)):
             if not extent[0]:
                 continue
             _, tail = unflatten(messages[block], extent[1])
-            most = payload.most_words(block_shape)
+            most = limits.most_words(block_shape, model.architecture.dtype.itemsize)
             if tail.size > most:
                 raise FormatError(f"Got a message of {tail.size} words, expected at most {most}.")
             used = Model(model.architecture, networks[block]) if networks else model
@@ -236,7 +282,8 @@ class NativeEngine:
         )
         voxels = math.prod(block_shape)
         # Beside the scratch memory: symbols, and room for a message of any length.
-        return call.scratch.size + voxels + 4 * (voxels * 5 // 8)
+        voxel_bytes = architecture.dtype.itemsize
+        return call.scratch.size + voxels * voxel_bytes + 4 * _most_words(voxels, architecture)
 
 
 def _check_device(device: Device | None) -> None:

@@ -13,17 +13,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxslice.codec import payload
+from jaxslice.codec import limits
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.engines import xla_lanes
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.geometry import Geometry
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.march import OUTSIDE, shear, unshear, voxels_of
 from jaxslice.codec.message import LOWER_BOUND, check_finished, flatten, unflatten
 from jaxslice.codec.network import IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
+
+_INT16 = np.dtype(np.int16)
 
 
 class XlaEngine:
@@ -80,7 +83,10 @@ class XlaEngine:
         for head, taken, tail in zip(last, used, tails, strict=True):
             check_finished(head, int(taken), tail)
         geometry = Geometry.of(block_shape, model.architecture, len(messages))
-        return unshear(sheared, geometry)
+        symbols = unshear(sheared, geometry)
+        if isinstance(model.architecture, LinearArchitecture):
+            _check_symbols(symbols, sizes)
+        return symbols
 
     def compile_for(
         self,
@@ -99,7 +105,8 @@ class XlaEngine:
         taken = [0]
         for device in jax.local_devices():
             if encoder:
-                symbols = np.full((batch, *block_shape), OUTSIDE, np.int16)
+                dtype = architecture.symbol_dtype
+                symbols = np.full((batch, *block_shape), OUTSIDE, dtype)
                 program, arguments = self._encoder_call(
                     symbols, sizes, extents, model, networks, device
                 )
@@ -128,7 +135,8 @@ class XlaEngine:
             geometry, model.architecture, networks is not None, _platform(device)
         )
         network = model.network if networks is None else stacked(networks)
-        sheared, limits = shear(symbols, geometry), sheared_limits(sizes, extents, geometry)
+        sheared = shear(symbols, geometry)
+        limits = sheared_limits(sizes, extents, geometry, symbols.dtype)
         with jax.enable_x64(True):
             arguments = (network, sheared, limits, _steps_for(extents, geometry))
             return program, jax.device_put(arguments, device)
@@ -149,8 +157,10 @@ class XlaEngine:
             geometry, model.architecture, networks is not None, _platform(device)
         )
         network = model.network if networks is None else stacked(networks)
-        heads, words, tails = _arrays(messages, extents, block_shape, geometry)
-        limits = sheared_limits(sizes, extents, geometry)
+        heads, words, tails = _arrays(
+            messages, extents, block_shape, geometry, model.architecture.dtype
+        )
+        limits = sheared_limits(sizes, extents, geometry, model.architecture.symbol_dtype)
         with jax.enable_x64(True):
             arguments = (network, heads, words, limits, _steps_for(extents, geometry))
             return program, jax.device_put(arguments, device), tails
@@ -163,6 +173,12 @@ class XlaEngine:
 
 
 ENGINE = XlaEngine()
+
+
+def _check_symbols(symbols: BlockSymbols, sizes: AlphabetSizes) -> None:
+    """Refuses symbols that their slices have no levels for: a damaged message can lead to them."""
+    if (symbols.max(axis=(2, 3)) >= np.maximum(sizes, 1)).any():
+        raise FormatError("Got a symbol beyond its slice's levels: the message is damaged.")
 
 
 def _run_once(program: Any, arguments: tuple[Any, ...]) -> int:
@@ -190,12 +206,16 @@ def _message(head: np.ndarray, words: np.ndarray, emitted: np.ndarray) -> Words:
 
 
 def _arrays(
-    messages: Sequence[Words], extents: Extents, block_shape: Triple, geometry: Geometry
+    messages: Sequence[Words],
+    extents: Extents,
+    block_shape: Triple,
+    geometry: Geometry,
+    dtype: np.dtype = payload.UINT8,
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Heads uint64 [block, lane], padded tails uint32 [block, word], and the tails' true sizes."""
     batch, sizes = len(messages), []
     heads = np.full((batch, geometry.lanes), LOWER_BOUND, np.uint64)
-    words = np.zeros((batch, payload.most_words(block_shape)), np.uint32)
+    words = np.zeros((batch, limits.most_words(block_shape, dtype.itemsize)), np.uint32)
     for block, message in enumerate(messages):
         rows = int(extents[block][1])
         heads[block, :rows], tail = unflatten(message, rows)
@@ -213,16 +233,18 @@ def stacked(networks: Sequence[IntegerNetwork]) -> IntegerNetwork:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *networks)
 
 
-def sheared_limits(sizes: AlphabetSizes, extents: Extents, geometry: Geometry) -> np.ndarray:
-    """int16 [t, block, lane]: alphabet size of each voxel, 0 where a lane is idle. Read-only."""
-    return _cached_limits(sizes.tobytes(), extents.tobytes(), geometry)
+def sheared_limits(
+    sizes: AlphabetSizes, extents: Extents, geometry: Geometry, dtype: np.dtype = _INT16
+) -> np.ndarray:
+    """[t, block, lane]: alphabet size of each voxel, 0 where a lane is idle. Read-only."""
+    return _cached_limits(sizes.tobytes(), extents.tobytes(), geometry, dtype)
 
 
 @functools.lru_cache(maxsize=2)
-def _cached_limits(sizes: bytes, extents: bytes, geometry: Geometry) -> np.ndarray:
+def _cached_limits(sizes: bytes, extents: bytes, geometry: Geometry, dtype: np.dtype) -> np.ndarray:
     """Limits rarely change between blocks: one entry for encoding and one for decoding suffice."""
     alphabets = np.frombuffer(sizes, np.int32).reshape(geometry.blocks, -1)
-    limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), np.int16)
+    limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), dtype)
     voxels = voxels_of(limits, geometry)
     for block, extent in enumerate(np.frombuffer(extents, np.int32).reshape(-1, 3)):
         depth, height, width = extent

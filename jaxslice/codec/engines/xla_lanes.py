@@ -5,16 +5,19 @@ in advance, so it predicts several time steps at once and then pushes their symb
 Decoding runs one time step after the other.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxslice.codec import intervals, rans
+from jaxslice.codec import bins, intervals, rans
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.curve import PRECISION
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.history import contexts_of, rows_of
+from jaxslice.codec.linear import RESIDUALS, LinearArchitecture, LinearNumbers
+from jaxslice.codec.linear_mixture import LinearPrediction, linear_prediction
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.message import LOWER_BOUND
 from jaxslice.codec.mixture import mixture_of
@@ -22,19 +25,21 @@ from jaxslice.codec.network import IntegerNetwork
 
 
 def predict(
-    network: IntegerNetwork,
+    network: IntegerNetwork | LinearNumbers,
     contexts: jax.Array,
+    limit: jax.Array,
     *,
     geometry: Geometry,
-    architecture: Architecture,
+    architecture: Architecture | LinearArchitecture,
     block_networks: bool,
-) -> intervals.Mixture:
+) -> intervals.AnyMixture | LinearPrediction:
     """Predicts the mixtures of all lanes at some time steps.
 
     Args:
       network: one network for all blocks or, with `block_networks`, one for each block (a leading
         axis [block]).
-      contexts: int16 [c, t, block, lane].
+      contexts: int16 [c, t, block, lane]; int32 of 16-bit voxels, as are all symbols below.
+      limit: int32 [t, block, lane], alphabet sizes, at least 1.
       geometry: geometry of the blocks (static).
       architecture: architecture of the network (static).
       block_networks: see `network` (static).
@@ -43,12 +48,19 @@ def predict(
       Mixtures of n = t * block * lane voxels.
     """
     count = len(contexts)
+    if isinstance(architecture, LinearArchitecture):
+        flat = contexts.reshape(count, -1)
+        return linear_prediction(network, flat, architecture, limit.reshape(-1))
     if block_networks and geometry.blocks == 1:
         network, block_networks = jax.tree.map(lambda leaf: leaf[0], network), False
     if not block_networks:
-        return mixture_of(network, contexts.reshape(count, -1), architecture)
+        return mixture_of(network, contexts.reshape(count, -1), architecture, limit.reshape(-1))
     by_block = contexts.transpose(2, 0, 1, 3).reshape(geometry.blocks, count, -1)
-    mixtures = jax.vmap(lambda own, seen: mixture_of(own, seen, architecture))(network, by_block)
+    limits = limit.transpose(1, 0, 2).reshape(geometry.blocks, -1)
+    mixture = functools.partial(mixture_of, architecture=architecture)
+    mixtures = jax.vmap(lambda own, seen, most: mixture(own, seen, limit=most))(
+        network, by_block, limits
+    )
     back = lambda part: (
         part.reshape(geometry.blocks, part.shape[1], -1, geometry.lanes)
         .transpose(1, 2, 0, 3)
@@ -58,13 +70,13 @@ def predict(
 
 
 def encode_lanes(
-    network: IntegerNetwork,
+    network: IntegerNetwork | LinearNumbers,
     sheared: jax.Array,
     limits: jax.Array,
     steps: jax.Array,
     *,
     geometry: Geometry,
-    predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
+    predict: Callable[..., intervals.AnyMixture | LinearPrediction],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Encodes a batch of blocks.
 
@@ -82,13 +94,13 @@ def encode_lanes(
     """
     chunk = geometry.steps_predicted
     row, none = (geometry.blocks, geometry.lanes), jnp.int32(0)
-    before = jnp.full((geometry.lead, *sheared.shape[1:]), OUTSIDE, jnp.int16)
+    before = jnp.full((geometry.lead, *sheared.shape[1:]), OUTSIDE, sheared.dtype)
     history = jnp.concatenate([before, sheared])
 
     def push_step(head, edges):
-        start, end = edges
-        head, word, full = rans.push(head, start, end - start, PRECISION)
-        return head, (word, full)
+        start, end, *low = edges
+        head, word, full = rans.push(head, start, end - start, PRECISION, *low[1:])
+        return rans.with_low(head, *low) if low else head, (word, full)
 
     def encode_chunk(index, state):
         head, words, emitted, room = state
@@ -97,15 +109,24 @@ def encode_lanes(
             array, (time, none, jnp.int32(place)), (chunk, *row)
         )
         contexts = contexts_of(room, history, time + geometry.lead, chunk, geometry, slice(None))
-        mixture = predict(network, contexts)
+        limit = jnp.maximum(part(limits, 0), 1).astype(jnp.int32)
+        mixture = predict(network, contexts, limit)
         symbol = jnp.maximum(part(sheared, geometry.margin), 0).reshape(-1).astype(jnp.int32)
-        limit = jnp.maximum(part(limits, 0), 1).reshape(-1).astype(jnp.int32)
+        limit, low = limit.reshape(-1), []
+        if isinstance(mixture, intervals.WideMixture):
+            low_bits = bins.low_bits_of(mixture.bins)
+            low = [symbol & ((1 << low_bits) - 1), low_bits]
+            symbol, limit = symbol >> low_bits, bins.count_of(mixture.bins, limit)
+            low = [part.reshape(chunk, *row) for part in low]
+        if isinstance(mixture, LinearPrediction):
+            symbol, limit = mixture.index_of(symbol), jnp.full_like(limit, RESIDUALS)
+            mixture = mixture.residuals
         # The loop computes end - start: outside of it, XLA would evaluate one of the edges twice.
         edges = [
             intervals.cumulative(mixture, index, limit).reshape(chunk, *row)
             for index in (symbol, symbol + 1)
         ]
-        head, (word, full) = jax.lax.scan(push_step, head, edges, reverse=True)
+        head, (word, full) = jax.lax.scan(push_step, head, edges + low, reverse=True)
         words = jax.lax.dynamic_update_slice(words, word, (time, none, none))
         emitted = jax.lax.dynamic_update_slice(emitted, full, (time, none, none))
         return head, words, emitted, contexts
@@ -119,21 +140,21 @@ def encode_lanes(
             jnp.full(row, LOWER_BOUND, jnp.uint64),
             jnp.zeros(limits.shape, jnp.uint32),
             jnp.zeros(limits.shape, bool),
-            jnp.zeros((len(geometry.context), chunk, *row), jnp.int16),
+            jnp.zeros((len(geometry.context), chunk, *row), sheared.dtype),
         ),
     )
     return head, words, emitted
 
 
 def decode_lanes(
-    network: IntegerNetwork,
+    network: IntegerNetwork | LinearNumbers,
     head: jax.Array,
     words: jax.Array,
     limits: jax.Array,
     steps: jax.Array,
     *,
     geometry: Geometry,
-    predict: Callable[[IntegerNetwork, jax.Array], intervals.Mixture],
+    predict: Callable[..., intervals.AnyMixture | LinearPrediction],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Decodes a batch of blocks.
 
@@ -167,13 +188,25 @@ def decode_lanes(
         contexts = contexts_of(room, recent, reach, 1, geometry, slice(in_slice))
         below = (jnp.int32(in_slice), none, none, none)
         contexts = jax.lax.dynamic_update_slice(contexts, earlier[:, None], below)
-        mixture = predict(network, contexts)
-        used = jnp.maximum(limit, 1).reshape(-1).astype(jnp.int32)
+        used = jnp.maximum(limit, 1).astype(jnp.int32)
+        mixture = predict(network, contexts, used[None])
+        count, low = used.reshape(-1), None
+        if isinstance(mixture, intervals.WideMixture):
+            low_bits = bins.low_bits_of(mixture.bins).reshape(row)
+            head, low = rans.without_low(head, low_bits)
+            count = bins.count_of(mixture.bins, count)
+        prediction = mixture
+        if isinstance(prediction, LinearPrediction):
+            mixture, count = prediction.residuals, jnp.full_like(count, RESIDUALS)
         position = rans.peek(head, PRECISION).reshape(-1)
-        found = intervals.find_interval(mixture, position, used)
+        found = intervals.find_interval(mixture, position, count)
         symbol, start, freq = (part.reshape(row) for part in found)
+        if isinstance(prediction, LinearPrediction):
+            symbol = prediction.symbol_of(found[0]).reshape(row)
         head, cursor = rans.pop(head, start, freq, words, cursor, PRECISION)
-        lanes = jnp.where(limit > 0, symbol.astype(jnp.int16), jnp.int16(OUTSIDE))
+        if low is not None:
+            symbol = jnp.minimum((symbol << low_bits) | low, used - 1)
+        lanes = jnp.where(limit > 0, symbol.astype(limits.dtype), jnp.array(OUTSIDE, limits.dtype))
         recent = jnp.concatenate([recent[1:], rows_of(lanes, geometry)[None]])
         return (recent, head, cursor, contexts), lanes
 
@@ -196,12 +229,12 @@ def decode_lanes(
         (steps + (chunk - 1)) // chunk,
         decode_chunk,
         (
-            jnp.full((lead + chunk, geometry.blocks, geometry.lane_pitch), OUTSIDE, jnp.int16),
-            jnp.full(limits.shape, OUTSIDE, jnp.int16),
+            jnp.full((lead + chunk, geometry.blocks, geometry.lane_pitch), OUTSIDE, limits.dtype),
+            jnp.full(limits.shape, OUTSIDE, limits.dtype),
             head,
             firsts,
-            jnp.zeros((len(geometry.context) - in_slice, chunk, *row), jnp.int16),
-            jnp.zeros((len(geometry.context), 1, *row), jnp.int16),
+            jnp.zeros((len(geometry.context) - in_slice, chunk, *row), limits.dtype),
+            jnp.zeros((len(geometry.context), 1, *row), limits.dtype),
         ),
     )
     return sheared, head, cursor - firsts

@@ -1,0 +1,145 @@
+/* Blocks coded with a linear predictor: checks, and the two directions as callers see them. */
+#include "linear_plan.h"
+
+int64_t linear_task_bytes(void) { return sizeof(struct linear_task); }
+
+static const struct kernel *kernel_of(int32_t set) {
+    if (!march_has_set(set)) return NULL;
+#if defined(__x86_64__)
+    if (set == MARCH_AVX2) return &linear_avx2;
+    if (set == MARCH_AVX512) return &linear_avx512;
+#endif
+    return &linear_portable;
+}
+
+static int within(int64_t value, int64_t low, int64_t high) {
+    return low <= value && value <= high;
+}
+
+/* What all kinds of predictors have; the march is laid out by it, with no layer of a network. */
+static struct march_task frame_of(const struct linear_task *task) {
+    struct march_task frame = {
+        .context_count = task->context_count,
+        .fallback = task->fallback,
+        .shear = task->shear,
+        .hidden_count = -1,
+        .voxel_bits = 8,
+        .level_count_size = task->level_count_size,
+        .context = task->context,
+        .level_counts = task->level_counts,
+    };
+    memcpy(frame.block_shape, task->block_shape, sizeof frame.block_shape);
+    memcpy(frame.extent, task->extent, sizeof frame.extent);
+    return frame;
+}
+
+/* With at most 256 weights below 128 every sum stays below 2**23 before a reference or an offset
+ * is added, and below 2**24 after it. */
+static int64_t check_numbers(const struct linear_task *task) {
+    if (!task->weights || !task->activity_weights || !task->curves) return MARCH_NULL;
+    if (!within(task->scales, 1, MAX_SCALES) || !within(task->exponent, 4, MAX_EXPONENT) ||
+        !within(task->first, 0, MAX_FIRST) || !within(task->offset, 1, MAX_OFFSET) ||
+        (task->phases != 1 && task->phases != 2 && task->phases != MAX_PHASES))
+        return MARCH_BAD_ARCHITECTURE;
+    for (int32_t c = 0; c < task->context_count; c++)
+        if (task->weights[c] == -128 || task->activity_weights[c] > 127) return MARCH_BAD_NETWORK;
+    for (int32_t i = 0; i < task->scales; i++)
+        for (int32_t k = 2; k < 4; k++)
+            if (task->curves[CURVE_BYTES * i + k] > HIGHEST_SHARPNESS) return MARCH_BAD_NETWORK;
+    return MARCH_OK;
+}
+
+static int64_t check(const struct linear_task *task) {
+    if (!task) return MARCH_NULL;
+    const struct march_task frame = frame_of(task);
+    const int64_t error = march_check_frame(&frame);
+    return error ? error : check_numbers(task);
+}
+
+static int64_t rounded(int64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+static int64_t edges_bytes(const struct linear_task *task) {
+    return rounded((int64_t)task->scales * task->phases * EDGES * (int64_t)sizeof(int32_t));
+}
+
+/* A kernel whose work has room for the task's tables. */
+static struct kernel sized(const struct kernel *kernel, const struct linear_task *task) {
+    struct kernel with_room = *kernel;
+    with_room.work_bytes = rounded(sizeof(struct linear)) + edges_bytes(task) +
+        (int64_t)task->scales * task->phases * SLOTS * (int64_t)sizeof(uint32_t);
+    return with_room;
+}
+
+static void fill(struct linear *linear, const struct linear_task *task) {
+    uint8_t *room = (uint8_t *)linear + rounded(sizeof *linear);
+    linear->edges = (int32_t *)room;
+    linear->slots = (uint32_t *)(room + edges_bytes(task));
+    linear->phases = task->phases;
+    linear->phase_bits = task->phases / 2;
+    linear->scales = task->scales;
+    linear->exponent = task->exponent;
+    linear->first = task->first;
+    linear->offset = task->offset;
+    linear->reference_weight = 1 << task->exponent;
+    for (int32_t c = 0; c < task->context_count; c++) {
+        const int32_t weight = task->weights[c], size = task->activity_weights[c];
+        linear->weights[c] = weight;
+        linear->activity_weights[c] = size;
+        linear->reference_weight -= weight;
+        const int32_t shift = 8 * (c % 4);
+        linear->weight_cells[c / 4] |= (int32_t)((uint32_t)(weight & 0xff) << shift);
+        linear->activity_cells[c / 4] |= (int32_t)((uint32_t)size << shift);
+    }
+    linear_fill_tables(linear, task->curves);
+}
+
+int64_t linear_scratch_bytes(const struct linear_task *task, int32_t set) {
+    struct march m;
+    const int64_t error = check(task);
+    if (error) return error;
+    const struct kernel *kernel = kernel_of(set);
+    if (!kernel) return MARCH_NO_SUCH_SET;
+    const struct march_task frame = frame_of(task);
+    const struct kernel with_room = sized(kernel, task);
+    return march_plan(&m, &frame, &with_room, NULL) + ALIGNMENT - 1;
+}
+
+static int64_t prepare(struct march *m, const struct linear_task *task,
+                       const struct march_task *frame, const struct kernel *kernel,
+                       int64_t symbols_size, void *scratch, int64_t scratch_bytes) {
+    const struct kernel with_room = sized(kernel, task);
+    const int64_t error =
+        block_prepare(m, frame, &with_room, symbols_size, scratch, scratch_bytes);
+    if (!error) fill(m->work, task);
+    return error;
+}
+
+int64_t linear_decode(const struct linear_task *task, int32_t set, const uint32_t *message,
+                      int64_t words, uint8_t *symbols, int64_t symbols_size, void *scratch,
+                      int64_t scratch_bytes) {
+    struct march m;
+    int64_t error = check(task);
+    if (error) return error;
+    const struct kernel *kernel = kernel_of(set);
+    if (!kernel) return MARCH_NO_SUCH_SET;
+    if (!message || !symbols) return MARCH_NULL;
+    const struct march_task frame = frame_of(task);
+    error = prepare(&m, task, &frame, kernel, symbols_size, scratch, scratch_bytes);
+    if (!error) error = block_decode(&m, kernel, message, words, symbols);
+    /* A damaged message can lead to a symbol that its slice has no level for. */
+    return error || symbols_are_good(&m, symbols) ? error : MARCH_UNFINISHED;
+}
+
+int64_t linear_encode(const struct linear_task *task, int32_t set, const uint8_t *symbols,
+                      int64_t symbols_size, uint32_t *message, int64_t words, void *scratch,
+                      int64_t scratch_bytes) {
+    struct march m;
+    int64_t error = check(task);
+    if (error) return error;
+    const struct kernel *kernel = kernel_of(set);
+    if (!kernel) return MARCH_NO_SUCH_SET;
+    if (!message || !symbols) return MARCH_NULL;
+    const struct march_task frame = frame_of(task);
+    error = prepare(&m, task, &frame, kernel, symbols_size, scratch, scratch_bytes);
+    return error ? error : block_encode(&m, kernel, symbols, message, words);
+}

@@ -1,0 +1,188 @@
+/* A linear predictor for AVX-512 with VNNI. The order of lanes is that of avx512_predict.h until
+ * the tables are chosen, and then the natural one. */
+#include "avx512_states.h"
+#include "linear_plan.h"
+
+/* What 64 lanes' voxels are predicted to be, less the centre, and the tables they are coded with. */
+struct prediction {
+    vector table[4], whole[4];
+};
+
+/* Levels of each lane's slice, in the order of `interleave`. */
+INLINE void load_levels(const struct march *m, int32_t panel, vector levels[4]) {
+    UNROLL for (int j = 0; j < 4; j++) levels[j] = ALL32(RESIDUALS);
+    if (!m->limited) return;
+    const uint8_t *less_1 = m->limits_now + PANEL * panel;
+    UNROLL for (int j = 0; j < 4; j++) {
+        const vector n = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(less_1 + 16 * j)));
+        levels[j] = _mm512_add_epi32(n, ALL32(1));
+    }
+    transpose4(levels);
+}
+
+/* Adds what the context says: weights by symbols to `sums`, and to `activity` the weighted sizes
+ * of differences. Where a voxel is outside the reference stands in: its difference is 0. */
+INLINE void add_context(const struct march *m, int32_t panel, vector reference,
+                        const vector repeated[4], vector sums[4], vector activity[4]) {
+    const struct linear *linear = m->work;
+    for (int32_t c = 0; c < m->context_count; c += 4) {
+        vector v[4], x[4];
+        UNROLL for (int i = 0; i < 4; i++) v[i] = load_context(m, panel, c + i, reference);
+        interleave(v, x);
+        const vector weights = ALL32(linear->weight_cells[c / 4]);
+        const vector sizes = ALL32(linear->activity_cells[c / 4]);
+        UNROLL for (int j = 0; j < 4; j++) {
+            const vector size = _mm512_or_si512(_mm512_subs_epu8(x[j], repeated[j]),
+                                                _mm512_subs_epu8(repeated[j], x[j]));
+            sums[j] = dot_bytes(sums[j], x[j], weights);
+            activity[j] = dot_bytes(activity[j], size, sizes);
+        }
+    }
+}
+
+INLINE void predict_linear(const struct march *m, int32_t panel, struct prediction *to) {
+    const struct linear *linear = m->work;
+    const vector reference = load_reference(m, panel);
+    const vector four[4] = {reference, reference, reference, reference};
+    vector repeated[4], sums[4], activity[4], levels[4];
+    interleave(four, repeated);
+    UNROLL for (int j = 0; j < 4; j++) {
+        sums[j] = _mm512_madd_epi16(_mm512_srli_epi32(repeated[j], 24),
+                                    ALL32(linear->reference_weight & 0xffff));
+        activity[j] = ALL32(linear->offset);
+    }
+    add_context(m, panel, reference, repeated, sums, activity);
+    load_levels(m, panel, levels);
+    const __m128i down = _mm_cvtsi32_si128(linear->exponent - linear->phase_bits);
+    const __m128i bits = _mm_cvtsi32_si128(linear->phase_bits);
+    const vector zero = _mm512_setzero_si512(), lowest = ALL32(4 * 127 + linear->first);
+    UNROLL for (int j = 0; j < 4; j++) {
+        const vector most = _mm512_sub_epi32(_mm512_sll_epi32(levels[j], bits), ALL32(1));
+        const vector place = _mm512_sra_epi32(sums[j], down);
+        const vector kept = _mm512_max_epi32(_mm512_min_epi32(place, most), zero);
+        const vector float_bits = _mm512_castps_si512(_mm512_cvtepi32_ps(activity[j]));
+        const vector scale = _mm512_sub_epi32(_mm512_srli_epi32(float_bits, 21), lowest);
+        const vector within = clip32(scale, 0, linear->scales - 1);
+        const vector phase = _mm512_and_si512(kept, ALL32(linear->phases - 1));
+        to->table[j] = _mm512_add_epi32(_mm512_sll_epi32(within, bits), phase);
+        to->whole[j] = _mm512_srl_epi32(kept, bits);
+    }
+    transpose4(to->table);
+    transpose4(to->whole);
+}
+
+INLINE vector lookup(const void *table, vector index) {
+    return _mm512_i32gather_epi32(index, table, 4);
+}
+
+/* The first of a table's edges: 257 * table. */
+INLINE vector first_edge(vector table) {
+    return _mm512_add_epi32(_mm512_slli_epi32(table, 8), table);
+}
+
+/* The intervals that the positions of 64 lanes are in, and where each is in all tables' edges. */
+struct found {
+    vector place[4], low[4], high[4];
+};
+
+/* Of the lanes in `beyond`: by bisection of their tables, one lane after the other. */
+static __attribute__((noinline)) void find_rest(const int32_t *edges, mask beyond, vector position,
+                                                vector *place, vector *low, vector *high) {
+    int32_t positions[16], places[16], lows[16], highs[16];
+    _mm512_storeu_si512(positions, position);
+    _mm512_storeu_si512(places, *place);
+    _mm512_storeu_si512(lows, *low);
+    _mm512_storeu_si512(highs, *high);
+    for (uint32_t left = beyond; left; left &= left - 1) {
+        const int32_t lane = __builtin_ctz(left);
+        int32_t from = places[lane], to = from - from % EDGES + RESIDUALS;
+        while (to - from > 1) {
+            const int32_t middle = (from + to) / 2;
+            if (edges[middle] <= positions[lane])
+                from = middle;
+            else
+                to = middle;
+        }
+        places[lane] = from;
+        lows[lane] = edges[from];
+        highs[lane] = edges[to];
+    }
+    *place = _mm512_loadu_si512(places);
+    *low = _mm512_loadu_si512(lows);
+    *high = _mm512_loadu_si512(highs);
+}
+
+/* Finds the intervals that hold the positions. A slot says where to begin; most lanes are there or
+ * one further. All four vectors go together, so that they wait for memory at the same time. */
+INLINE void find(const struct linear *linear, const vector table[4], const vector position[4],
+                 struct found *f) {
+    mask beyond[4];
+    UNROLL for (int j = 0; j < 4; j++) {
+        const vector slot = _mm512_add_epi32(_mm512_slli_epi32(table[j], SLOT_BITS),
+                                             _mm512_srli_epi32(position[j], SLOT_SHIFT));
+        f->place[j] = lookup(linear->slots, slot);
+    }
+    UNROLL for (int j = 0; j < 4; j++) {
+        f->low[j] = _mm512_and_si512(f->place[j], ALL32((1 << START_BITS) - 1));
+        f->place[j] = _mm512_add_epi32(first_edge(table[j]),
+                                       _mm512_srli_epi32(f->place[j], START_BITS));
+        f->high[j] = lookup(linear->edges + 1, f->place[j]);
+    }
+    UNROLL for (int j = 0; j < 4; j++) {
+        beyond[j] = _mm512_cmple_epi32_mask(f->high[j], position[j]);
+        f->low[j] = _mm512_mask_mov_epi32(f->low[j], beyond[j], f->high[j]);
+        f->place[j] = _mm512_mask_add_epi32(f->place[j], beyond[j], f->place[j], ALL32(1));
+        f->high[j] = _mm512_mask_i32gather_epi32(f->high[j], beyond[j], f->place[j],
+                                                 linear->edges + 1, 4);
+    }
+    UNROLL for (int j = 0; j < 4; j++)
+        beyond[j] = _mm512_cmple_epi32_mask(f->high[j], position[j]);
+    UNROLL for (int j = 0; j < 4; j++)
+        if (beyond[j])
+            find_rest(linear->edges, beyond[j], position[j], f->place + j, f->low + j,
+                      f->high + j);
+}
+
+static void decode_panel(struct march *m, int32_t panel) {
+    const struct linear *linear = m->work;
+    struct prediction prediction;
+    struct found found;
+    vector position[4];
+    predict_linear(m, panel, &prediction);
+    const uint64_t live = live_lanes(m, panel);
+    const uint32_t *low = m->low + PANEL * panel;
+    UNROLL for (int j = 0; j < 4; j++)
+        position[j] = _mm512_and_si512(_mm512_load_si512(low + 16 * j), ALL32(TOTAL - 1));
+    find(linear, prediction.table, position, &found);
+    UNROLL for (int j = 0; j < 4; j++) {
+        const vector residual = _mm512_sub_epi32(found.place[j], first_edge(prediction.table[j]));
+        const vector symbol =
+            _mm512_add_epi32(_mm512_add_epi32(prediction.whole[j], residual), ALL32(-CENTRE));
+        _mm_storeu_si128((__m128i *)(m->now + PANEL * panel + 16 * j),
+                         _mm512_cvtepi32_epi8(symbol));
+        pop(m, PANEL * panel + 16 * j, (mask)(live >> (16 * j)),
+            _mm512_sub_epi32(found.high[j], found.low[j]),
+            _mm512_sub_epi32(position[j], found.low[j]));
+    }
+}
+
+static void encode_panel(struct march *m, int32_t panel) {
+    const struct linear *linear = m->work;
+    struct prediction prediction;
+    predict_linear(m, panel, &prediction);
+    const uint64_t live = live_lanes(m, panel);
+    UNROLL for (int j = 3; j >= 0; j--) {
+        const int32_t lane = PANEL * panel + 16 * j;
+        const vector symbol =
+            _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(m->now + lane)));
+        const vector apart = _mm512_sub_epi32(symbol, prediction.whole[j]);
+        const vector residual =
+            _mm512_and_si512(_mm512_add_epi32(apart, ALL32(CENTRE)), ALL32(RESIDUALS - 1));
+        const vector edge = _mm512_add_epi32(first_edge(prediction.table[j]), residual);
+        const vector start = lookup(linear->edges, edge);
+        const vector end = lookup(linear->edges, _mm512_add_epi32(edge, ALL32(1)));
+        push(m, lane, (mask)(live >> (16 * j)), _mm512_sub_epi32(end, start), start);
+    }
+}
+
+const struct kernel linear_avx512 = {0, 4, 0, NULL, decode_panel, encode_panel};

@@ -1,0 +1,104 @@
+"""Samples of voxels with their contexts, for fitting linear predictors. Needs no JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxslice.codec import levels
+from jaxslice.codec.linear import LinearArchitecture
+from jaxslice.core.types import Volume
+
+ROW_VOXELS = 32
+"""Voxels along x that are drawn together: reading rows is faster than reading single voxels."""
+
+OUTSIDE, NO_REFERENCE = -1, 128
+
+
+class Sample(NamedTuple):
+    """Voxels of a volume, in symbols.
+
+    Attributes:
+      symbols: float32 [n].
+      limits: float32 [n], levels of each voxel's slice.
+      reference: float32 [n], of FORMAT.md, section 4.
+      differences: float32 [c, n], context voxels less the reference, 0 where these are outside.
+    """
+
+    symbols: np.ndarray
+    limits: np.ndarray
+    reference: np.ndarray
+    differences: np.ndarray
+
+
+def draw(
+    blocks: Sequence[Volume],
+    leads: Sequence[int],
+    architecture: LinearArchitecture,
+    count: int,
+    seed: int,
+) -> Sample:
+    """Draws voxels from blocks, in rows along x.
+
+    Args:
+      blocks: uint8 [z, y, x] each.
+      leads: for each block how many of its first slices only serve as context.
+      architecture: whose context is read.
+      count: of voxels, about; fewer where the blocks have fewer.
+      seed: of the draw.
+    """
+    generator = np.random.default_rng(seed)
+    total = sum(block[lead:].size for block, lead in zip(blocks, leads, strict=True))
+    share = min(1.0, count / total)
+    parts = [
+        _draw_from(block, lead, architecture, share, generator)
+        for block, lead in zip(blocks, leads, strict=True)
+    ]
+    symbols, limits, contexts = (
+        np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)
+    )
+    reference = _reference(contexts, architecture.fallback)
+    differences = np.where(contexts == OUTSIDE, 0, contexts - reference).astype(np.float32)
+    return Sample(*(a.astype(np.float32) for a in (symbols, limits, reference)), differences)
+
+
+def _draw_from(
+    block: Volume,
+    lead: int,
+    architecture: LinearArchitecture,
+    share: float,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Symbols, levels and contexts of a share of a block's voxels."""
+    offsets = np.array(architecture.context)
+    reach = np.abs(offsets).max(axis=0)
+    tables = levels.choose(block)
+    border = [(reach[0], 0), (reach[1], reach[1]), (reach[2], reach[2])]
+    padded = np.pad(levels.symbols_of(block, tables), border, constant_values=OUTSIDE)
+    depth, height, width = block.shape
+    length = min(ROW_VOXELS, width)
+    runs = width // length
+    rows = (depth - lead) * height * runs
+    chosen = np.sort(generator.choice(rows, max(1, round(rows * share)), replace=False))
+    z, rest = chosen // (height * runs) + lead, chosen % (height * runs)
+    y, x = rest // runs, rest % runs * length + int(generator.integers(width % length + 1))
+    strides = np.array([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
+    first = np.stack([z, y, x], axis=1) @ strides + reach @ strides
+    place = (first[:, None] + np.arange(length)).ravel()
+    flat = padded.ravel()
+    contexts = np.stack([flat[place + lag] for lag in offsets @ strides])
+    limits = np.repeat(levels.sizes(tables)[z], length)
+    return flat[place], limits, contexts
+
+
+def _reference(contexts: np.ndarray, fallback: int) -> np.ndarray:
+    """int16 [n]: the reference of FORMAT.md, section 4."""
+    first, second, third, fourth = contexts[:4]
+    spare = np.where(contexts[fallback] < 0, NO_REFERENCE, contexts[fallback])
+    a = np.where(first >= 0, first, np.where(second >= 0, second, spare))
+    b = np.where(second >= 0, second, a)
+    c = np.where(third >= 0, third, b)
+    d = np.where(fourth >= 0, fourth, a)
+    return ((3 * a + 3 * b + c + d) >> 3).astype(np.int16)
