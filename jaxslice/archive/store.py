@@ -104,11 +104,15 @@ class Archive(Metadata):
         per_shard = self.blocks_per_shard
         grid = [-(-n // p) for n, p in zip(self.grid_shape, per_shard, strict=True)]
         for z, y, x in itertools.product(*map(range, grid)):
-            rows, lines, columns = (
-                range(i * p, min((i + 1) * p, n))
-                for i, p, n in zip((z, y, x), per_shard, self.grid_shape, strict=True)
-            )
-            yield (z, y, x), list(itertools.product(rows, lines, columns))
+            yield (z, y, x), self.blocks_of((z, y, x))
+
+    def blocks_of(self, shard: Triple) -> list[Triple]:
+        """Indices of the blocks of a stored object, x fastest."""
+        z, y, x = (
+            range(i * p, min((i + 1) * p, n))
+            for i, p, n in zip(shard, self.blocks_per_shard, self.grid_shape, strict=True)
+        )
+        return list(itertools.product(z, y, x))
 
     def read_payload(self, index: Triple) -> bytes:
         """A block's bytes; those of a black block where an archive may lack it.
@@ -124,7 +128,7 @@ class Archive(Metadata):
         if data is None and not self.configuration.has_all_blocks:
             return black_payload(self.block_shape, self.place_of(index), self.dtype)
         if data is None:
-            key = self._key(place_in_shard(index, self.blocks_per_shard)[0])
+            key = self.key_of(place_in_shard(index, self.blocks_per_shard)[0])
             raise FormatError(
                 f"Got no object {key!r} in {self.location!r}, expected block {index} of the "
                 "archive."
@@ -134,9 +138,9 @@ class Archive(Metadata):
     def _read(self, index: Triple) -> bytes | None:
         """A block's bytes, which are an object or a part of one; None if they are not there."""
         if self.shard_shape is None:
-            return self.folder.read(self._key(index))
+            return self.folder.read(self.key_of(index))
         shard, number = place_in_shard(index, self.blocks_per_shard)
-        key = self._key(shard)
+        key = self.key_of(shard)
         entries = self._indices.get(shard, lambda: self._read_index(key))
         part = None if entries is None else part_of(entries, number)
         return None if part is None else self.folder.read(key, part=part)
@@ -156,13 +160,14 @@ class Archive(Metadata):
     def write_payload(self, index: Triple, payload: bytes) -> None:
         """Stores a block's bytes, in an object of its own."""
         assert self.shard_shape is None, "shards are written as a whole"
-        self.folder.write(self._key(index), payload)
+        self.folder.write(self.key_of(index), payload)
 
     def write_shard(self, shard: Triple, payloads: Mapping[Triple, bytes]) -> None:
         """Stores a shard: the payloads of all its blocks, by their indices."""
-        self.folder.write(self._key(shard), pack_shard(payloads, self.blocks_per_shard))
+        self.folder.write(self.key_of(shard), pack_shard(payloads, self.blocks_per_shard))
 
-    def _key(self, index: Triple) -> str:
+    def key_of(self, index: Triple) -> str:
+        """The key of a stored object: of a block, or of a shard where there are shards."""
         return f"{self.path}/c/" + "/".join(str(i) for i in index)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
-import threading
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,23 +12,20 @@ from jaxslice.archive.create import check_creatable, check_writable_shapes, new_
 from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
 from jaxslice.archive.seal import Leaves
-from jaxslice.archive.shards import place_in_shard
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
-from jaxslice.core.box import Triple
-from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
+from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
 from jaxslice.jobs.block_networks import BlockTraining
-from jaxslice.jobs.encoding import EncodeStats, encode_tasks
-from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
+from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
-from jaxslice.jobs.shard_task import shard_tasks
 from jaxslice.storage.draft import Draft, open_draft
 from jaxslice.volumes.source import Source
 
@@ -140,10 +135,11 @@ class _Part:
         for stats in found.values():
             leaves.add_all(stats.leaves)
         missing = missing_blocks(made, found)
-        encoded = _encode(
-            self.source, self.plan, made, missing, leaves, resources, self.watch, self.progress
-        )
-        stats = sum((_without_leaves(stats) for stats in found.values()), encoded)
+        encoded = encode_all(
+            self.source, made, missing, leaves, _encoding(self.plan, resources), self.watch,
+            self.progress,
+        )  # fmt: skip
+        stats = sum((without_leaves(stats) for stats in found.values()), encoded)
         provenance[BLOCKS_BYTES] = stats.payload_bytes
         provenance["own_networks"] = stats.block_networks
         provenance["own_networks_bytes"] = stats.block_networks_bytes
@@ -172,16 +168,7 @@ def _compile(planned: Plan, watch: Stopwatch) -> Resources:
         )  # fmt: skip
 
 
-def _encode(
-    source: Source,
-    planned: Plan,
-    made: Archive,
-    indices: Sequence[Triple],
-    leaves: Leaves,
-    resources: Resources,
-    watch: Stopwatch,
-    progress: Progress,
-) -> EncodeStats:
+def _encoding(planned: Plan, resources: Resources) -> Encoding:
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
@@ -191,28 +178,7 @@ def _encode(
         networks = BlockTraining(config, options.seed)
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
-    total, lock = [EncodeStats()], threading.Lock()
-    count = Count("compress", planned.num_blocks, progress, planned.num_blocks - len(indices))
-
-    def add(stats: EncodeStats) -> None:
-        leaves.add_all(stats.leaves)
-        with lock:
-            total[0] += _without_leaves(stats)
-        count.add(stats.blocks)
-
-    tasks = encode_tasks(
-        source, made, resources.batch_blocks, options.verify, networks, options.engine, indices
-    )
-    if made.shard_shape is not None:
-        shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
-        tasks = shard_tasks(tasks, made.blocks_per_shard, workers, shards)
-    ThreadExecutor(workers).run(tasks, watch, add)
-    return total[0]
-
-
-def _without_leaves(stats: EncodeStats) -> EncodeStats:
-    """Statistics to add up."""
-    return dataclasses.replace(stats, leaves=())
+    return Encoding(resources.batch_blocks, workers, options.verify, options.engine, networks)
 
 
 def _report(archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch) -> Report:

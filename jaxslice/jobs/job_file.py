@@ -48,8 +48,8 @@ def job_of(sources: Sequence[Source], planned: Plan) -> dict[str, Any]:
     job = {
         "job_version": JOB_VERSION,
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
-        "source": _fingerprint(sources[0]),
-        "coarser_sources": [_fingerprint(source) for source in sources[1:]],
+        "source": fingerprint_of(sources[0]),
+        "coarser_sources": [fingerprint_of(source) for source in sources[1:]],
         "options": {k: v for k, v in options.items() if k not in _NOT_COMPARED},
         "block_shape": planned.block_shape,
         "shard_shape": planned.shard_shape,
@@ -59,7 +59,7 @@ def job_of(sources: Sequence[Source], planned: Plan) -> dict[str, Any]:
     return json.loads(json.dumps(job))
 
 
-def _fingerprint(source: Source) -> dict[str, Any]:
+def fingerprint_of(source: Source) -> dict[str, Any]:
     """What tells a volume from another: its box and size, some voxels, the time of its file."""
     digest = hashlib.sha256()
     for box in _sampled(source.box):

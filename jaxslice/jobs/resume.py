@@ -31,7 +31,9 @@ def finished_blocks(archive: Archive) -> dict[Triple, EncodeStats]:
     stored, found = set(_stored(archive)), {}
     objects = [blocks for index, blocks in archive.shards() if index in stored]
     with ThreadPoolExecutor(_READS, "jaxslice-resume") as pool:
-        checks = pool.map(lambda blocks: [_checked(archive, index) for index in blocks], objects)
+        checks = pool.map(
+            lambda blocks: [checked_block(archive, index) for index in blocks], objects
+        )
         for blocks, stats in zip(objects, checks, strict=True):
             # A shard is written as a whole, or not at all.
             if None not in stats:
@@ -49,7 +51,8 @@ def _stored(archive: Archive) -> Iterator[Triple]:
             yield (z, y, x)
 
 
-def _checked(archive: Archive, index: Triple) -> EncodeStats | None:
+def checked_block(archive: Archive, index: Triple) -> EncodeStats | None:
+    """What a stored block is; None if it is missing, damaged or belongs elsewhere."""
     try:
         data = archive.read_payload(index)
         unpacked = payload.unpack(data, archive.block_shape, archive.dtype)

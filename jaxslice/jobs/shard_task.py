@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from jaxslice.archive.shards import place_in_shard
+from jaxslice.archive.store import Archive
 from jaxslice.core.box import Triple
 from jaxslice.jobs.encoding import Encoded, EncodeStats, EncodeTask, encoded_stats
 from jaxslice.jobs.task import Worker
@@ -23,11 +25,14 @@ class ShardTask:
       shard: its index.
       tasks: for its blocks, some of them each; they are not written.
       threads: that read and code at the same time.
+      adopted: an archive whose payloads are taken for the shard's other blocks; None where there
+        are none.
     """
 
     shard: Triple
     tasks: tuple[EncodeTask, ...]
     threads: int = 1
+    adopted: Archive | None = None
 
     def read(self, worker: Worker) -> None:
         """Reads nothing: a shard may be larger than the memory."""
@@ -45,7 +50,11 @@ class ShardTask:
             return EncodeStats()
         with worker.watch.measure("write"):
             payloads = {index: item.payload for index, item in coded.items()}
-            self.tasks[0].archive.write_shard(self.shard, payloads)
+            archive = self.tasks[0].archive
+            for index in archive.blocks_of(self.shard):
+                if self.adopted is not None and index not in payloads:
+                    payloads[index] = self.adopted.read_payload(index)
+            archive.write_shard(self.shard, payloads)
         return encoded_stats(list(coded), list(coded.values()))
 
     def write(self, results: EncodeStats, worker: Worker) -> EncodeStats:
@@ -54,21 +63,25 @@ class ShardTask:
 
 
 def shard_tasks(
-    tasks: Iterable[EncodeTask], blocks_per_shard: Triple, workers: int, num_shards: int
+    tasks: Iterable[EncodeTask],
+    archive: Archive,
+    workers: int,
+    num_shards: int,
+    adopted: Archive | None = None,
 ) -> Iterator[ShardTask]:
     """Tasks for whole shards.
 
     Args:
       tasks: for the blocks of one shard after the other, each within one shard.
-      blocks_per_shard: along z, y and x.
+      archive: to write to.
       workers: threads that run tasks; a shard takes several of them where there are few shards.
       num_shards: that will be written.
+      adopted: as in `ShardTask`.
     """
 
     def shard_of(task: EncodeTask) -> Triple:
-        z, y, x = (i // n for i, n in zip(task.indices[0], blocks_per_shard, strict=True))
-        return (z, y, x)
+        return place_in_shard(task.indices[0], archive.blocks_per_shard)[0]
 
     threads = math.ceil(workers / max(num_shards, 1))
     for shard, some in itertools.groupby(tasks, shard_of):
-        yield ShardTask(shard, tuple(some), threads)
+        yield ShardTask(shard, tuple(some), threads, adopted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import functools
 import os
@@ -68,6 +69,17 @@ class Folder(PicklesFields, abc.ABC):
             self._store.write(key, data).result()
         except ValueError as error:
             raise OSError(f"Cannot write {key!r} of {self.place!r}: {one_line(error)}.") from error
+
+    def adopt(self, key: str, other: Folder, other_key: str) -> None:
+        """Takes over an object of another folder, which must not be changed in place.
+
+        Raises:
+          OSError: it is not there, or the storage fails.
+        """
+        data = other.read(other_key)
+        if data is None:
+            raise OSError(f"Cannot read {other_key!r} of {other.place!r}: it is not there.")
+        self.write(key, data)
 
     def delete(self, key: str) -> None:
         """Deletes an object, if it is there."""
@@ -156,6 +168,17 @@ class LocalFolder(Folder):
                 return file.read(max(stop - start, 0))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+
+    def adopt(self, key: str, other: Folder, other_key: str) -> None:
+        assert isinstance(other, LocalFolder)
+        target = self.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Objects are replaced and never changed, so that both folders may share a file.
+        with contextlib.suppress(FileExistsError):
+            try:
+                os.link(other.root / other_key, target)
+            except PermissionError:
+                super().adopt(key, other, other_key)
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> int:
         files = (path for path in self.root.rglob("*") if path.is_file())
