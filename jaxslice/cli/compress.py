@@ -17,7 +17,7 @@ from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
-    shared_flags.define_scale(values)
+    shared_flags.define_source(values)
     flags.DEFINE(
         ScalesParser(), "scales", DEFAULTS.scales,
         "Scales of the source to keep together, by index or key, the finest first; or all.",
@@ -28,13 +28,12 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Coarser scales to make of the last one by mean pooling, for viewers to zoom.",
         0, MOST_SCALES, values, module_name=shared_flags.SOURCE,
     )  # fmt: skip
-    shared_flags.define_missing(values)
     flags.DEFINE_enum(
         "effort", str(DEFAULTS.effort), list(NAMED),
         "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped "
-        "network to them, without training; 1 tunes it on more of them; 2 takes a larger network "
-        "and also trains one for each block where that pays; 3 trains longer, with the largest "
-        "network.",
+        "network to samples of the volume, without training; 1 tunes it on more "
+        "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
+        "trains longer, with the largest network.",
         values, module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
@@ -63,10 +62,11 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     import jaxslice
+    from jaxslice.jobs.scales import open_sources
 
+    reading = shared_flags.source_options(values)
     options = CompressOptions(
         bbox=values.bbox,
-        scale=values.scale,
         scales=values.scales,
         downsample=values.downsample,
         block_shape=values.block_shape,
@@ -78,7 +78,6 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         verify=values.verify,
         overwrite=values.overwrite,
         resume=values.resume,
-        missing=values.missing,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
@@ -87,7 +86,8 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     places.check_destination(archive, values.overwrite)
     backend.start_backend()
     with progress_display() as progress:
-        return jaxslice.compress(source, archive, options=options, progress=progress).to_json()
+        opened = open_sources(source, options, reading)
+        return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 
 
 COMMAND = Command(
@@ -98,6 +98,8 @@ COMMAND = Command(
     examples=(
         "jaxslice compress volume.npy volume.zarr",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
+        "jaxslice compress 'slices/*.tif' volume.zarr --voxel_size=40,4,4",
+        "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",
         "jaxslice compress volume.npy volume.zarr --downsample=4",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
     ),

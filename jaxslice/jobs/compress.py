@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import math
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +17,7 @@ from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
+from jaxslice.core.errors import SourceDataError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
 from jaxslice.jobs.block_networks import BlockTraining
@@ -27,6 +30,7 @@ from jaxslice.jobs.resources import Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
 from jaxslice.storage.draft import Draft, open_draft
+from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.source import Source
 
 REPORTED = (
@@ -37,16 +41,16 @@ REPORTED = (
 
 
 def compress(
-    source: str,
-    archive: str,
+    source: AnySource | Sequence[Source],
+    archive: str | os.PathLike[str],
     options: CompressOptions = CompressOptions(),  # noqa: B008 - frozen
     progress: Progress | None = None,
 ) -> Report:
     """Compresses a volume into a new archive.
 
     Args:
-      source: a precomputed volume or a `.npy` file of uint8 or uint16 [z, y, x]; see
-        `open_source`.
+      source: a path or URL of a volume of any format, or an array, see `open_source`; or the
+        scales of one that are open, the finest first.
       archive: a folder, or a gs:// or s3:// URL.
       options: how to compress.
       progress: called now and then with (part of the work, done, total), from any thread.
@@ -65,7 +69,7 @@ def compress(
     >>> report.raw_bytes, report.num_blocks
     (6144, 1)
     """
-    watch, progress = Stopwatch(), progress or no_progress
+    watch, progress, archive = Stopwatch(), progress or no_progress, os.fspath(archive)
     sources = open_sources(source, options)
     check_creatable(archive, options.overwrite)
     planned = plan(sources[0], options)
@@ -83,8 +87,9 @@ def compress(
             made.append(scale)
             layers.append(leaves.layers())
             total += stats
+        _check_found(sources[0])
         publish(draft, made, layers)
-    return _report(archive, planned, total, watch)
+    return _report(archive, planned, total, watch, sources[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,12 +155,34 @@ def _provenance(source: Source, planned: Plan, base: BaseNetwork) -> dict[str, A
     return {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": source.description,
+        "source_format": _recorded(source),
+        "missing": planned.options.missing,
         "effort": planned.options.effort,
         "context": planned.options.context,
         "seed": planned.options.seed,
         **base.provenance,
         BLOCKS_BYTES: 0,
     }
+
+
+def _recorded(source: Source) -> dict[str, Any]:
+    """What an archive keeps of its source's format."""
+    details = source.details.to_json()
+    names = ("format", "encoding", "lossy", "scale", "dataset", "selected", "chunk_shape")
+    return {name: details[name] for name in names if name in details}
+
+
+def _check_found(source: Source) -> None:
+    """Refuses an archive of nothing but missing chunks.
+
+    Raises:
+      SourceDataError: not one chunk was found.
+    """
+    if source.missing.all_missing:
+        raise SourceDataError(
+            f"Got none of {source.missing.count} chunks of {source.description!r}, expected at "
+            "least one: they lie elsewhere, or have other names."
+        )
 
 
 def _compile(planned: Plan, watch: Stopwatch) -> Resources:
@@ -181,7 +208,9 @@ def _encoding(planned: Plan, resources: Resources) -> Encoding:
     return Encoding(resources.batch_blocks, workers, options.verify, options.engine, networks)
 
 
-def _report(archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch) -> Report:
+def _report(
+    archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch, source: Source
+) -> Report:
     parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
     if planned.block_networks:
         parts.insert(4, "train_blocks")
@@ -196,4 +225,7 @@ def _report(archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch) -
         "own_networks_saved_bytes": saved,
         "resumed_blocks": stats.found_blocks,
     }
+    # Only what this run has read: another may have read the rest.
+    if source.missing.count:
+        details["missing_chunks"] = source.missing.count
     return report_of(scales, watch.seconds(*parts), details)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -37,9 +38,11 @@ class WriteTo:
 
 
 def decompress(
-    archive: str,
-    dest: str,
+    archive: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
     *,
+    dest_format: str | None = None,
+    encoding: str | None = None,
     bbox: Box | None = None,
     scale: int | None = None,
     overwrite: bool = False,
@@ -48,11 +51,14 @@ def decompress(
     engine: str = AUTO,
     progress: Progress | None = None,
 ) -> Report:
-    """Writes an archive's voxels as a new precomputed volume or a `.npy` file.
+    """Writes an archive's voxels as a new volume.
 
     Args:
       archive: to read.
-      dest: a new folder, `.npy` file, or gs:// or s3:// URL.
+      dest: a new folder or file, or gs:// or s3:// URL.
+      dest_format: key of its format, see `volumes.formats`; if None, what its name says, else
+        precomputed.
+      encoding: how its chunks are stored, where the format has a choice.
       bbox: the voxels to write, in global coordinates of the scale; all if None.
       scale: index of the scale to write; if None, all, or the finest alone where a box is
         requested or the destination can hold only one.
@@ -76,35 +82,35 @@ def decompress(
     (2, 4, 6)
     """
     watch, progress = Stopwatch(), progress or no_progress
-    scales = _chosen(archive, scale, bbox, takes_scales(dest))
+    scales = _chosen(archive, scale, bbox, takes_scales(dest, dest_format))
     boxes = [bbox or opened.box for opened in scales]
     if not scales[0].box.contains(boxes[0]):
         raise UsageError(f"Got the bbox {bbox}, expected one inside the volume, {scales[0].box}.")
     new = [
         NewVolume(
-            box, opened.placement.voxel_size_nm, _chunk_shape(opened.block_shape),
-            dtype=opened.dtype,
+            box, opened.placement.voxel_size_nm, _chunk_shape(opened.block_shape), encoding,
+            opened.dtype,
         )
         for opened, box in zip(scales, boxes, strict=True)
     ]  # fmt: skip
     decoders = [prepare_decoder(opened, batch_blocks, workers, watch, engine) for opened in scales]
-    with create_scales(dest, new, overwrite=overwrite) as destinations:
-        for opened, (batch, executor), destination in zip(
-            scales, decoders, destinations, strict=True
-        ):
-            box = destination.box
+    with create_scales(dest, new, overwrite=overwrite, dest_format=dest_format) as destinations:
+        for opened, decoder, destination in zip(scales, decoders, destinations, strict=True):
+            (batch, executor), box = decoder, destination.box
             sink = WriteTo(opened, box, destination)
             decode_all(opened, box, sink, executor, batch, watch, progress, engine)
     details = {
         "engine": engine_named(engine).name,
-        "destination": dest,
+        "destination": os.fspath(dest),
         "box": str(boxes[0]),
         "scales": len(scales),
     }
     return report_of(scales, watch.seconds("compile", "read", "decode", "write"), details)
 
 
-def _chosen(archive: str, scale: int | None, bbox: Box | None, several: bool) -> list[Archive]:
+def _chosen(
+    archive: str | os.PathLike[str], scale: int | None, bbox: Box | None, several: bool
+) -> list[Archive]:
     """The scales to write, opened."""
     if scale is None and several and bbox is None:
         return open_scales(archive)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from jaxslice.jobs.decoding import decode_all, prepare_decoder
 from jaxslice.jobs.scales import POOLED_BY, SOURCE_SCALE
 from jaxslice.jobs.task import Worker
 from jaxslice.volumes.archive_volume import voxels_of
+from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.pooled import pooled
 from jaxslice.volumes.source import Source, open_source
 
@@ -53,9 +55,9 @@ class CompareWith:
 
 
 def verify(
-    archive: str,
+    archive: str | os.PathLike[str],
     *,
-    source: str | None = None,
+    source: AnySource | None = None,
     scale: int | str = 0,
     missing: str = "error",
     workers: int | None = None,
@@ -67,10 +69,8 @@ def verify(
 
     Args:
       archive: to check.
-      source: the volume that it must equal; see `open_source`. Scales that pooling made are
-        compared with the next finer one.
-      scale: of the source, by index or key; of an archive of several of the source's scales each
-        is compared with its own.
+      source: the volume that it must equal; see `open_source`.
+      scale: of the source, by index or key.
       missing: "error", or "zero" to take missing chunks of the source as black.
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
@@ -89,11 +89,12 @@ def verify(
     True
     """
     watch, scales = Stopwatch(), open_scales(archive)
-    progress = progress or no_progress
+    progress, compared = progress or no_progress, None
     for number, opened in enumerate(scales):
         volume = None
         if source is not None:
             volume = _expected(source, scales[:number], opened, scale, missing)
+            compared = compared or volume.description
         batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
         sink = CompareWith(opened, volume)
         decode_all(opened, None, sink, executor, batch, watch, progress, engine)
@@ -102,13 +103,13 @@ def verify(
         "verified": True,
         "seal": scales[0].root,
         "scales": len(scales),
-        "compared_with": source,
+        "compared_with": compared,
     }
     return report_of(scales, watch.seconds("compile", "read", "decode"), details)
 
 
 def _expected(
-    source: str, finer: Sequence[Archive], opened: Archive, scale: int | str, missing: str
+    source: AnySource, finer: Sequence[Archive], opened: Archive, scale: int | str, missing: str
 ) -> Source:
     """What a scale of an archive must equal: a scale of the source, or the next finer one pooled.
 
@@ -116,7 +117,7 @@ def _expected(
       FormatError: the scale is not what pooling makes of the finer one.
     """
     if finer and POOLED_BY in opened.provenance:
-        expected = pooled(voxels_of(finer[-1], source))
+        expected = pooled(voxels_of(finer[-1], finer[-1].location))
         if expected is None or expected.box != opened.box:
             raise FormatError(
                 f"Got {opened.box} for {opened.path!r} of {opened.location!r}, expected what "
@@ -124,4 +125,4 @@ def _expected(
             )
         return expected
     name = opened.provenance.get(SOURCE_SCALE, scale)
-    return open_source(source, bbox=opened.box, scale=name, missing=missing)
+    return open_source(source, scale=name, missing=missing).covering(opened.box)

@@ -17,7 +17,7 @@ from jaxslice.reference.configuration import read_configuration
 from jaxslice.reference.payload import decode_block
 from jaxslice.reference.seal import layer_of, read_seal
 
-DATA_TYPES = ("uint8",)
+DATA_TYPES = ("uint8", "uint16")
 
 
 _INDEX_CODECS = [
@@ -86,6 +86,8 @@ def _read_array(folder: Path) -> _Array:
     chunk_shape = integers(chunk_shape, 1, limits.CHUNK_AXIS, [3], "the chunk shape")
     object_shape = _shard_shape(object_shape, chunk_shape)
     predictor = read_configuration(configuration)
+    same = dtype == f"uint{predictor.voxel_bits}"
+    require(same, f"Got voxels of {dtype} and a network for {predictor.voxel_bits} bits.")
     array = _Array(
         folder, shape, chunk_shape, object_shape, configuration, dtype, predictor.sealed, None
     )

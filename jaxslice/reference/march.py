@@ -5,6 +5,7 @@ import numpy as np
 from jaxslice.reference.checks import require
 from jaxslice.reference.intervals import find_symbol
 from jaxslice.reference.prediction import Predictor, predict
+from jaxslice.reference.sixteen import decode_wide
 
 
 def pitch_of(width: int, predictor: Predictor) -> int:
@@ -45,15 +46,13 @@ def decode_message(
     # A voxel that is outside reads -1; offsets reach 16 voxels at most, and never to a later slice.
     symbols = np.full((num_z + 16, num_y + 32, num_x + 32), -1, np.int64)
     lanes, taken = np.arange(num_y), 0
+    decode = decode_wide if predictor.voxel_bits == 16 else _decode_symbols
     for time in range((num_z - 1) * pitch + shear * (num_y - 1) + num_x):
         z, x = np.divmod(time - shear * lanes, pitch)
         y = np.flatnonzero((z >= 0) & (z < num_z) & (x < num_x))
         at = np.stack([z[y], y, x[y]]) + 16
         context = symbols[tuple(at[:, :, None] + offsets.T[:, None, :])]
-        position = states[y] & (2**24 - 1)
-        symbol, start, freq = find_symbol(position, counts[z[y]], predict(context, predictor))
-        symbols[tuple(at)] = symbol
-        state = freq * (states[y] >> 24) + position - start
+        symbols[tuple(at)], state = decode(states[y], counts[z[y]], context, predictor)
         short = state < 2**31
         new_words = tail[taken : taken + short.sum()]
         require(len(new_words) == short.sum(), "Got a message that is too short.")
@@ -63,3 +62,12 @@ def decode_message(
     ended = taken == len(tail) and (states == 2**31).all()
     require(ended, "Got a message that does not end where its voxels do.")
     return symbols[16:, 16:-16, 16:-16]
+
+
+def _decode_symbols(
+    states: np.ndarray, counts: np.ndarray, context: np.ndarray, predictor: Predictor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Symbols of some voxels, and the states of their lanes before words are taken."""
+    position = states & (2**24 - 1)
+    symbol, start, freq = find_symbol(position, counts, predict(context, predictor))
+    return symbol, freq * (states >> 24) + position - start

@@ -210,7 +210,7 @@ def _arrays(
     extents: Extents,
     block_shape: Triple,
     geometry: Geometry,
-    dtype: np.dtype = payload.UINT8,
+    dtype: np.dtype = np.dtype(np.uint8),
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Heads uint64 [block, lane], padded tails uint32 [block, word], and the tails' true sizes."""
     batch, sizes = len(messages), []
