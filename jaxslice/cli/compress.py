@@ -52,11 +52,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
     shared_flags.define_overwrite(values, "the archive at ARCHIVE")
-    flags.DEFINE_boolean(
-        "resume", DEFAULTS.resume,
-        "Go on with what an interrupted run of the same command left; otherwise remove that.",
-        values, module_name=shared_flags.OUTPUT,
-    )  # fmt: skip
+    shared_flags.define_resume(values)
     shared_flags.define_json(values)
 
 

@@ -18,7 +18,8 @@ SOURCE = (
 FLAGS = {
     "compress": f"bbox {SOURCE} effort model context block_shape training_steps seed verify "
     "engine workers batch_blocks overwrite json",
-    "decompress": "dest_format dest_encoding bbox engine workers batch_blocks overwrite json",
+    "extend": "missing verify engine workers batch_blocks resume json",
+    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
@@ -33,7 +34,7 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
