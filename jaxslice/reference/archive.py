@@ -132,7 +132,9 @@ def _read_payload(array: _Array, index: Sequence[int]) -> bytes | None:
     shard = [i // n for i, n in zip(index, counts, strict=True)]
     try:
         data = (array.folder / "/".join(["c", *map(str, shard)])).read_bytes()
-        return data if array.object_shape == array.chunk_shape else _part(data, index, counts)
+        return (
+            data if array.object_shape == array.chunk_shape else _part(array, data, index, counts)
+        )
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
         if missing and not array.has_all_blocks:
@@ -140,14 +142,16 @@ def _read_payload(array: _Array, index: Sequence[int]) -> bytes | None:
         raise FormatError(f"Got no block {tuple(index)} ({error!r}).") from None
 
 
-def _part(data: bytes, index: Sequence[int], counts: list[int]) -> bytes:
-    """The payload of a block in a shard."""
+def _part(array: _Array, data: bytes, index: Sequence[int], counts: list[int]) -> bytes | None:
+    """The payload of a block in a shard; None for a block that is black because it is missing."""
     blocks = math.prod(counts)
     require(len(data) >= 16 * blocks + 4, f"Got a shard of {len(data)} bytes: truncated.")
     entries = without_crc(data[-16 * blocks - 4 :], "an index of a shard")
     z, y, x = (i % n for i, n in zip(index, counts, strict=True))
     offset, length = struct.unpack_from("<2Q", entries, 16 * ((z * counts[1] + y) * counts[2] + x))
-    require(offset != 2**64 - 1, f"Got no block {tuple(index)} in its shard.")
+    if offset == 2**64 - 1:
+        require(not array.has_all_blocks, f"Got no block {tuple(index)} in its shard.")
+        return None
     return data[offset : offset + length]
 
 
