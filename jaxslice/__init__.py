@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
+    from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
+    from jaxslice.volumes.inspect import inspect
+    from jaxslice.volumes.interface import RawHeader, Source, SourceOptions
+    from jaxslice.volumes.source import open_source
 
 _MODULE = {
     "Box": "core.box",
@@ -42,8 +46,11 @@ _MODULE = {
     "FormatError": "core.errors",
     "MissingExtraError": "core.errors",
     "Model": "codec.network",
+    "RawHeader": "volumes.interface",
     "Report": "archive.report",
+    "Source": "volumes.interface",
     "SourceDataError": "core.errors",
+    "SourceOptions": "volumes.interface",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
@@ -52,10 +59,13 @@ _MODULE = {
     "diff": "jobs.diff",
     "encode_blocks": "codec.block",
     "info": "archive.report",
+    "inspect": "volumes.inspect",
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
+    "open_source": "volumes.source",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
+    "zarr_serializer": "jobs.zarr_serializer",
 }
 _NAME_THERE = {"load_model": "load", "open": "open_volume"}
 
@@ -67,8 +77,11 @@ __all__ = [
     "FormatError",
     "MissingExtraError",
     "Model",
+    "RawHeader",
     "Report",
+    "Source",
     "SourceDataError",
+    "SourceOptions",
     "UsageError",
     "VersionError",
     "compress",
@@ -77,10 +90,13 @@ __all__ = [
     "diff",
     "encode_blocks",
     "info",
+    "inspect",
     "load_model",
     "open",
+    "open_source",
     "train",
     "verify",
+    "zarr_serializer",
 ]
 
 

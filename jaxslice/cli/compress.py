@@ -16,11 +16,11 @@ from jaxslice.jobs.options import VERIFY_CHOICES, CompressOptions
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
-    shared_flags.define_scale(values)
-    shared_flags.define_missing(values)
+    shared_flags.define_source(values)
     flags.DEFINE_enum(
         "effort", str(DEFAULTS.effort), list(NAMED),
-        "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped network to samples of the volume, without training; 1 tunes it on more "
+        "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped "
+        "network to samples of the volume, without training; 1 tunes it on more "
         "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
         "trains longer, with the largest network.",
         values, module_name=QUALITY,
@@ -41,9 +41,9 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     import jaxslice
 
+    reading = shared_flags.source_options(values)
     options = CompressOptions(
         bbox=values.bbox,
-        scale=values.scale,
         block_shape=values.block_shape,
         effort=values.effort if values.effort == FAST else int(values.effort),
         model=values.model,
@@ -51,16 +51,17 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         seed=values.seed,
         verify=values.verify,
         overwrite=values.overwrite,
-        missing=values.missing,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
         batch_blocks=values.batch_blocks,
     )
     places.check_destination(archive, values.overwrite)
-    backend.start_backend()
+    # Tuning runs on JAX, whatever runs the march.
+    backend.start_backend("xla" if EFFORTS[options.effort].tuning else options.engine)
     with progress_display() as progress:
-        return jaxslice.compress(source, archive, options=options, progress=progress).to_json()
+        opened = jaxslice.open_source(source, options=reading)
+        return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 
 
 COMMAND = Command(
@@ -71,6 +72,8 @@ COMMAND = Command(
     examples=(
         "jaxslice compress volume.npy volume.zarr",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
+        "jaxslice compress 'slices/*.tif' volume.zarr --voxel_size=40,4,4",
+        "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
     ),
     define_flags=_define_flags,

@@ -142,7 +142,7 @@ def print_report(report: dict[str, Any]) -> None:
 def _rows(report: dict[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
     for key, value in report.items():
         label = indent + printable(_LABELS.get(key, key.replace("_", " ")))
-        if key in _HIDDEN or value == {}:
+        if key in _HIDDEN or value == {} or value == []:
             continue
         if isinstance(value, dict) and len(indent) < 4:
             yield label, ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,23 @@ class Reader(Protocol):
           SourceDataError: a chunk is missing, damaged or cannot be fetched.
         """
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class MovedReader:
+    """Reads a volume as if it were elsewhere.
+
+    Attributes:
+      reader: of the volume.
+      by: voxels by which it is moved.
+    """
+
+    reader: Reader
+    by: Triple
+
+    def __call__(self, box: Box) -> np.ndarray:
+        z, y, x = self.by
+        return self.reader(box.shift((-z, -y, -x)))
 
 
 @runtime_checkable
@@ -117,6 +134,27 @@ class Source:
         if not self.box.contains(box):
             raise UsageError(f"Got the box {box}, expected one inside {self.box}.")
         return np.ascontiguousarray(self.reader(box))
+
+    def moved_to(self, start: Triple) -> Source:
+        """The same volume at another place."""
+        z, y, x = (a - b for a, b in zip(start, self.box.start, strict=True))
+        reader = MovedReader(self.reader, (z, y, x))
+        placement = dataclasses.replace(self.placement, offset_voxels=start)
+        return dataclasses.replace(
+            self, box=self.box.shift((z, y, x)), placement=placement, reader=reader
+        )
+
+    def covering(self, box: Box) -> Source:
+        """The part in a box; a volume of that shape that knows no place is taken to be there.
+
+        A file that keeps no offset, such as a `.npy`, begins at 0,0,0.
+
+        Raises:
+          UsageError: it does not cover the box.
+        """
+        if not self.box.contains(box) and self.box == Box.of_shape(box.shape):
+            return self.moved_to(box.start)
+        return self.part(box)
 
     def part(self, box: Box | None) -> Source:
         """The part of the volume in a box; all of it if None.
@@ -239,6 +277,9 @@ class NewVolume:
     encoding: str | None = None
     dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
 
+
+AnySource: TypeAlias = Any
+"""A path or URL, an array, or a `Source`: whatever `open_source` takes."""
 
 Open: TypeAlias = Callable[[str, Location, SourceOptions], Source]
 """Opens the volume at a location; the string names it in messages. No voxel is read.

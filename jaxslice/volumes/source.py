@@ -6,7 +6,6 @@ import dataclasses
 import glob
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,13 @@ from jaxslice.core.voxel_types import check_voxel_type
 from jaxslice.storage.location import parse_location
 from jaxslice.volumes.arrays import is_array, source_of_array
 from jaxslice.volumes.formats import SUPPORTED, format_of
-from jaxslice.volumes.interface import Format, NotThisFormat, Source, SourceOptions
+from jaxslice.volumes.interface import AnySource, Format, NotThisFormat, Source, SourceOptions
 
 __all__ = ["Source", "SourceOptions", "open_any", "open_source"]
 
+
 def open_source(
-    source: str | os.PathLike[str] | Source | Any,
+    source: AnySource,
     *,
     bbox: Box | None = None,
     scale: int | str = 0,
@@ -51,7 +51,7 @@ def open_source(
     return opened.part(bbox)
 
 
-def open_any(source: str | os.PathLike[str] | Source | Any, options: SourceOptions) -> Source:
+def open_any(source: AnySource, options: SourceOptions) -> Source:
     """As `open_source`, with voxels of any dtype."""
     if isinstance(source, Source):
         opened = source
