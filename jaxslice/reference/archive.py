@@ -39,7 +39,7 @@ def _read_json(path: Path) -> Any:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"Got no array metadata from {path} ({error!r:.200}).") from None
-    level = [document]
+    level = [document] if type(document) in (dict, list) else []
     for _ in range(limits.JSON_DEPTH):
         values = (v.values() if type(v) is dict else v for v in level)
         level = [v for group in values for v in group if type(v) in (dict, list)]

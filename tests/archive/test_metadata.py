@@ -86,7 +86,7 @@ REFUSED = [
         "array",
         ("data_type",),
         "uint16",
-        "Got voxels of 'uint16', expected one of",
+        "Got voxels of uint16 and a network for uint8",
     ),
     ("array", ("fill_value",), 1, "Got 1 for fill_value of the array, expected 0"),
     (
