@@ -111,7 +111,7 @@ def check(data: bytes, version: int) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     name=st.sampled_from(list(blocks())),
     own=st.booleans(),
@@ -131,13 +131,14 @@ def test_damaged_payloads(name, own, version, changes, cut, extra):
     check(data + struct.pack("<I", crc32c(data)), version)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [3, 4])
 @pytest.mark.parametrize("name", list(blocks()))
 def test_every_byte_of_the_head(name, version):
     """Extremes in each byte, where fields, tables and states are."""
     data = encoded(name, False, version)[:-4]
     for at in range(min(len(data), 120)):
-        for value in (0, 255, data[at] ^ 1):
+        for value in (255, data[at] ^ 1):
             damaged = data[:at] + bytes([value]) + data[at + 1 :]
             check(damaged + struct.pack("<I", crc32c(damaged)), version)
 

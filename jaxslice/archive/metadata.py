@@ -213,6 +213,8 @@ def _checked_seal(
 ) -> Seal | None:
     """The seal, if the archive is sealed, compared with the metadata."""
     if not configuration.sealed:
+        if configuration.blocks_know_their_place and _SEAL in group["attributes"][CODEC_NAME]:
+            raise FormatError("Got a seal of an array that is not sealed, expected none.")
         return None
     seal = Seal.from_json(group["attributes"][CODEC_NAME].get(_SEAL))
     if [len(layers) for layers in seal.layers] != [grid_shape[0]]:

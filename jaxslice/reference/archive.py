@@ -71,9 +71,21 @@ def _read_array(folder: Path) -> _Array:
     same = dtype == f"uint{predictor.voxel_bits}"
     require(same, f"Got voxels of {dtype} and a network for {predictor.voxel_bits} bits.")
     array = _Array(folder, shape, chunk_shape, configuration, dtype, predictor.sealed, None)
-    if predictor.version < 4 or not predictor.sealed:
+    if predictor.version < 4:
+        return array
+    if not predictor.sealed:
+        _check_unsealed(folder.parent / "zarr.json")
         return array
     return array._replace(layers=_read_layers(array, metadata))
+
+
+def _check_unsealed(path: Path) -> None:
+    """Refuses a seal in the group of an array that is not sealed; the group may be missing."""
+    try:
+        sealed = "seal" in json.loads(path.read_bytes())["attributes"]["jaxslice"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return
+    require(not sealed, "Got a seal of an array that is not sealed.")
 
 
 def _read_layers(array: _Array, metadata: Any) -> list[bytes]:

@@ -63,7 +63,7 @@ def read_configuration(configuration: Any) -> Predictor:
             version,
             identity,
             sealed,
-            linear,
+            linear=linear,
         )
     limits = {"activity_count": (1, min(size, 16)), "components": (1, 8)}
     for name, limit in limits.items():
