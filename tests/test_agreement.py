@@ -85,7 +85,7 @@ def decoded(data: bytes, version: int) -> tuple[np.ndarray | None, np.ndarray | 
                 places=[NOWHERE],
                 block_networks=True,
                 format_version=version,
-            )[0],  # fmt: skip
+            )[0],
             lambda: reference.decode_block(
                 data, SHAPE, {**configuration, "format_version": version}
             ),
