@@ -13,7 +13,7 @@ import numpy as np
 from jaxslice.codec import linear_bits
 from jaxslice.codec.network import Model
 
-ROWS_APART = 64
+ROWS_APART = 128
 """Every so manieth row of a slice is tried."""
 
 _LEAST_GAIN = 0.002
@@ -70,16 +70,11 @@ def _bits(
     differences, reference = context.reshape(len(context), -1), reference.ravel()
     own = symbols[:, rows, margin : width - margin].ravel()
     limits = np.repeat(level_counts, shape[2] * shape[3]).astype(np.float32)
-    found = []
-    for which, cost in enumerate(
-        _costs(numbers.curves.tobytes(), numbers.curves.shape, architecture.phases)
-    ):
-        prediction = linear_bits.predicted(
-            reference, differences, limits, numbers, architecture, which
-        )
-        index = linear_bits.table_index(own, prediction, architecture)
-        found.append(cost[index].reshape(depth, -1).mean(axis=1))
-    return np.array(found)
+    predictions = linear_bits.predicted(reference, differences, limits, numbers, architecture)
+    costs = _costs(numbers.curves.tobytes(), numbers.curves.shape, architecture.phases)
+    indices = [linear_bits.table_index(own, found, architecture) for found in predictions]
+    bits = [cost[index] for cost, index in zip(costs, indices, strict=True)]
+    return np.array(bits).reshape(len(bits), depth, -1).mean(axis=2)
 
 
 @functools.lru_cache(maxsize=4)

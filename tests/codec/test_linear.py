@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from linear_cases import TINY_LINEAR, linear_models, numbers_of
 
 from jaxslice.codec import linear, linear_choice
@@ -15,6 +15,7 @@ from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import ChecksumError, FormatError, UsageError
 
 
+@settings(deadline=None, max_examples=30)
 @given(linear_models())
 def test_numbers_come_back_from_their_bytes(model):
     unpacked = linear.unpack(linear.pack(model.network), model.architecture)
@@ -68,6 +69,7 @@ def test_damaged_numbers_are_refused():
         linear.unpack(data + b"0", TINY_LINEAR)
 
 
+@settings(deadline=None, max_examples=30)
 @given(linear_models())
 def test_every_residual_has_an_interval(model):
     edges = linear.edges(model.network.curves, model.architecture.phases)
