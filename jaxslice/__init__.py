@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
+    from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
     from jaxslice.volumes.inspect import inspect
     from jaxslice.volumes.interface import RawHeader, Source, SourceOptions
@@ -64,6 +65,7 @@ _MODULE = {
     "open_source": "volumes.source",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
+    "zarr_serializer": "jobs.zarr_serializer",
 }
 _NAME_THERE = {"load_model": "load", "open": "open_volume"}
 
@@ -94,6 +96,7 @@ __all__ = [
     "open_source",
     "train",
     "verify",
+    "zarr_serializer",
 ]
 
 

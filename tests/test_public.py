@@ -25,7 +25,7 @@ def examples(tmp_path_factory):
 def test_the_public_functions():
     assert set(FUNCTIONS) == {
         *("compress", "decompress", "diff", "verify", "info", "open", "train", "load_model"),
-        *("encode_blocks", "decode_blocks"),
+        *("encode_blocks", "decode_blocks", "zarr_serializer"),
     }
 
 

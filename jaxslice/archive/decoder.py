@@ -98,7 +98,8 @@ def decode_payloads(
 
     program = (block_shape, size, configuration.architecture, configuration.block_networks)
     if not _FIRST_RUNS.is_done(program) and any(
-        payload.unpack(data, block_shape, model.architecture.dtype).mode == payload.CODED for data in payloads
+        payload.unpack(data, block_shape, model.architecture.dtype).mode == payload.CODED
+        for data in payloads
     ):
         return _FIRST_RUNS.run(program, decode)[: len(payloads)]
     return decode()[: len(payloads)]

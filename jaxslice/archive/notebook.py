@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxslice.core.errors import FormatError
-from jaxslice.core.png import grey_png
+from jaxslice.core.png import png
 
 if TYPE_CHECKING:
     from jaxslice.archive.lazy_volume import LazyVolume
@@ -55,7 +55,7 @@ def _picture(volume: LazyVolume) -> str:
         # Looking at a variable must not end in a traceback.
         return f"<div>No picture: {html.escape(str(error))}</div>"
     step = -(-max(plane.shape) // MOST_PIXELS)
-    data = base64.b64encode(grey_png(_eight_bits(plane[::step, ::step]))).decode()
+    data = base64.b64encode(png(_eight_bits(plane[::step, ::step]))).decode()
     start = volume.archive.placement.offset_voxels
     where = f"z = {start[0] + z}, y from {start[1] + rows.start}, x from {start[2] + columns.start}"
     return (

@@ -17,6 +17,7 @@ SUMMARIES = {
     "info": "Describe an archive without decoding it.",
     "diff": "Show where an archive and a volume differ, and how much.",
     "slice": "Write one plane of an archive as a picture.",
+    "report": "Write one HTML page about an archive.",
     "serve": "Show archives in Neuroglancer, and serve them to other programs.",
     "train": "Train a model on volumes, for `compress --model`.",
     "demo": "Compress a small volume, compare other codecs, draw the results.",

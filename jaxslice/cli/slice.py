@@ -35,7 +35,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, archive: str, picture: str | None = None) -> dict[str, Any]:
     import jaxslice
     from jaxslice.archive.slices import read_plane, square_pixels
-    from jaxslice.core.png import grey_png
+    from jaxslice.core.png import png
     from jaxslice.storage.location import public_name
 
     chosen = {axis: getattr(values, axis) for axis in _AXES if getattr(values, axis) is not None}
@@ -53,7 +53,7 @@ def _run(values: flags.FlagValues, archive: str, picture: str | None = None) -> 
     plane = read_plane(volume, axis, position)
     if values.square_pixels:
         plane = square_pixels(plane, axis, volume.archive.placement.voxel_size_nm)
-    Path(picture).write_bytes(grey_png(plane))
+    Path(picture).write_bytes(png(plane))
     return {
         "picture": os.path.abspath(picture),
         "plane": f"{name} = {position}",

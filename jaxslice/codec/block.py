@@ -78,8 +78,8 @@ def encode_blocks(
       block.
 
     Raises:
-      UsageError: a block has another dtype or number of axes, or is empty; the blocks, the places or
-        the differences do not match; or the engine cannot be used.
+      UsageError: a block has another dtype or number of axes, or is empty; the blocks, the places
+        or the differences do not match; or the engine cannot be used.
       FormatError: a difference is not one to the model's network.
 
     >>> import jaxslice
@@ -95,7 +95,9 @@ def encode_blocks(
     known: list[Place | None] = list(places or [NOWHERE] * len(blocks))
     if format_version < ARCHIVE_VERSION:
         known = [None] * len(blocks)
-    drafts = [draft_of(_checked(block, dtype), place) for block, place in zip(blocks, known, strict=True)]
+    drafts = [
+        draft_of(_checked(block, dtype), place) for block, place in zip(blocks, known, strict=True)
+    ]
     if len({block.shape for block in blocks}) > 1:
         raise UsageError(
             f"Got blocks of shapes {[block.shape for block in blocks]}, expected one shape."

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxslice.codec import level_tables, slices
+from jaxslice.codec.limits import most_words
 from jaxslice.codec.payload import UINT8, Payload
 from jaxslice.codec.slices import SliceTable
 from jaxslice.core.box import Triple
@@ -97,6 +98,9 @@ def split_coded_body(payload: Payload, dtype: np.dtype = UINT8, predictors: int 
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
     message = np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
+    tail, most = len(message) - 2 * extent[1], most_words(extent, dtype.itemsize)
+    if tail > most:
+        raise FormatError(f"Got a message of {tail} words, expected at most {most}.")
     return CodedBody(difference, table, extent, tables, message, choices)
 
 

@@ -30,6 +30,7 @@ enum {
     MEAN_HIGH = 6143,
     INVERSE_HIGH = 1 << 17,
     NO_REFERENCE = 128,
+    ACTIVITY_HIGH = 4096,
     /* Of 16-bit voxels; see bins.py. */
     SHIFT_HIGH = 8,
     FINER = 1,

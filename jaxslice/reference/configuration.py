@@ -24,9 +24,11 @@ def read_configuration(configuration: Any) -> Predictor:
     context = [tuple(integers(offset, -16, 16, [3], "offset")) for offset in context]
     size, distinct = len(context), len(set(context))
     require(4 <= size == distinct <= 256, f"Got {size} offsets, {distinct} of them distinct.")
-    identity, kind, sealed = b"", "network", version < 4
+    identity, kind, sealed, voxel_bits = b"", "network", version < 4, 8
     if version == 4:
         sealed = field(configuration, "sealed", bool)
+        voxel_bits = field(fields, "voxel_bits", int) if "voxel_bits" in fields else 8
+        require(voxel_bits in (8, 16), f"Got voxels of {voxel_bits} bits.")
         kind, digits = field(fields, "kind", str), field(configuration, "identity", str)
         known = kind in ("network", "linear")
         require(known, f"Got an architecture of the kind {kind!r}.")
@@ -64,7 +66,7 @@ def read_configuration(configuration: Any) -> Predictor:
     block_networks = field(configuration, "own_networks", bool) if version >= 3 else version == 2
     return Predictor(
         np.array(context), fields["activity_count"], fields["fallback"], shear, activity_offset,
-        block_networks, layers, version, identity, sealed,
+        block_networks, layers, version, identity, sealed, voxel_bits,
     )  # fmt: skip
 
 

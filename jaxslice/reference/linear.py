@@ -77,7 +77,7 @@ def find_linear(
       all_: the predictors.
     """
     exponent, first, offset, weights, sizes, curves = (part[which] for part in all_[1:])
-    reference, phases = reference_of(v, fallback), all_.phases
+    reference, phases = reference_of(v, fallback, 128), all_.phases
     difference = np.where(v < 0, 0, v - reference[:, None])
     s = (reference << exponent) + (weights * difference).sum(1)
     place = np.clip((s * phases) >> exponent, 0, phases * n - 1)

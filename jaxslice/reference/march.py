@@ -3,9 +3,10 @@
 import numpy as np
 
 from jaxslice.reference.checks import require
-from jaxslice.reference.intervals import find_symbol
+from jaxslice.reference.intervals import find_symbol, pop
 from jaxslice.reference.linear import find_linear
 from jaxslice.reference.prediction import Predictor, predict
+from jaxslice.reference.sixteen import decode_wide
 
 
 def pitch_of(width: int, predictor: Predictor) -> int:
@@ -53,17 +54,17 @@ def decode_message(
         y = np.flatnonzero((z >= 0) & (z < num_z) & (x < num_x))
         at = np.stack([z[y], y, x[y]]) + 16
         context = symbols[tuple(at[:, :, None] + offsets.T[:, None, :])]
-        position = states[y] & (2**24 - 1)
-        n = counts[z[y]]
+        some, n = states[y], counts[z[y]]
         if predictor.linear:
             found = find_linear(
-                position, n, choices[z[y]], context, predictor.fallback, predictor.linear
+                some & (2**24 - 1), n, choices[z[y]], context, predictor.fallback, predictor.linear
             )
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
+        elif predictor.voxel_bits == 16:
+            symbols[tuple(at)], state = decode_wide(some, n, context, predictor)
         else:
-            found = find_symbol(position, n, predict(context, predictor))
-        symbol, start, freq = found
-        symbols[tuple(at)] = symbol
-        state = freq * (states[y] >> 24) + position - start
+            found = find_symbol(some & (2**24 - 1), n, predict(context, predictor))
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
         short = state < 2**31
         new_words = tail[taken : taken + short.sum()]
         require(len(new_words) == short.sum(), "Got a message that is too short.")

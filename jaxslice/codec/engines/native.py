@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxslice.codec import payload
+from jaxslice.codec import limits, payload
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.message import unflatten
 from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model, blank
@@ -272,7 +272,7 @@ class NativeEngine:
             if not extent[0]:
                 continue
             _, tail = unflatten(messages[block], extent[1])
-            most = payload.most_words(block_shape, model.architecture.dtype)
+            most = limits.most_words(block_shape, model.architecture.dtype.itemsize)
             if tail.size > most:
                 raise FormatError(f"Got a message of {tail.size} words, expected at most {most}.")
             used = Model(model.architecture, networks[block]) if networks else model

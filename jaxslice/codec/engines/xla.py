@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxslice.codec import payload
+from jaxslice.codec import limits, payload
 from jaxslice.codec.engines import xla_lanes
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.geometry import Geometry
@@ -219,12 +219,12 @@ def _arrays(
     extents: Extents,
     block_shape: Triple,
     geometry: Geometry,
-    dtype: np.dtype = payload.UINT8,
+    dtype: np.dtype,
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Heads uint64 [block, lane], padded tails uint32 [block, word], and the tails' true sizes."""
     batch, sizes = len(messages), []
     heads = np.full((batch, geometry.lanes), LOWER_BOUND, np.uint64)
-    words = np.zeros((batch, payload.most_words(block_shape, dtype)), np.uint32)
+    words = np.zeros((batch, limits.most_words(block_shape, dtype.itemsize)), np.uint32)
     for block, message in enumerate(messages):
         rows = int(extents[block][1])
         heads[block, :rows], tail = unflatten(message, rows)
