@@ -73,8 +73,8 @@ def test_the_reference_decodes_it(volume, archive, tmp_path):
 @pytest.mark.parametrize(("engine", "workers"), [("native", 2), ("xla", 1)])
 def test_every_engine_gives_the_same_bytes(volume, archive, tmp_path, engine, workers):
     options = dataclasses.replace(OPTIONS, engine=engine, workers=workers)
-    jaxslice.compress(volume[0], str(tmp_path / "again.zarr"), options)
-    assert files_of(str(tmp_path / "again.zarr")) == files_of(archive)
+    jaxslice.compress(volume[0], str(tmp_path / "volume.zarr"), options)
+    assert files_of(str(tmp_path / "volume.zarr")) == files_of(archive)
 
 
 @pytest.mark.parametrize("kind", strange_blocks((5, 20, 24)))
