@@ -74,9 +74,7 @@ def test_the_reference_decodes_what_every_set_encodes(model, shape, kind):
         coded = body.coded_body(tables, message, choices=stored)
         digest = payload.block_digest(block, NOWHERE)
         data = payload.pack(payload.Payload(2, fill, extent, digest, coded, place=NOWHERE))
-        assert np.array_equal(
-            reference.decode_block(data, shape, configuration_of(model)), block
-        )
+        assert np.array_equal(reference.decode_block(data, shape, configuration_of(model)), block)
 
 
 @pytest.mark.parametrize("predictors", [1, 3])
