@@ -7,10 +7,12 @@ import pytest
 from jaxslice.bench import bench as bench_module
 from jaxslice.cli import bench, registry, train
 from jaxslice.cli.arguments import parse
+from jaxslice.cli.shared_flags import source_options
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.recipe import Recipe
+from jaxslice.volumes.interface import SourceOptions
 
 SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
@@ -143,12 +145,13 @@ def test_parsing_leaves_nothing_behind():
 
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
-    names = FLAGS["compress"].replace("scale", "").replace("json", "").split()
+    names = FLAGS["compress"].replace(SOURCE, "").replace("json", "").split()
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {
         name: getattr(defaults, name) for name in names
     }
-    assert values.scale == str(defaults.scale)
+    reading = source_options(values)
+    assert reading == SourceOptions(scale=str(defaults.scale), missing=defaults.missing)
 
 
 def test_choices_are_those_of_the_library():
