@@ -13,8 +13,8 @@ import numpy as np
 from jaxslice.codec import linear_bits
 from jaxslice.codec.network import Model
 
-ROWS_APART = 128
-"""Every so manieth row of a slice is tried."""
+TRIED_VOXELS, LEAST_ROWS = 1000, 2
+"""So many voxels of a slice are tried, about, in at least so many rows."""
 
 _LEAST_GAIN = 0.002
 """Bits per voxel by which another predictor than the previous slice's must be better: where all
@@ -35,10 +35,11 @@ def choose(symbols: np.ndarray, level_counts: np.ndarray, model: Model) -> np.nd
     architecture = model.architecture
     depth, height, width = symbols.shape
     _, dy, dx = (int(n) for n in np.abs(np.array(architecture.context)).max(axis=0))
-    rows = np.arange(min(ROWS_APART // 2 + dy, height - dy - 1), height - dy, ROWS_APART)
     chosen = np.zeros(depth, np.uint8)
     if architecture.predictors == 1 or height <= 2 * dy or width <= 2 * dx:
         return chosen
+    count = max(LEAST_ROWS, -(-TRIED_VOXELS // (width - 2 * dx)))
+    rows = np.unique(np.linspace(dy, height - dy - 1, count + 2)[1:-1].astype(int))
     bits = _bits(symbols, level_counts, rows, dx, model)
     for z in range(depth):
         before = chosen[max(z - 1, 0)]
