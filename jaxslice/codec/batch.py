@@ -45,7 +45,7 @@ def coder_inputs(draft: Draft, difference: bytes | None, model: Model) -> CoderI
     depth, height, width = voxels.shape
     symbols, choices = levels.symbols_of(voxels, tables), None
     if isinstance(model.architecture, LinearArchitecture) and model.architecture.predictors > 1:
-        choices = linear_choice.choose(symbols, levels.sizes(tables), model)
+        choices = linear_choice.choose(symbols, model)
     return CoderInputs(symbols, tables, (depth, height, width), difference, choices)
 
 

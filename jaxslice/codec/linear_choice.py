@@ -1,32 +1,30 @@
 """Which of several linear predictors suits each slice of a block. Needs no JAX.
 
 The sections of a volume differ in focus and noise. Some rows of each slice are predicted by all
-predictors, and the one that takes the fewest bits is chosen.
+predictors, and the one that leaves the smallest residuals is chosen.
 """
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
-from jaxslice.codec import linear_bits
 from jaxslice.codec.network import Model
 
 TRIED_VOXELS, LEAST_ROWS = 1000, 2
 """So many voxels of a slice are tried, about, in at least so many rows."""
+
+_LEAST_RESIDUAL = 1e-3
 
 _LEAST_GAIN = 0.002
 """Bits per voxel by which another predictor than the previous slice's must be better: where all
 slices have the same predictor, coding is faster."""
 
 
-def choose(symbols: np.ndarray, level_counts: np.ndarray, model: Model) -> np.ndarray:
+def choose(symbols: np.ndarray, model: Model) -> np.ndarray:
     """Chooses a predictor for each slice.
 
     Args:
       symbols: int [z, y, x] of a block's extent.
-      level_counts: int [z], levels of each slice.
       model: whose `network` holds the predictors.
 
     Returns:
@@ -40,7 +38,7 @@ def choose(symbols: np.ndarray, level_counts: np.ndarray, model: Model) -> np.nd
         return chosen
     count = max(LEAST_ROWS, -(-TRIED_VOXELS // (width - 2 * dx)))
     rows = np.unique(np.linspace(dy, height - dy - 1, count + 2)[1:-1].astype(int))
-    bits = _bits(symbols, level_counts, rows, dx, model)
+    bits = _bits(symbols, rows, dx, model)
     for z in range(depth):
         before = chosen[max(z - 1, 0)]
         best = bits[:, z].argmin()
@@ -48,10 +46,11 @@ def choose(symbols: np.ndarray, level_counts: np.ndarray, model: Model) -> np.nd
     return chosen
 
 
-def _bits(
-    symbols: np.ndarray, level_counts: np.ndarray, rows: np.ndarray, margin: int, model: Model
-) -> np.ndarray:
+def _bits(symbols: np.ndarray, rows: np.ndarray, margin: int, model: Model) -> np.ndarray:
     """Bits per voxel of some rows of each slice by each predictor, float [predictor, z].
+
+    They are less than they would be by the same number for all predictors: log2 of the mean size of
+    residuals, since residuals of twice the size take a bit more.
 
     Columns at either end are left out, so that the context is inside. What is before the first
     slice counts as if it had no difference.
@@ -68,18 +67,9 @@ def _bits(
     context -= reference
     for c, (dz, _, _) in enumerate(architecture.context):
         context[c, : min(-dz, depth)] = 0
-    differences, reference = context.reshape(len(context), -1), reference.ravel()
-    own = symbols[:, rows, margin : width - margin].ravel()
-    limits = np.repeat(level_counts, shape[2] * shape[3]).astype(np.float32)
-    predictions = linear_bits.predicted(reference, differences, limits, numbers, architecture)
-    costs = _costs(numbers.curves.tobytes(), numbers.curves.shape, architecture.phases)
-    indices = [linear_bits.table_index(own, found, architecture) for found in predictions]
-    bits = [cost[index] for cost, index in zip(costs, indices, strict=True)]
-    return np.array(bits).reshape(len(bits), depth, -1).mean(axis=2)
-
-
-@functools.lru_cache(maxsize=4)
-def _costs(curves: bytes, shape: tuple[int, ...], phases: int) -> list[np.ndarray]:
-    """For each predictor the bits of residuals, flat as `linear_bits.table_index` counts."""
-    table = np.frombuffer(curves, np.uint8).reshape(shape)
-    return [cost.ravel() for cost in linear_bits.costs(table, phases)]
+    wanted = (symbols[:, rows, margin : width - margin] - reference).ravel()
+    exponents = numbers.scalars[:, :1].astype(np.float32)
+    weights = numbers.weights.astype(np.float32) / np.exp2(exponents)
+    residuals = np.abs(wanted - weights @ context.reshape(len(context), -1))
+    means = residuals.reshape(len(weights), depth, -1).mean(axis=2)
+    return np.log2(np.maximum(means, _LEAST_RESIDUAL))

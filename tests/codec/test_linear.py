@@ -104,7 +104,7 @@ def test_slices_choose_the_predictor_that_takes_fewer_bits():
     rows = np.repeat(rng.integers(0, 256, (1, 80, 1)), 64, axis=2)
     columns = np.repeat(rng.integers(0, 256, (1, 1, 64)), 80, axis=1)
     symbols = np.concatenate([rows, columns, columns, rows]).astype(np.int16)
-    choices = linear_choice.choose(symbols, np.full(4, 256), two_predictors())
+    choices = linear_choice.choose(symbols, two_predictors())
     assert choices.tolist() == [0, 1, 1, 0]
 
 
