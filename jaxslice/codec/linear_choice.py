@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxslice.codec.network import Model
+from jaxslice.codec.linear import LinearArchitecture, LinearNumbers
 
 TRIED_VOXELS, LEAST_ROWS = 1000, 2
 """So many voxels of a slice are tried, about, in at least so many rows."""
@@ -20,17 +20,19 @@ _LEAST_GAIN = 0.002
 slices have the same predictor, coding is faster."""
 
 
-def choose(symbols: np.ndarray, model: Model) -> np.ndarray:
+def choose(
+    symbols: np.ndarray, numbers: LinearNumbers, architecture: LinearArchitecture
+) -> np.ndarray:
     """Chooses a predictor for each slice.
 
     Args:
       symbols: int [z, y, x] of a block's extent.
-      model: whose `network` holds the predictors.
+      numbers: of the predictors.
+      architecture: of these.
 
     Returns:
       uint8 [z].
     """
-    architecture = model.architecture
     depth, height, width = symbols.shape
     _, dy, dx = (int(n) for n in np.abs(np.array(architecture.context)).max(axis=0))
     chosen = np.zeros(depth, np.uint8)
@@ -38,7 +40,7 @@ def choose(symbols: np.ndarray, model: Model) -> np.ndarray:
         return chosen
     count = max(LEAST_ROWS, -(-TRIED_VOXELS // (width - 2 * dx)))
     rows = np.unique(np.linspace(dy, height - dy - 1, count + 2)[1:-1].astype(int))
-    bits = _bits(symbols, rows, dx, model)
+    bits = _bits(symbols, rows, dx, numbers, architecture)
     for z in range(depth):
         before = chosen[max(z - 1, 0)]
         best = bits[:, z].argmin()
@@ -46,7 +48,13 @@ def choose(symbols: np.ndarray, model: Model) -> np.ndarray:
     return chosen
 
 
-def _bits(symbols: np.ndarray, rows: np.ndarray, margin: int, model: Model) -> np.ndarray:
+def _bits(
+    symbols: np.ndarray,
+    rows: np.ndarray,
+    margin: int,
+    numbers: LinearNumbers,
+    architecture: LinearArchitecture,
+) -> np.ndarray:
     """Bits per voxel of some rows of each slice by each predictor, float [predictor, z].
 
     They are less than they would be by the same number for all predictors: log2 of the mean size of
@@ -55,7 +63,6 @@ def _bits(symbols: np.ndarray, rows: np.ndarray, margin: int, model: Model) -> n
     Columns at either end are left out, so that the context is inside. What is before the first
     slice counts as if it had no difference.
     """
-    architecture, numbers = model.architecture, model.network
     depth, _, width = symbols.shape
     shape = (len(architecture.context), depth, len(rows), width - 2 * margin)
     context = np.empty(shape, np.float32)

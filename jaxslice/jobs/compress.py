@@ -148,7 +148,7 @@ def _encode_all(
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
-            planned.architecture, planned.effort, math.prod(planned.block_shape),
+            planned.network_architecture, planned.effort, math.prod(planned.block_shape),
             planned.num_blocks, options.training_steps,
         )  # fmt: skip
         networks = BlockTraining(config, options.seed)

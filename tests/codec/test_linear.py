@@ -103,8 +103,9 @@ def test_slices_choose_the_predictor_that_takes_fewer_bits():
     rng = np.random.default_rng(1)
     rows = np.repeat(rng.integers(0, 256, (1, 80, 1)), 64, axis=2)
     columns = np.repeat(rng.integers(0, 256, (1, 1, 64)), 80, axis=1)
+    model = two_predictors()
     symbols = np.concatenate([rows, columns, columns, rows]).astype(np.int16)
-    choices = linear_choice.choose(symbols, two_predictors())
+    choices = linear_choice.choose(symbols, model.network, model.architecture)
     assert choices.tolist() == [0, 1, 1, 0]
 
 
