@@ -8,10 +8,10 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
-from jaxslice.cli.flag_types import CommaSerializer, ScalesParser, ShapeParser
+from jaxslice.cli.flag_types import CommaSerializer, EffortParser, ScalesParser, ShapeParser
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
 from jaxslice.cli.terminal import progress_display
-from jaxslice.jobs.effort import FAST, NAMED, effort_named
+from jaxslice.jobs.effort import NAMED, effort_named
 from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
 
 
@@ -28,13 +28,13 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Coarser scales to make of the last one by mean pooling, for viewers to zoom.",
         0, MOST_SCALES, values, module_name=shared_flags.SOURCE,
     )  # fmt: skip
-    flags.DEFINE_enum(
-        "effort", str(DEFAULTS.effort), list(NAMED),
-        "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped "
-        "network to samples of the volume, without training; 1 tunes it on more "
-        "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
-        "trains longer, with the largest network.",
-        values, module_name=QUALITY,
+    flags.DEFINE(
+        EffortParser(tuple(NAMED)), "effort", DEFAULTS.effort,
+        "fast fits linear predictors to samples of the volume, for speed; 0 fits a shipped network "
+        "to samples, without training; 1 tunes it on more of them; 2 takes a larger network and "
+        "also trains one for each block where that pays; 3 trains longer, with the largest "
+        "network.",
+        values, flags.ArgumentSerializer(), module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
     flags.DEFINE(
@@ -67,7 +67,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         downsample=values.downsample,
         block_shape=values.block_shape,
         shard_shape=values.shard_shape,
-        effort=values.effort if values.effort == FAST else int(values.effort),
+        effort=values.effort,
         model=values.model,
         context=values.context,
         seed=values.seed,
@@ -94,6 +94,7 @@ COMMAND = Command(
     "gs:// or s3:// URL. The archive is a Zarr store that holds the exact voxels.",
     examples=(
         "jaxslice compress volume.npy volume.zarr",
+        "jaxslice compress volume.npy volume.zarr --effort=fast",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
         "jaxslice compress 'slices/*.tif' volume.zarr --voxel_size=40,4,4",
         "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",

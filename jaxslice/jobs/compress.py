@@ -199,7 +199,7 @@ def _encoding(planned: Plan, resources: Resources) -> Encoding:
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
-            planned.architecture, planned.effort, math.prod(planned.block_shape),
+            planned.network_architecture, planned.effort, math.prod(planned.block_shape),
             planned.num_blocks, options.training_steps,
         )  # fmt: skip
         networks = BlockTraining(config, options.seed)

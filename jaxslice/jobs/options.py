@@ -31,10 +31,9 @@ class CompressOptions:
         `block_shape.default_block_shape` of the effort's depth.
       shard_shape: largest z, y, x of a shard, an object that holds whole blocks; None for an
         object for each block.
-      effort: "fast" fits a linear predictor to samples of the volume; 0 fits a shipped network to
-        samples of the volume in closed form; 1 also tunes it on more of them; 2 starts from a
-        larger network and also trains one for each block, where that pays; 3 trains longer, with
-        the largest network.
+      effort: "fast" fits linear predictors to samples of the volume; 0 fits a shipped network to
+        samples in closed form; 1 also tunes it on more of them; 2 starts from a larger network and
+        also trains one for each block, where that pays; 3 trains longer, with the largest network.
       model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
         effort's.
       context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
