@@ -7,6 +7,7 @@ Decoding runs one time step after the other.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from jaxslice.codec.network import IntegerNetwork
 
 
 def predict(
-    network: IntegerNetwork | LinearNumbers,
+    network: Any,
     contexts: jax.Array,
     limit: jax.Array,
     *,
@@ -197,15 +198,15 @@ def decode_lanes(
             low_bits = bins.low_bits_of(mixture.bins).reshape(row)
             head, low = rans.without_low(head, low_bits)
             count = bins.count_of(mixture.bins, count)
-        prediction = mixture
-        if isinstance(prediction, LinearPrediction):
-            mixture = prediction.residuals
+        linear = None
+        if isinstance(mixture, LinearPrediction):
+            linear, mixture = mixture, mixture.residuals
             count = jnp.where(limit.reshape(-1) > 0, jnp.int32(RESIDUALS), 1)
         position = rans.peek(head, PRECISION).reshape(-1)
         found = intervals.find_interval(mixture, position, count)
         symbol, start, freq = (part.reshape(row) for part in found)
-        if isinstance(prediction, LinearPrediction):
-            symbol = prediction.symbol_of(found[0]).reshape(row)
+        if linear is not None:
+            symbol = linear.symbol_of(found[0]).reshape(row)
         head, cursor = rans.pop(head, start, freq, words, cursor, PRECISION)
         if low is not None and low_bits is not None:
             symbol = jnp.minimum((symbol << low_bits) | low, used - 1)
