@@ -193,7 +193,7 @@ def decode_lanes(
         contexts = jax.lax.dynamic_update_slice(contexts, earlier[:, None], below)
         used = jnp.maximum(limit, 1).astype(jnp.int32)
         mixture = predict(network, contexts, used[None])
-        count, low = used.reshape(-1), None
+        count, low, low_bits = used.reshape(-1), None, None
         if isinstance(mixture, intervals.WideMixture):
             low_bits = bins.low_bits_of(mixture.bins).reshape(row)
             head, low = rans.without_low(head, low_bits)
@@ -208,7 +208,7 @@ def decode_lanes(
         if linear is not None:
             symbol = linear.symbol_of(found[0]).reshape(row)
         head, cursor = rans.pop(head, start, freq, words, cursor, PRECISION)
-        if low is not None:
+        if low is not None and low_bits is not None:
             symbol = jnp.minimum((symbol << low_bits) | low, used - 1)
         lanes = jnp.where(limit > 0, symbol.astype(limits.dtype), jnp.array(OUTSIDE, limits.dtype))
         recent = jnp.concatenate([recent[1:], rows_of(lanes, geometry)[None]])
