@@ -81,12 +81,9 @@ def run(
       key: columns; rows of the CSV that share them with measured ones are replaced by these.
     """
     given = parser.parse_args(arguments)
-    if bool(given.volumes) + given.smoke + given.plot_only != 1:
-        parser.error("expected either volumes, or --smoke, or --plot-only")
+    check_one_of_volumes_smoke_plot(parser, given)
     if given.plot_only and draw is None:
         parser.error("got --plot-only, expected volumes or --smoke: no picture comes from this CSV")
-    if given.smoke and not given.output:
-        parser.error("got no --output, expected one with --smoke: its numbers are no results")
     output = given.output or RESULTS / f"{given.name}.csv"
     with tempfile.TemporaryDirectory() as folder:
         if given.smoke:
@@ -96,6 +93,16 @@ def run(
             replace_volume(output, columns, list(measure(path, given)), key)
     if draw is not None:
         draw(read_rows(output), output)
+
+
+def check_one_of_volumes_smoke_plot(
+    parser: argparse.ArgumentParser, given: argparse.Namespace
+) -> None:
+    """Ends the process with a message unless one thing was requested, with what it needs."""
+    if bool(given.volumes) + given.smoke + given.plot_only != 1:
+        parser.error("expected either volumes, or --smoke, or --plot-only")
+    if given.smoke and not given.output:
+        parser.error("got no --output, expected one with --smoke: its numbers are no results")
 
 
 def read_rows(path: Path) -> list[Row]:

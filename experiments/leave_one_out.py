@@ -6,8 +6,8 @@
 For each VOLUME and each model that an effort starts from, a model is trained by the shipped recipe
 on all the other data sets. It is kept in FOLDER as ARCHITECTURE/DATA_SET.json; an existing file is
 used. The volume is compressed with that model at each effort, and every byte counts. The best peer
-is the smallest row of the volume in --peers, a CSV of peers.py. Rows of other volumes and efforts
-are kept. --plot-only draws the CSV.
+is the smallest row of the volume in --peers, a CSV of frontier.py. Rows of other volumes and
+efforts are kept. --plot-only draws the CSV.
 
 Cost: 2 to 3 minutes for each model on one core, and 10 seconds to 5 minutes for each volume and
 effort. Expected: every volume at every effort below every peer, 0.973, 0.954 and 0.949 of the best
@@ -56,6 +56,26 @@ def model_without(
     return str(path)
 
 
+def efforts_of(text: str) -> list[int | str]:
+    """Efforts from a text such as "fast,0,1"; empty for none."""
+    return [int(part) if part.isdigit() else part for part in text.split(",") if part]
+
+
+def starts_from_model(effort: int | str) -> bool:
+    """Whether an effort starts from a shipped model; those with names are fitted alone."""
+    return isinstance(effort, int)
+
+
+def model_of_effort(
+    volume: str, volumes: list[str], effort: int | str, folder: Path, steps: int | None
+) -> str | None:
+    """Path of the model that an effort starts from, trained on other data sets; None if none."""
+    if not starts_from_model(effort):
+        return None
+    architecture = model_for(EFFORTS[effort], math.prod(open_source(volume).shape))
+    return model_without(volume, volumes, architecture, folder, steps)
+
+
 def best_peer(rows: list[common.Row], volume: str) -> tuple[str, float]:
     """Name and bits per voxel of the smallest peer; not a number where none was measured."""
     found = [
@@ -67,7 +87,9 @@ def best_peer(rows: list[common.Row], volume: str) -> tuple[str, float]:
     return name, bits
 
 
-def measure(volume: str, model: str, effort: int, peers: list[common.Row], scratch: str):
+def measure(
+    volume: str, model: str | None, effort: int | str, peers: list[common.Row], scratch: str
+):
     """Compresses a volume; its row."""
     options = jaxslice.CompressOptions(effort=effort, model=model, overwrite=True)
     start = time.perf_counter()
@@ -123,7 +145,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, required=True)
     parser.add_argument("--efforts", default="0,1,2")
     parser.add_argument("--steps", type=int, help="of each model; default: the recipe's")
-    parser.add_argument("--peers", type=Path, default=common.RESULTS / "peers.csv")
+    parser.add_argument("--peers", type=Path, default=common.RESULTS / "frontier.csv")
     parser.add_argument("--output", type=Path, default=common.RESULTS / "leave_one_out.csv")
     parser.add_argument("--plot-only", action="store_true")
     parser.add_argument("--smoke", action="store_true")
@@ -137,12 +159,8 @@ def main() -> None:
                 given.volumes.append(path)
         peers = common.read_rows(given.peers)
         for volume in [] if given.plot_only else given.volumes:
-            for effort in map(int, given.efforts.split(",")):
-                voxels = math.prod(open_source(volume).shape)
-                architecture = model_for(EFFORTS[effort], voxels)
-                model = model_without(
-                    volume, given.volumes, architecture, given.models, given.steps
-                )
+            for effort in efforts_of(given.efforts):
+                model = model_of_effort(volume, given.volumes, effort, given.models, given.steps)
                 row = measure(volume, model, effort, peers, scratch)
                 print(
                     f"{row['volume']:12} effort {effort}: {row['bits_per_voxel']:.4f} bits per "

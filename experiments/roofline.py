@@ -22,7 +22,7 @@ import dataclasses
 import functools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import common
@@ -242,20 +242,29 @@ def document(rows: Sequence[Row], text: str) -> str:
     )  # fmt: skip
     contents = {"counts": counts, "predictions": predictions, "training": training}
     for name, content in contents.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        assert re.search(pattern, text, flags=re.DOTALL), name
-        text = re.sub(pattern, lambda m, content=content: f"{m[1]}\n{content}\n\n{m[2]}", text,
-                      flags=re.DOTALL)  # fmt: skip
+        text = replaced(text, name, content)
     return text
 
 
-def draw(rows: list[Row], output: Path) -> None:
-    """Writes the tables: into the document for the committed CSV, else beside the CSV."""
-    text = document(rows, DOCUMENT.read_text())
-    if output == common.RESULTS / "roofline.csv":
-        DOCUMENT.write_text(text)
-    else:
-        output.with_suffix(".md").write_text(text)
+def replaced(text: str, name: str, content: str) -> str:
+    """A document with the content between the comment `name` and its end replaced."""
+    pattern = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
+    assert re.search(pattern, text, flags=re.DOTALL), name
+    return re.sub(pattern, lambda m: f"{m[1]}\n{content}\n\n{m[2]}", text, flags=re.DOTALL)
+
+
+def write_document(
+    output: Path, committed: Path, document: Callable[[Sequence[Row], str], str]
+) -> None:
+    """Writes tables: into ROOFLINE.md for the committed CSV, else beside the CSV.
+
+    Args:
+      output: the CSV.
+      committed: the CSV that the document shows.
+      document: the document with its tables replaced, of the rows and the document.
+    """
+    text = document(common.read_rows(output), DOCUMENT.read_text())
+    (DOCUMENT if output == committed else output.with_suffix(".md")).write_text(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -269,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         measured = list(measure("model", given))
         rows = [common.as_text(row) for row in provenance.stamped(measured)]
         common.write_rows(output, COLUMNS, rows)
-    draw(common.read_rows(output), output)
+    write_document(output, common.RESULTS / "roofline.csv", document)
 
 
 if __name__ == "__main__":

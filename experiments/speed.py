@@ -1,18 +1,19 @@
-"""Encoding and decoding at effort 0 beside JPEG-XL, in CPU seconds of one core.
+"""Encoding and decoding at effort 0 by both engines beside quick peers, in CPU seconds of one core.
 
     taskset -c 1 python experiments/speed.py VOLUME... --output=experiments/results/speed.csv
     python experiments/speed.py --smoke --output=/tmp/speed.csv
 
 Each VOLUME is first compressed at effort 0, which fits the shipped network to it in closed form.
 With the network of that archive, one block of at most 64x256x256 voxels from the volume's origin is
-encoded and decoded. JPEG-XL at efforts 7 and 3 codes the slices of the same block. The codecs take
-turns, and the best time of each counts. Fitting, compilation, reading and writing are not timed;
-level tables and checksums are. `bits_per_voxel` is of the block, without the network.
+encoded and decoded. The peers code the same block; those that are not installed are named and left
+out. Engines take turns, and the best time of each codec counts. Fitting, compilation, reading and
+writing are not timed; level tables and checksums are. `bits_per_voxel` is of the block, without the
+network. frontier.py measures all efforts and peers on whole volumes.
 
 CPU seconds of one thread are less disturbed by other programs than wall time is. Run it bound to
 one core (`taskset`): idle threads of XLA's pool spin, and their time would count.
 
-Cost: 20 s for each volume on one core. Expected, of the native engine with AVX-512 VNNI: encoding
+Cost: 25 s for each volume on one core. Expected, of the native engine with AVX-512 VNNI: encoding
 17 to 30 times as fast as JPEG-XL e7 and 2.3 to 2.6 times as fast as e3, decoding 3.1 to 4.4 and 1.7
 to 2.0 times. The xla engine: 0.6 to 0.7 times e3 when encoding and 0.4 when decoding.
 """
@@ -20,6 +21,7 @@ to 2.0 times. The xla engine: 0.6 to 0.7 times e3 when encoding and 0.4 when dec
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,13 +37,22 @@ from jaxslice.bench import peers
 from jaxslice.codec import block
 from jaxslice.codec.network import Model
 from jaxslice.core.box import Box, Triple
+from jaxslice.core.errors import MissingExtraError
 from jaxslice.core.types import Volume
 from jaxslice.volumes.source import open_source
 
 COLUMNS = ("volume", "codec", "bits_per_voxel", "encode_mb_per_cpu_s", "decode_mb_per_cpu_s")
 LARGEST: Triple = (64, 256, 256)
 ENGINES = ("native", "xla")
-JPEG_XL_EFFORTS = (7, 3)
+PEERS = (
+    "JPEG-XL e7",
+    "JPEG-XL e3",
+    "JPEG-XL e1",
+    "JPEG-LS",
+    "HTJ2K",
+    "vc-delta3d lpc",
+    "OpenZL med",
+)
 ROUNDS = 4
 
 Codec = tuple[Callable[[], list[bytes]], Callable[[list[bytes]], list[np.ndarray]]]
@@ -57,7 +68,7 @@ def fitted_model(path: str) -> Model:
 
 
 def codecs_of(voxels: Volume, model: Model) -> dict[str, Codec]:
-    """For each codec, what encodes the block and what decodes it to slices."""
+    """For each engine, what encodes the block and what decodes it to slices."""
     codecs: dict[str, Codec] = {
         f"jaxslice effort 0, {engine}": (
             lambda engine=engine: [block.encode_block(voxels, model, engine=engine)],
@@ -67,16 +78,30 @@ def codecs_of(voxels: Volume, model: Model) -> dict[str, Codec]:
         )
         for engine in ENGINES
     }
-    for peer in map(peers.jpeg_xl, JPEG_XL_EFFORTS):
-        codecs[peer.name] = (
-            lambda peer=peer: [peer.encode(plane) for plane in voxels],
-            lambda coded, peer=peer: [peer.decode(data) for data in coded],
-        )
     return codecs
 
 
+def peer_rows(voxels: Volume) -> Iterator[Row]:
+    """Yields a row for each peer that is installed and can code the block."""
+    for name in PEERS:
+        try:
+            result = peers.measure_peer(peers.peer_named(name), voxels, ROUNDS)
+        except MissingExtraError as error:
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            continue
+        if result.note:
+            print(f"{name}: {result.note}", file=sys.stderr, flush=True)
+            continue
+        yield {
+            "codec": name,
+            "bits_per_voxel": result.bits_per_voxel,
+            "encode_mb_per_cpu_s": voxels.size / 1e6 / result.encode_seconds,
+            "decode_mb_per_cpu_s": voxels.size / 1e6 / result.decode_seconds,
+        }
+
+
 def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
-    """Yields a row for each codec."""
+    """Yields a row for each engine and each peer."""
     del arguments
     volume = open_source(path)
     z, y, x = (min(a, b) for a, b in zip(LARGEST, volume.shape, strict=True))
@@ -99,16 +124,18 @@ def measure(path: str, arguments: argparse.Namespace) -> Iterator[Row]:
                 raise SystemExit(f"Got other voxels from {name}, expected those encoded.")
             best[name] = min(best[name][0], middle - start), min(best[name][1], end - middle)
             sizes[name] = sum(map(len, coded))
-    for name, (encode_seconds, decode_seconds) in best.items():
-        row = {
-            "volume": common.name_of(path),
+    ours = (
+        {
             "codec": name,
             "bits_per_voxel": 8 * sizes[name] / voxels.size,
             "encode_mb_per_cpu_s": megabytes / encode_seconds,
             "decode_mb_per_cpu_s": megabytes / decode_seconds,
         }
+        for name, (encode_seconds, decode_seconds) in best.items()
+    )
+    for row in (*ours, *peer_rows(voxels)):
         print(row, flush=True)
-        yield row
+        yield {"volume": common.name_of(path)} | row
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

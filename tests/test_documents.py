@@ -32,7 +32,7 @@ def test_the_tables_are_those_of_the_csv():
     readme, *others = printed.strip().split("\n\n")
     assert readme in README
     measurements = (ROOT / "docs" / "measurements.md").read_text()
-    assert len(others) == 2
+    assert len(others) == 4
     for table in others:
         assert table in measurements
 

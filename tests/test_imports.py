@@ -26,6 +26,7 @@ EVERYTHING = frozenset(
         "archive",
         "jobs",
         "serve",
+        "report",
         "bench",
         "cli",
     ]
@@ -41,9 +42,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "storage": frozenset({"core", "storage"}),
     "volumes": frozenset({"core", "storage", "archive", "volumes"}),
     "archive": frozenset({"core", "codec", "storage", "archive"}),
-    "jobs": EVERYTHING - {"reference", "serve", "bench", "cli"},
+    "jobs": EVERYTHING - {"reference", "serve", "report", "bench", "cli"},
     "serve": frozenset({"core", "storage", "archive", "serve"}),
-    "bench": EVERYTHING - {"reference", "serve", "cli"},
+    "bench": EVERYTHING - {"reference", "serve", "report", "cli"},
+    "report": EVERYTHING - {"reference", "serve", "cli"},
     "cli": EVERYTHING - {"reference"},
 }
 """Package -> packages that its files may import; "" holds `__init__`."""
@@ -58,6 +60,8 @@ ONLY_IN: dict[str, set[str]] = {
     "tensorstore": {"storage", "volumes", "archive"},
     "zarr": {"archive", "volumes"},
     "aiohttp": {"serve"},
+    "neuroglancer": {"serve"},
+    "jinja2": {"report"},
     "imagecodecs": {"bench"},
     "blosc2": {"bench"},
     "geozl": {"bench"},

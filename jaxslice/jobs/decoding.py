@@ -83,7 +83,7 @@ class DecodeTask:
                     model_of(configuration, self.engine), devices[worker.number % len(devices)],
                     places=self._places(), placeless=not configuration.sealed,
                     block_networks=configuration.block_networks, engine=self.engine,
-                    format_version=configuration.format_version, dtype=self.archive.dtype,
+                    format_version=configuration.format_version,
                 )[: len(data)]  # fmt: skip
             except FormatError as error:
                 where = ", ".join(str(index) for index in self.indices)

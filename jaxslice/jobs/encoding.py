@@ -252,7 +252,7 @@ class EncodeTask:
             payloads, self.archive.block_shape, model, device,
             places=self._places(start, len(voxels)), engine=self.engine,
             block_networks=self.block_networks is not None,
-            format_version=self.archive.configuration.format_version, dtype=self.archive.dtype,
+            format_version=self.archive.configuration.format_version,
         )  # fmt: skip
         for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
             if not np.array_equal(before, after):

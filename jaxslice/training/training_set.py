@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from jaxslice.codec import levels
+from jaxslice.codec import level_tables
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.core.errors import UsageError
@@ -66,6 +66,7 @@ def prepare(
     sizes = np.array([block.shape for block in blocks]) - np.array([[n, 0, 0] for n in leads])
     depth, height, width = sizes.max(axis=0) if shape is None else np.array(shape)
     whole = (depth + reach[0], height + 2 * reach[1], max(width, 1) + 2 * reach[2])
+    levels = level_tables.of(architecture.dtype)
     symbols = np.full((len(blocks), *whole), OUTSIDE, architecture.symbol_dtype)
     limits = np.ones((len(blocks), whole[0]), np.int32)
     for index, (block, lead) in enumerate(zip(blocks, leads, strict=True)):
