@@ -9,9 +9,9 @@ from absl import flags
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
-from jaxslice.cli.terminal import progress_display
+from jaxslice.cli.terminal import progress_display, warnings_in_one_line
 from jaxslice.jobs.effort import FAST, NAMED
-from jaxslice.jobs.options import VERIFY_CHOICES, CompressOptions
+from jaxslice.jobs.options import LOSSY_CHOICES, VERIFY_CHOICES, CompressOptions
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -26,6 +26,12 @@ def _define_flags(values: flags.FlagValues) -> None:
         values, module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
+    flags.DEFINE_enum(
+        "lossy_source", DEFAULTS.lossy_source, list(LOSSY_CHOICES),
+        "A source coded with loss, such as JPEG, whose voxels take more bytes than its chunks: "
+        "refuse it, or keep its voxels exactly.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
         "Blocks that are decoded again before they are written: all, one in eight, or none.",
@@ -51,6 +57,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         seed=values.seed,
         verify=values.verify,
         overwrite=values.overwrite,
+        lossy_source=values.lossy_source,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
@@ -58,7 +65,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     )
     places.check_destination(archive, values.overwrite)
     backend.start_backend()
-    with progress_display() as progress:
+    with progress_display() as progress, warnings_in_one_line():
         opened = jaxslice.open_source(source, options=reading)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 

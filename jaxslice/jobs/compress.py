@@ -27,6 +27,7 @@ from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
 from jaxslice.jobs.encoding import BlockTraining, EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import Resources, prepare
@@ -72,6 +73,7 @@ def compress(
     opened = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
     check_creatable(archive, options.overwrite)
     planned = plan(opened, options)
+    traces = check_source(opened, planned)
     with watch.measure("compile"):
         probe.check_devices(options.engine)
 
@@ -83,7 +85,7 @@ def compress(
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": opened.description,
-        "source_format": _recorded(opened),
+        "source_format": {**_recorded(opened), **traces},
         "missing": options.missing,
         "effort": options.effort,
         "context": options.context,

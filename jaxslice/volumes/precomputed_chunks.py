@@ -150,6 +150,20 @@ class UnpackedReader(PicklesFields):
         self.absent.add(missing, found=len(missing) < len(indices))
         return voxels
 
+    def stored_sample(self, count: int, seed: int) -> tuple[int, int]:
+        """Bytes and voxels of some chunks, of those that are there."""
+        shape = [-(-n // c) for n, c in zip(self.grid.size, self.grid.chunk_size, strict=True)]
+        total = math.prod(shape)
+        drawn = np.random.default_rng(seed).choice(total, min(total, count), replace=False)
+        stored = voxels = 0
+        for number in drawn:
+            x, y, z = (int(i) for i in np.unravel_index(number, shape))
+            data = self._encoded((x, y, z))
+            if data is not None:
+                stored += len(data)
+                voxels += math.prod(self.grid.extent((x, y, z))[1])
+        return stored, voxels
+
     @functools.cached_property
     def grid(self) -> ChunkGrid:
         """Of the chunks."""
@@ -162,7 +176,7 @@ class UnpackedReader(PicklesFields):
         return functools.lru_cache(max(1, _CACHE_BYTES // chunk_bytes))(self._chunk)
 
     def _chunk(self, index: Triple) -> np.ndarray | None:
-        data = self._sharded(index) if "sharding" in self.scale else self._file(index)
+        data = self._encoded(index)
         if data is None:
             return None
         _, (x, y, z) = self.grid.extent(index)
@@ -174,6 +188,9 @@ class UnpackedReader(PicklesFields):
                 f"{one_line(error)}."
             ) from error
         return voxels.astype(self.dtype, copy=False)
+
+    def _encoded(self, index: Triple) -> bytes | None:
+        return self._sharded(index) if "sharding" in self.scale else self._file(index)
 
     def _decoded(self, data: bytes) -> np.ndarray:
         """Voxels in the order of the format: x fastest, channel slowest."""

@@ -58,6 +58,14 @@ class TiffReader(PicklesFields):
         sample = inner[2:]
         return np.ascontiguousarray(self.view.arrange(parts[(..., *sample)]))
 
+    def stored_sample(self, count: int, seed: int) -> tuple[int, int]:
+        """Bytes and voxels of some of the pages."""
+        total = self._page_numbers.size
+        drawn = np.random.default_rng(seed).choice(total, min(total, count), replace=False)
+        pages = [self._page(int(number)) for number in drawn]
+        stored = sum(sum(page.databytecounts) for page in pages)
+        return stored, sum(page.imagelength * page.imagewidth for page in pages)
+
     def _part(self, number: int, y: Any, x: Any) -> np.ndarray:
         if not self.tiled:
             return self._cache.read(number, y, x)

@@ -18,7 +18,7 @@ SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
 FLAGS = {
-    "compress": f"bbox {SOURCE} effort model context block_shape training_steps seed verify "
+    "compress": f"bbox {SOURCE} lossy_source effort model context block_shape training_steps seed verify "
     "engine workers batch_blocks overwrite json",
     "decompress": "dest_format dest_encoding bbox engine workers batch_blocks overwrite json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
