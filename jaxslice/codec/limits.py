@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.shorten import short_repr
-
-_UINT8 = np.dtype(np.uint8)
 
 MAX_AXIS = 2**31 - 1
 """Voxels of a volume along one axis."""

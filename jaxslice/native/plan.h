@@ -87,6 +87,7 @@ struct march {
     uint8_t *limits;              /* [shear][lanes]: levels of a lane's slice, less 1 */
 
     /* the present time, for the kernels */
+    int64_t time;
     uint8_t *now;                 /* symbols of the present row, its first lane */
     const uint64_t *live_now;     /* masks of the present row */
     const uint8_t *limits_now;    /* of 16-bit voxels: uint16_t */

@@ -29,3 +29,8 @@ def find_symbol(position, n, mixture, cumulative=cumulative) -> tuple[np.ndarray
         low, high = np.where(reached, middle, low), np.where(reached, high, middle)
     start = cumulative(low, n, *mixture)
     return low, start, cumulative(high, n, *mixture) - start
+
+
+def pop(states: np.ndarray, start: np.ndarray, freq: np.ndarray) -> np.ndarray:
+    """The states after intervals are taken off, before words are taken."""
+    return freq * (states >> 24) + (states & (2**24 - 1)) - start

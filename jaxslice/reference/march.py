@@ -3,7 +3,8 @@
 import numpy as np
 
 from jaxslice.reference.checks import require
-from jaxslice.reference.intervals import find_symbol
+from jaxslice.reference.intervals import find_symbol, pop
+from jaxslice.reference.linear import find_linear
 from jaxslice.reference.prediction import Predictor, predict
 from jaxslice.reference.sixteen import decode_wide
 
@@ -22,6 +23,7 @@ def decode_message(
     counts: np.ndarray,
     most: int,
     predictor: Predictor,
+    choices: np.ndarray,
 ) -> np.ndarray:
     """Decodes a message to symbols int64 [z, y, x].
 
@@ -31,7 +33,8 @@ def decode_message(
       width: of the chunk, in voxels.
       counts: levels [z] of each slice.
       most: words that the tail may have.
-      predictor: the network.
+      predictor: the network, or the linear predictors.
+      choices: linear predictor [z] of each slice.
     """
     num_z, num_y, num_x = extent
     size = len(message)
@@ -46,13 +49,22 @@ def decode_message(
     # A voxel that is outside reads -1; offsets reach 16 voxels at most, and never to a later slice.
     symbols = np.full((num_z + 16, num_y + 32, num_x + 32), -1, np.int64)
     lanes, taken = np.arange(num_y), 0
-    decode = decode_wide if predictor.voxel_bits == 16 else _decode_symbols
     for time in range((num_z - 1) * pitch + shear * (num_y - 1) + num_x):
         z, x = np.divmod(time - shear * lanes, pitch)
         y = np.flatnonzero((z >= 0) & (z < num_z) & (x < num_x))
         at = np.stack([z[y], y, x[y]]) + 16
         context = symbols[tuple(at[:, :, None] + offsets.T[:, None, :])]
-        symbols[tuple(at)], state = decode(states[y], counts[z[y]], context, predictor)
+        some, n = states[y], counts[z[y]]
+        if predictor.linear:
+            found = find_linear(
+                some & (2**24 - 1), n, choices[z[y]], context, predictor.fallback, predictor.linear
+            )
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
+        elif predictor.voxel_bits == 16:
+            symbols[tuple(at)], state = decode_wide(some, n, context, predictor)
+        else:
+            found = find_symbol(some & (2**24 - 1), n, predict(context, predictor))
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
         short = state < 2**31
         new_words = tail[taken : taken + short.sum()]
         require(len(new_words) == short.sum(), "Got a message that is too short.")
@@ -62,12 +74,3 @@ def decode_message(
     ended = taken == len(tail) and (states == 2**31).all()
     require(ended, "Got a message that does not end where its voxels do.")
     return symbols[16:, 16:-16, 16:-16]
-
-
-def _decode_symbols(
-    states: np.ndarray, counts: np.ndarray, context: np.ndarray, predictor: Predictor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Symbols of some voxels, and the states of their lanes before words are taken."""
-    position = states & (2**24 - 1)
-    symbol, start, freq = find_symbol(position, counts, predict(context, predictor))
-    return symbol, freq * (states >> 24) + position - start

@@ -152,8 +152,14 @@ def _decode_body(
     read = read_wide_levels if kind.itemsize == 2 else read_levels
     levels, message = read(body, extent[0])
     counts = np.array([len(slice_levels) for slice_levels in levels])
+    choices = np.zeros(extent[0], np.int64)
+    if predictor.choices > 1:
+        choices = np.frombuffer(message[: extent[0]], np.uint8).astype(np.int64)
+        good = len(choices) == extent[0] and (choices < predictor.choices).all()
+        require(good, f"Got slices without one of {predictor.choices} predictors.")
+        message = message[extent[0] :]
     most = math.prod(extent) * kind.itemsize // 4 + 1
-    symbols = decode_message(message, extent, width, counts, most, predictor)
+    symbols = decode_message(message, extent, width, counts, most, predictor, choices)
     planes = zip(levels, symbols, strict=True)
     stored = kind.newbyteorder("<")
     return b"".join(table[plane].astype(stored).tobytes() for table, plane in planes)

@@ -1,8 +1,11 @@
 """Section 4 of FORMAT.md: from the context of voxels to the mixture of each."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from jaxslice.reference.linear import Linear
 
 
 class Predictor(NamedTuple):
@@ -20,6 +23,7 @@ class Predictor(NamedTuple):
       identity: of the array, 8 bytes; none before version 4.
       sealed: whether every block of the grid is there, and knows its index since version 4.
       voxel_bits: 8, or 16 since version 4.
+      linear: the linear predictors in place of the network, or None.
     """
 
     context: np.ndarray
@@ -33,6 +37,12 @@ class Predictor(NamedTuple):
     identity: bytes
     sealed: bool
     voxel_bits: int = 8
+    linear: "Linear | None" = None
+
+    @property
+    def choices(self) -> int:
+        """How many linear predictors slices choose from."""
+        return len(self.linear.weights) if self.linear else 1
 
 
 def power(q: np.ndarray) -> np.ndarray:
@@ -40,20 +50,26 @@ def power(q: np.ndarray) -> np.ndarray:
     return (16 + (q & 15)) << (q >> 4)
 
 
-def reference_of(v: np.ndarray, predictor: Predictor, middle: int | np.ndarray) -> np.ndarray:
-    """The reference [voxel, 1]; `middle` is taken where the fallback is outside."""
-    a, b, c, d, f = (v[:, i] for i in (0, 1, 2, 3, predictor.fallback))
+def reference_of(v: np.ndarray, fallback: int, middle: int | np.ndarray) -> np.ndarray:
+    """The reference [voxel] from contexts [voxel, context].
+
+    Args:
+      v: symbols, -1 outside.
+      fallback: index of a context voxel.
+      middle: what is taken where the fallback is outside too.
+    """
+    a, b, c, d, f = (v[:, i] for i in (0, 1, 2, 3, fallback))
     f = np.where(f < 0, middle, f)
     a = np.where(a < 0, np.where(b < 0, f, b), a)
     b = np.where(b < 0, a, b)
     c = np.where(c < 0, b, c)
     d = np.where(d < 0, a, d)
-    return ((3 * a + 3 * b + c + d) >> 3)[:, None]
+    return (3 * a + 3 * b + c + d) >> 3
 
 
 def predict(v: np.ndarray, predictor: Predictor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicts mean, inverse and weight [voxel, component] from contexts [voxel, context]."""
-    reference = reference_of(v, predictor, 128)
+    reference = reference_of(v, predictor.fallback, 128)[:, None]
     difference = np.where(v < 0, 0, v - reference)
     nearest = abs(difference[:, : predictor.activity_count])
     activity = predictor.activity_offset + nearest.sum(1, keepdims=True)

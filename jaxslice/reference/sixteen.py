@@ -5,7 +5,7 @@ import struct
 import numpy as np
 
 from jaxslice.reference.checks import require
-from jaxslice.reference.intervals import find_symbol, mass_below
+from jaxslice.reference.intervals import find_symbol, mass_below, pop
 from jaxslice.reference.prediction import Predictor, evaluate, reference_of
 
 
@@ -75,11 +75,10 @@ def decode_wide(
         return np.select([i == 0, i == n], [0, 2**24], f - (f >> loss) + (i << width_bits))
 
     low, states = states & ((1 << low_bits) - 1), states >> low_bits
-    position = states & (2**24 - 1)
     num_bins = ((counts - 1) >> low_bits) + 1
-    bins, start, freq = find_symbol(position, num_bins, mixture, cumulative)
+    bins, start, freq = find_symbol(states & (2**24 - 1), num_bins, mixture, cumulative)
     symbol = np.minimum(bins << low_bits | low, counts - 1)
-    return symbol, freq * (states >> 24) + position - start
+    return symbol, pop(states, start, freq)
 
 
 def _bit_length(values: np.ndarray) -> np.ndarray:
@@ -88,7 +87,7 @@ def _bit_length(values: np.ndarray) -> np.ndarray:
 
 def _predict(v: np.ndarray, counts: np.ndarray, bits: np.ndarray, predictor: Predictor):
     """Reference and shift [voxel], and the mixture: mean, inverse and weight."""
-    reference = reference_of(v, predictor, counts >> 1)
+    reference = reference_of(v, predictor.fallback, counts >> 1)[:, None]
     near = v[:, : predictor.activity_count]
     total = np.where(near < 0, 0, abs(near - reference)).sum(1, keepdims=True)
     s = np.minimum(_bit_length(total >> 8), 8)

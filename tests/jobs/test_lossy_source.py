@@ -18,7 +18,7 @@ from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.core.errors import LossySourceWarning, UsageError
 
 SHAPE = (16, 96, 96)
-OPTIONS = jaxslice.CompressOptions(effort="fast")
+OPTIONS = jaxslice.CompressOptions(effort=0)
 
 
 @pytest.fixture(scope="module")
