@@ -10,7 +10,7 @@ from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
 from jaxslice.cli.terminal import progress_display, warnings_in_one_line
-from jaxslice.jobs.effort import FAST, NAMED
+from jaxslice.jobs.effort import FAST, NAMED, effort_named
 from jaxslice.jobs.options import LOSSY_CHOICES, VERIFY_CHOICES, CompressOptions
 
 
@@ -65,7 +65,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     )
     places.check_destination(archive, values.overwrite)
     # Tuning runs on JAX, whatever runs the march.
-    backend.start_backend("xla" if EFFORTS[options.effort].tuning else options.engine)
+    backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
     with progress_display() as progress, warnings_in_one_line():
         opened = jaxslice.open_source(source, options=reading)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
