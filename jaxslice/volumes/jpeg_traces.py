@@ -30,7 +30,7 @@ QUALITIES = range(10, 98)
 
 _LEAST_STEP = 4
 _MOST_ERROR = 0.6
-"""Of coefficients, root mean square. Without JPEG it is a step by the square root of 12, or 1.15."""
+"""Of coefficients, root mean square. Without JPEG it is a step by the square root of 12."""
 
 _LEAST_COEFFICIENTS = 60
 """That are not zero, in all: fewer prove nothing."""

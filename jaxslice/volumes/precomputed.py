@@ -195,8 +195,9 @@ def _is_number(value: Any) -> bool:
 
 def _described(scale: dict[str, Any]) -> Scale:
     size, resolution = scale.get("size"), scale.get("resolution")
-    ok = isinstance(size, list) and len(size) == 3 and all(_is_number(v) for v in size)
-    z, y, x = (int(v) for v in size[::-1]) if ok else (0, 0, 0)
+    z = y = x = 0
+    if isinstance(size, list) and len(size) == 3 and all(_is_number(v) for v in size):
+        z, y, x = (int(v) for v in size[::-1])
     nm = None
     if isinstance(resolution, list) and all(_is_number(v) for v in resolution):
         nm = usable_size([float(v) for v in resolution[::-1]])

@@ -128,15 +128,16 @@ class UnpackedReader(PicklesFields):
         local = box.relative_to((z, y, x))
         voxels = np.full(box.shape, self.fill or 0, self.dtype)
         edges = zip(local.start[::-1], local.stop[::-1], self.grid.chunk_size, strict=True)
-        indices = list(itertools.product(*(range(a // c, -(-b // c)) for a, b, c in edges)))
+        columns, rows, slabs = (range(a // c, -(-b // c)) for a, b, c in edges)
+        indices = list(itertools.product(columns, rows, slabs))
         missing = []
         for index in indices:
             chunk = self._cached_chunk(index)
             if chunk is None:
                 missing.append(index)
                 continue
-            start, _ = self.grid.extent(index)
-            whole = Box.of_shape(chunk.shape, start[::-1])
+            (left, top, first), _ = self.grid.extent(index)
+            whole = Box.of_shape(chunk.shape, (first, top, left))
             part = whole.intersect(local)
             voxels[part.relative_to(local.start).slices] = chunk[
                 part.relative_to(whole.start).slices
