@@ -41,7 +41,7 @@ def zarr_serializer(model: str | os.PathLike[str] = "default") -> JaxsliceCodec:
     from jaxslice.archive.zarr_codec import JaxsliceCodec
 
     found = model_file.load(os.fspath(model))
-    architecture = found.model.architecture
+    architecture = found.architecture
     packed, _ = network_bytes.pack_coded(found.network, architecture)
     # Blocks of another array do not pass for blocks of this one.
     identity = secrets.token_bytes(IDENTITY_BYTES)

@@ -37,7 +37,7 @@ PROGRAMS = {
         array = dask.array.from_zarr(sys.argv[1], component="0")
         assert array.chunks[2] == (32, 18)
         voxels = array.compute(scheduler="threads")
-        assert int(array[2:8].astype("int64").sum().compute()) == int(voxels[2:8].astype("int64").sum())
+        assert array[2:8].astype("int64").sum().compute() == voxels[2:8].astype("int64").sum()
         """,
     "xarray": """
         import xarray
@@ -109,7 +109,7 @@ def test_inside_zarr_sharding(small_volume, tmp_path):
 
 
 def test_cold_readers_at_once_share_the_start(small_archive, small_volume, tmp_path):
-    """Many threads of a new process: the network is unpacked once, the threads that decode are few."""
+    """Many threads of a new process unpack the network once; few threads decode."""
     program = """
         import sys, threading, numpy, zarr
         from concurrent.futures import ThreadPoolExecutor
