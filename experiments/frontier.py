@@ -5,8 +5,8 @@
     python experiments/frontier.py --smoke --output=/tmp/frontier.csv
 
 Every codec encodes and decodes every VOLUME on one core, and the voxels are compared. Speeds are in
-CPU seconds of coding alone, which other programs disturb less than wall time; the quickest of a few
-passes counts. Starting, compiling, reading and writing are left out. So is the fitting of
+CPU seconds of coding alone, which other programs disturb less than wall time; of a few passes the
+quickest counts, for each slice or block on its own. Starting, compiling, reading and writing are left out. So is the fitting of
 jaxslice's network, whose seconds are a column. Rates of jaxslice count every byte of the archive.
 
 With --models=FOLDER, an effort that starts from a shipped model starts instead from one that was
@@ -49,8 +49,8 @@ COLUMNS = (
 )  # fmt: skip
 EFFORTS = "fast,0,1,2,3"
 PASSES = 5
-ENOUGH_SECONDS = 10
-"""A codec that takes longer than this for a pass gets no other."""
+ENOUGH_SECONDS = 20
+"""No other pass is begun after this many CPU seconds."""
 
 Measure = Callable[[str], Row]
 

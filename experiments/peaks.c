@@ -13,6 +13,7 @@ enum { CHAINS = 12, STEPS = 2000000, ROUNDS = 7 };
 /* Each addition waits for the one before, which takes a cycle. */
 #define CYCLE(n) "add $1, %%rax\n\t"
 #define DOT_512(n) "vpdpbusd %%zmm12, %%zmm12, %%zmm" #n "\n\t"
+#define FMA_512(n) "vfmadd231ps %%zmm12, %%zmm12, %%zmm" #n "\n\t"
 #define ADD_512(n) "vpaddd %%zmm12, %%zmm" #n ", %%zmm" #n "\n\t"
 /* A product and the addition that sums it up, as the AVX2 engine needs them. */
 #define DOT_256(n) "vpmaddwd %%ymm12, %%ymm12, %%ymm13\n\tvpaddd %%ymm13, %%ymm" #n ", %%ymm" #n "\n\t"
@@ -29,6 +30,7 @@ enum { CHAINS = 12, STEPS = 2000000, ROUNDS = 7 };
 
 KERNEL(cycles, CYCLE)
 KERNEL(dot_512, DOT_512)
+KERNEL(fma_512, FMA_512)
 KERNEL(add_512, ADD_512)
 KERNEL(dot_256, DOT_256)
 KERNEL(add_256, ADD_256)
@@ -58,6 +60,7 @@ int main(void) {
     }
     if (__builtin_cpu_supports("avx512vnni")) {
         report("dot_512", dot_512, 64);
+        report("fma_512", fma_512, 16);
         report("add_512", add_512, 16);
     }
     return 0;

@@ -4,8 +4,12 @@ import ast
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fresh_python import modules_after
+
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec.engines import interface
 
 PACKAGE = Path(__file__).parents[1] / "jaxslice"
 
@@ -51,6 +55,7 @@ ONLY_IN: dict[str, set[str]] = {
     "flax": {"training"},
     "optax": {"training"},
     "scipy": {"training"},
+    "threadpoolctl": {"jobs"},
     "orbax": {"training"},
     "tensorstore": {"storage", "volumes", "archive"},
     "zarr": {"archive", "volumes"},
@@ -145,8 +150,7 @@ def test_what_starts_often_does_not_load_jax(module):
 
 def test_compressing_without_training_needs_no_training_library():
     loaded = modules_after("import jaxslice; jaxslice.compress")
-    assert "jax" in loaded
-    assert not loaded & {"flax", "optax", "orbax"}
+    assert not loaded & {"jax", "flax", "optax", "orbax"}
 
 
 def test_encoding_needs_no_jax_before_an_engine_that_uses_it_is_chosen():
@@ -155,3 +159,15 @@ def test_encoding_needs_no_jax_before_an_engine_that_uses_it_is_chosen():
     )
     assert "jax" not in modules_after("import jaxslice.codec.engines.interface")
     assert "jax" in modules_after(f"import {chosen}")
+
+
+def test_effort_0_of_the_native_engine_loads_no_jax(tmp_path):
+    if not interface._load("native").is_available():
+        pytest.skip("the native engine cannot run on this core")
+    path = str(tmp_path / "volume.npy")
+    np.save(path, synthetic_volume((4, 24, 32)))
+    places = f"{path!r}, {str(tmp_path / 'a.zarr')!r}"
+    command = f"['jaxslice', 'compress', {places}, '--effort=0', '--engine=native']"
+    loaded = modules_after(f"from jaxslice.cli import main; assert main.run({command}) == 0")
+    assert "jaxslice.training.natural_gradient" in loaded
+    assert not loaded & {"jax", "jaxlib", "flax", "optax", "scipy"}

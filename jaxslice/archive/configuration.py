@@ -7,7 +7,9 @@ import dataclasses
 import re
 from typing import Any
 
+from jaxslice.codec import limits
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.linear import KIND as LINEAR
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.place import IDENTITY_BYTES, Place
@@ -100,6 +102,11 @@ class CodecConfiguration:
     def has_all_blocks(self) -> bool:
         """Whether a missing block is damage. In others it is black: zarr drops black chunks."""
         return self.sealed or not self.blocks_know_their_place
+
+    def check_blocks(self, block_shape: Triple) -> None:
+        """Refuses blocks beyond the limits of the format (FormatError)."""
+        limits.check_blocks(block_shape, self.format_version)
+        limits.check_steps(Geometry.of(block_shape, self.architecture))
 
     def place_of(self, index: Triple | None) -> Place:
         """The place of a block of the array; an index of None is not known."""

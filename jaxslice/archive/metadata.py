@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.seal import NOT_SEALED, Seal, metadata_digest
+from jaxslice.codec.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_OFFSET, check_volume
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.placement import Placement
@@ -27,25 +27,7 @@ _SEAL = "seal"
 DATA_TYPES = VOXEL_TYPES
 """Names of the data types of voxels."""
 
-MAX_AXIS = 2**31 - 1
-"""Voxels of a volume along one axis."""
-
-MAX_VOXELS = 2**62
-"""Voxels of a volume."""
-
-MAX_BLOCK_AXIS = 2**16
-"""Voxels of a block along one axis. Long rows march for minutes whatever their content."""
-
-MAX_BLOCK_VOXELS = 2**31 - 1
-"""Voxels of a block."""
-
-MAX_OFFSET = 2**53
-"""Voxels from the origin, along one axis: what a JSON number says exactly."""
-
 MAX_VOXEL_SIZE_NM = 1e18
-
-MAX_DEPTH = 64
-"""Nesting of JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,26 +141,11 @@ def parse(group: bytes, array: bytes) -> Metadata:
         ) from None
 
 
-def check_shapes(shape: Triple, block_shape: Triple) -> None:
-    """Refuses volumes and blocks that no reader could hold.
-
-    Raises:
-      FormatError: an axis has no voxels or too many, or a block has.
-    """
-    if not all(1 <= n <= MAX_AXIS for n in shape) or math.prod(shape) > MAX_VOXELS:
-        raise FormatError(
-            f"Got the shape {short_repr(shape)}, expected 1 to {MAX_AXIS} voxels along each axis "
-            f"and at most {MAX_VOXELS} in all."
-        )
-    voxels = math.prod(block_shape)
-    if not all(1 <= n <= MAX_BLOCK_AXIS for n in block_shape) or voxels > MAX_BLOCK_VOXELS:
-        raise FormatError(
-            f"Got blocks of {short_repr(block_shape)}, expected 1 to {MAX_BLOCK_AXIS} voxels along "
-            f"each axis and at most {MAX_BLOCK_VOXELS} in all."
-        )
-
-
 def _json(data: bytes) -> Any:
+    if len(data) > MAX_JSON_BYTES:
+        raise FormatError(
+            f"Got {len(data)} bytes of JSON, expected at most {MAX_JSON_BYTES} of a zarr.json."
+        )
     try:
         document = json.loads(data)
     except RecursionError:
@@ -190,12 +157,12 @@ def _json(data: bytes) -> Any:
 def _check_depth(document: Any) -> None:
     """Refuses deep nesting, which whatever prints or writes the document could not take."""
     level = [document]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_JSON_DEPTH):
         values = (v.values() if isinstance(v, dict) else v for v in level)
         level = [v for group in values for v in group if isinstance(v, dict | list)]
         if not level:
             return
-    raise FormatError(f"Got JSON nested more than {MAX_DEPTH} deep, expected less.")
+    raise FormatError(f"Got JSON nested more than {MAX_JSON_DEPTH} deep, expected less.")
 
 
 def _parsed(group: Any, array: Any) -> Metadata:
@@ -216,8 +183,9 @@ def _parsed(group: Any, array: Any) -> Metadata:
     _expect(codecs[0], "codec", name=CODEC_NAME)
     shape = _integers(array["shape"], "shape")
     block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
-    check_shapes(shape, block_shape)
     configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+    check_volume(shape)
+    configuration.check_blocks(block_shape)
     if configuration.architecture.dtype.name != data_type:
         raise FormatError(
             f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."

@@ -17,8 +17,9 @@ from typing import Any
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.identity import identity_of
-from jaxslice.archive.metadata import SCALE_PATH, Metadata, check_shapes, parse
+from jaxslice.archive.metadata import SCALE_PATH, Metadata, parse
 from jaxslice.archive.seal import Leaves
+from jaxslice.codec.limits import check_volume
 from jaxslice.codec.payload import black_payload
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
@@ -190,7 +191,8 @@ def create_archive(
     """
     place = os.fspath(location)
     try:
-        check_shapes(box.shape, block_shape)
+        check_volume(box.shape)
+        configuration.check_blocks(block_shape)
     except FormatError as error:
         raise UsageError(str(error)) from None
     with new_place(place, KIND, overwrite) as where:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -17,8 +18,9 @@ from zarr.abc.codec import ArrayBytesCodec
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.decoder import blocks_together, decode_payloads, shared_pool
-from jaxslice.archive.metadata import check_shapes
 from jaxslice.archive.model import model_of
+from jaxslice.codec.limits import check_volume
+from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.voxel_types import check_voxel_type
 
@@ -50,6 +52,12 @@ class JaxsliceCodec(ArrayBytesCodec):
         """Metadata that `from_dict` reads."""
         return {"name": CODEC_NAME, "configuration": self.configuration.to_json()}
 
+    def for_new_array(self) -> JaxsliceCodec:
+        """The codec with the same network for an array of its own, not sealed."""
+        identity = os.urandom(IDENTITY_BYTES)
+        configuration = dataclasses.replace(self.configuration, identity=identity, sealed=False)
+        return JaxsliceCodec(configuration)
+
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
         """Refuses arrays of another data type than the network's, or not of three axes.
 
@@ -66,7 +74,9 @@ class JaxsliceCodec(ArrayBytesCodec):
             )
         chunk_shape = getattr(chunk_grid, "chunk_shape", None)
         if chunk_shape is not None and 0 not in shape:
-            check_shapes(shape, chunk_shape)
+            depth, height, width = shape
+            check_volume((depth, height, width))
+            self.configuration.check_blocks(chunk_shape)
 
     async def decode(
         self, chunks_and_specs: Iterable[tuple[Buffer | None, Any]]
@@ -90,9 +100,7 @@ class JaxsliceCodec(ArrayBytesCodec):
             depth, height, width = batch[group[0]][1].shape
             # zarr does not tell which chunk it is, so that only the array is checked.
             places = [self.configuration.place_of(None)] * len(payloads)
-            return decode_payloads(
-                payloads, (depth, height, width), self.configuration, places
-            )
+            return decode_payloads(payloads, (depth, height, width), self.configuration, places)
 
         results: list[NDBuffer | None] = [None] * len(batch)
         for group, blocks in zip(groups, await _in_pool(decode_group, groups), strict=True):
@@ -103,7 +111,16 @@ class JaxsliceCodec(ArrayBytesCodec):
     async def encode(
         self, chunks_and_specs: Iterable[tuple[NDBuffer | None, Any]]
     ) -> list[Buffer | None]:
-        """Encodes the chunks of one batch; None stays None."""
+        """Encodes the chunks of one batch; None stays None.
+
+        Raises:
+          UsageError: the array is sealed.
+        """
+        if self.configuration.sealed:
+            raise UsageError(
+                "Got a write to a sealed array, expected one that is not: write to a new array, "
+                "with the codec's for_new_array()."
+            )
         batch = list(chunks_and_specs)
         present = [i for i, (chunk, _) in enumerate(batch) if chunk is not None]
         arrays = [chunk.as_numpy_array() for chunk, _ in batch if chunk is not None]

@@ -4,8 +4,8 @@
     python delta3d_worker.py decode < bytes > seconds-and-voxels
 
 vc-delta3d needs Python 3.12 or later, so that this file imports nothing of jaxslice. What it writes
-starts with the CPU seconds of coding alone, as a float64 of 8 bytes. It is timed twice, and
-the quicker time counts: the first run of a process also brings memory into being.
+starts with the CPU seconds of coding alone, as a float64 of 8 bytes. It is timed a few
+times, and the quickest counts: the first run of a process also brings memory into being.
 """
 
 import struct
@@ -13,11 +13,13 @@ import sys
 import time
 from collections.abc import Callable
 
+PASSES = 3
+
 
 def timed(work: Callable[[], bytes]) -> bytes:
     """The result of some work, after the CPU seconds that it takes."""
     seconds = []
-    for _ in range(2):
+    for _ in range(PASSES):
         start = time.process_time()
         work()
         seconds.append(time.process_time() - start)

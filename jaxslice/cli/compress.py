@@ -57,7 +57,8 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         batch_blocks=values.batch_blocks,
     )
     places.check_destination(archive, values.overwrite)
-    backend.start_backend()
+    # Tuning runs on JAX, whatever runs the march.
+    backend.start_backend("xla" if EFFORTS[options.effort].tuning else options.engine)
     with progress_display() as progress:
         opened = jaxslice.open_source(source, options=reading)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()

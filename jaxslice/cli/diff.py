@@ -17,8 +17,7 @@ _SHOWN = ("archive", "compared_with", "equal", "voxels_different", "largest_diff
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
-    shared_flags.define_scale(values)
-    shared_flags.define_missing(values)
+    shared_flags.define_source(values)
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
@@ -28,14 +27,13 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, archive: str, source: str) -> dict[str, Any]:
     import jaxslice
 
+    reading = shared_flags.source_options(values)
     backend.start_backend(values.engine)
     with progress_display() as progress:
         return jaxslice.diff(
             archive,
-            source,
+            jaxslice.open_source(source, options=reading),
             bbox=values.bbox,
-            scale=values.scale,
-            missing=values.missing,
             engine=values.engine,
             workers=values.workers,
             batch_blocks=values.batch_blocks,

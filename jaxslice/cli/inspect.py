@@ -34,8 +34,8 @@ def _in_words(scale: dict[str, Any]) -> str:
 COMMAND = Command(
     name="inspect",
     arguments=("SOURCE",),
-    description="Prints what SOURCE was recognised as: format, dtype, shape, voxel size, scales and "
-    "how its chunks are stored. No voxel is read.",
+    description="Prints what SOURCE is taken for: format, dtype, shape, voxel size, scales and how "
+    "its chunks are stored. No voxel is read.",
     examples=(
         "jaxslice inspect volume.h5 --dataset=em/raw",
         "jaxslice inspect 'slices/*.tif' --json",

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxslice.codec import body, payload
-from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.batch import coder_inputs, networks_of, run_decoder, run_encoder
 from jaxslice.codec.draft import draft_of, shortest
 from jaxslice.codec.engines.interface import AUTO, engine_named
-from jaxslice.codec.network import Model
+from jaxslice.codec.network import AnyArchitecture, Model
 from jaxslice.codec.place import NOWHERE, Place
 from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.core.box import Triple
@@ -79,8 +78,8 @@ def encode_blocks(
       block.
 
     Raises:
-      UsageError: a block has another dtype or number of axes, or is empty; the blocks, the places or
-        the differences do not match; or the engine cannot be used.
+      UsageError: a block has another dtype or number of axes, or is empty; the blocks, the places
+        or the differences do not match; or the engine cannot be used.
       FormatError: a difference is not one to the model's network.
 
     >>> import jaxslice
@@ -96,14 +95,16 @@ def encode_blocks(
     known: list[Place | None] = list(places or [NOWHERE] * len(blocks))
     if format_version < ARCHIVE_VERSION:
         known = [None] * len(blocks)
-    drafts = [draft_of(_checked(block, dtype), place) for block, place in zip(blocks, known, strict=True)]
+    drafts = [
+        draft_of(_checked(block, dtype), place) for block, place in zip(blocks, known, strict=True)
+    ]
     if len({block.shape for block in blocks}) > 1:
         raise UsageError(
             f"Got blocks of shapes {[block.shape for block in blocks]}, expected one shape."
         )
     own = differences or [None] * len(blocks)
     coded = [i for i, draft in enumerate(drafts) if draft.has_coded_slices]
-    inputs = [coder_inputs(drafts[i], own[i]) for i in coded]
+    inputs = [coder_inputs(drafts[i], own[i], model) for i in coded]
     messages = []
     if coded:
         networks = None
@@ -113,7 +114,9 @@ def encode_blocks(
             inputs, len(blocks), blocks[0].shape, model, networks, device, engine
         )
     bodies = {
-        i: body.coded_body(item.tables, message, item.difference, drafts[i].slices, dtype)
+        i: body.coded_body(
+            item.tables, message, item.difference, drafts[i].slices, dtype, item.choices
+        )
         for i, item, message in zip(coded, inputs, messages, strict=False)
     }
     return [
@@ -173,7 +176,7 @@ def decode_blocks(
             payload.check_place(item, place, placeless)
     voxels: dict[int, np.ndarray] = {}
     split = {
-        i: body.split_coded_body(item, dtype)
+        i: body.split_coded_body(item, dtype, model.architecture.predictors)
         for i, item in enumerate(parsed)
         if item.mode == payload.CODED
     }
@@ -194,7 +197,7 @@ def decode_blocks(
 
 def compile_for(
     block_shape: Triple,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     batch: int = 1,
     *,
     encoder: bool = True,

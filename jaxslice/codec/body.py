@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxslice.codec import level_tables, slices
+from jaxslice.codec.limits import most_words
 from jaxslice.codec.payload import UINT8, Payload
 from jaxslice.codec.slices import SliceTable
 from jaxslice.core.box import Triple
@@ -29,6 +30,8 @@ class CodedBody(NamedTuple):
       extent: (z, y, x) of what the tables and the message describe.
       tables: level tables; see `level_tables`.
       message: uint32 [word].
+      choices: uint8 [z], which of several linear predictors each slice has; None if there are not
+        several.
     """
 
     difference: bytes | None
@@ -36,6 +39,7 @@ class CodedBody(NamedTuple):
     extent: Triple
     tables: level_tables.Tables
     message: Words
+    choices: np.ndarray | None = None
 
 
 def coded_body(
@@ -44,6 +48,7 @@ def coded_body(
     difference: bytes | None = None,
     slice_table: SliceTable | None = None,
     dtype: np.dtype = UINT8,
+    choices: np.ndarray | None = None,
 ) -> bytes:
     """Builds the body of a CODED payload.
 
@@ -53,15 +58,23 @@ def coded_body(
       difference: bytes of `network_difference.encode`, or None.
       slice_table: of the block, or None.
       dtype: of the voxels.
+      choices: uint8 [z], which of several linear predictors each coded slice has; None if there
+        are not several.
     """
     own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
     repeats = b"" if slice_table is None else slices.pack(slice_table)
     packed = level_tables.of(dtype).pack(tables)
-    return own + repeats + packed + np.asarray(message, "<u4").tobytes()
+    chosen = b"" if choices is None else choices.astype(np.uint8).tobytes()
+    return own + repeats + packed + chosen + np.asarray(message, "<u4").tobytes()
 
 
-def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
+def split_coded_body(payload: Payload, dtype: np.dtype = UINT8, predictors: int = 1) -> CodedBody:
     """Splits the body of a CODED payload.
+
+    Args:
+      payload: of the block.
+      dtype: of the voxels.
+      predictors: number of linear predictors; 1 for networks.
 
     Raises:
       FormatError: the body ends early, no slice is coded, or the message is not a whole number of
@@ -77,10 +90,18 @@ def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
     if extent[0] == 0:
         raise FormatError("Got a slice table without coded slices, expected at least one.")
     tables, end = level_tables.of(dtype).unpack(body, extent[0])
+    choices = None
+    if predictors > 1:
+        choices, end = np.frombuffer(body[end : end + extent[0]], np.uint8), end + extent[0]
+        if len(choices) != extent[0] or choices.max() >= predictors:
+            raise FormatError(f"Got slices without one of the {predictors} predictors.")
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
     message = np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
-    return CodedBody(difference, table, extent, tables, message)
+    tail, most = len(message) - 2 * extent[1], most_words(extent, dtype.itemsize)
+    if tail > most:
+        raise FormatError(f"Got a message of {tail} words, expected at most {most}.")
+    return CodedBody(difference, table, extent, tables, message, choices)
 
 
 def stored_body(voxels: np.ndarray, slice_table: SliceTable | None = None) -> bytes:

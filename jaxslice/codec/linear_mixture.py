@@ -11,8 +11,17 @@ import jax.numpy as jnp
 
 from jaxslice.codec.features import REFERENCE_SHARES, difference_to, nearest_of
 from jaxslice.codec.intervals import Mixture
-from jaxslice.codec.linear import CENTRE, RESIDUALS, LinearArchitecture, LinearNumbers
+from jaxslice.codec.linear import (
+    CENTRE,
+    CURVE_NUMBERS,
+    RESIDUALS,
+    LinearArchitecture,
+    LinearNumbers,
+)
 from jaxslice.core.jax_types import Contexts, Integers
+
+CHOICE_UNIT = 1 << 9
+"""Larger than any alphabet of 8-bit voxels: a limit holds a slice's predictor beside its size."""
 
 
 class LinearPrediction(NamedTuple):
@@ -41,27 +50,34 @@ def linear_prediction(
     """Predicts voxels from their contexts.
 
     Args:
-      numbers: of the predictor, which `linear.check` accepts.
+      numbers: of the predictors, which `linear.check` accepts.
       contexts: [c, n], symbols or OUTSIDE, of an integer or float dtype.
-      architecture: of the predictor (static).
-      limit: int32 [n], alphabet size of each voxel.
+      architecture: of the predictors (static).
+      limit: int32 [n], alphabet size of each voxel, and CHOICE_UNIT times the index of its
+        predictor.
     """
     contexts = contexts.astype(jnp.float32)
     nearest = jnp.stack(nearest_of(*contexts[:4], contexts[architecture.fallback]))
-    shares = jnp.array(REFERENCE_SHARES, jnp.float32)
-    reference = jnp.floor(_product(shares, nearest))
+    reference = jnp.floor(_product(jnp.array(REFERENCE_SHARES, jnp.float32)[None], nearest))[0]
     differences = difference_to(reference[None], contexts)
-    exponent = jnp.asarray(numbers.exponent, jnp.int32)
-    sums = _product(numbers.weights, differences).astype(jnp.int32)
+    which, levels = limit // CHOICE_UNIT, limit % CHOICE_UNIT
+    # A damaged archive's choices are refused before; idle lanes have the first predictor.
+    exponent, first, offset = jnp.asarray(numbers.scalars).astype(jnp.int32)[which].T
+    sums = _chosen(_product(numbers.weights, differences), which)
     sums = sums + (reference.astype(jnp.int32) << exponent)
-    activity = _product(numbers.sizes, jnp.abs(differences)).astype(jnp.int32)
-    scale = _scale_of(activity + jnp.asarray(numbers.offset, jnp.int32))
-    scale = jnp.clip(scale - jnp.asarray(numbers.first, jnp.int32), 0, architecture.scales - 1)
+    activity = _chosen(_product(numbers.sizes, jnp.abs(differences)), which) + offset
+    scale = jnp.clip(_scale_of(activity) - first, 0, architecture.scales - 1)
     phases = architecture.phases
-    place = (sums * phases) >> exponent
-    place = jnp.clip(place, 0, phases * limit - 1)
+    place = jnp.clip((sums * phases) >> exponent, 0, phases * levels - 1)
     centre = 16 * CENTRE + (16 * (place % phases) + 8) // phases
-    return LinearPrediction(_residuals(numbers.curves, scale, centre), place // phases)
+    curves = jnp.asarray(numbers.curves).reshape(-1, CURVE_NUMBERS)
+    residuals = _residuals(curves, which * architecture.scales + scale, centre)
+    return LinearPrediction(residuals, place // phases)
+
+
+def _chosen(sums: jax.Array, which: Integers) -> Integers:
+    """int32 [n]: of each voxel's sums [p, n] that of its predictor."""
+    return jnp.take_along_axis(sums.astype(jnp.int32), which[None], axis=0)[0]
 
 
 def _product(weights: jax.Array, inputs: jax.Array) -> jax.Array:
@@ -75,9 +91,9 @@ def _scale_of(activity: Integers) -> Integers:
     return (bits >> 21) - 4 * 127
 
 
-def _residuals(curves: jax.Array, scale: Integers, centre: Integers) -> Mixture:
-    """The mixtures of the scales' curves about the centres."""
-    chosen = jnp.asarray(curves).astype(jnp.int32)[scale].T
+def _residuals(curves: jax.Array, index: Integers, centre: Integers) -> Mixture:
+    """The mixtures of the curves with an index, about the centres."""
+    chosen = curves.astype(jnp.int32)[index].T
     mean = centre[None] + ((chosen[:2] + 128) & 255) - 128
     sharpness = chosen[2:4]
     inverse_scale = (16 + (sharpness & 15)) * (8 << (sharpness >> 4))

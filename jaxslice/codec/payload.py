@@ -236,9 +236,3 @@ def whole_block(
             "device computes wrongly."
         )
     return block
-
-
-def most_words(shape: Triple, dtype: np.dtype = UINT8) -> int:
-    """Largest number of words in a message: longer ones are stored as plain voxels instead."""
-    depth, height, width = shape
-    return depth * height * width * dtype.itemsize // 4 + 1

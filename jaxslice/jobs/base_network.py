@@ -6,7 +6,8 @@ Libraries that only training needs are imported when something is trained.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.codec import linear, network_bytes
@@ -20,12 +21,17 @@ from jaxslice.jobs.plan import Plan
 from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
 from jaxslice.training.config import TrainingConfig
-from jaxslice.training.training_set import TrainingSet, prepare
 from jaxslice.volumes.source import Source
+
+if TYPE_CHECKING:
+    from jaxslice.training.training_set import TrainingSet
 
 NUM_PATCHES_TO_TUNE, NUM_PATCHES_TO_FIT, NUM_PATCHES_TO_FIT_LINEAR = 24, 12, 6
 """Patches that are read to tune a network, to fit a model in closed form, and to fit a linear
 predictor."""
+
+LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 384
+"""Steps of natural gradient descent that fit a model without tuning."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +101,8 @@ def _fitted_linear(
     source: Source, plan: Plan, architecture: LinearArchitecture, watch: Stopwatch
 ) -> BaseNetwork:
     """A linear predictor fitted to samples of the volume."""
-    from jaxslice.training import linear_fit, linear_sample
+    from jaxslice.codec import linear_sample
+    from jaxslice.training import linear_fit
 
     reach, seed = max(-dz for dz, _, _ in architecture.context), plan.options.seed
     with watch.measure("read"):
@@ -124,6 +131,8 @@ def _packed(network: IntegerNetwork, plan: Plan, provenance: dict[str, Any]) -> 
 
 def _training_set(source: Source, plan: Plan, watch: Stopwatch) -> tuple[TrainingSet, int]:
     """Samples of the volume, and how many voxels they are."""
+    from jaxslice.training.training_set import prepare
+
     reach = max(-dz for dz, _, _ in plan.architecture.context)
     count = NUM_PATCHES_TO_TUNE if plan.effort.tuning else NUM_PATCHES_TO_FIT
     with watch.measure("read"):
@@ -136,18 +145,28 @@ def _training_set(source: Source, plan: Plan, watch: Stopwatch) -> tuple[Trainin
 
 def _fitted(start: ModelFile, data: TrainingSet, plan: Plan) -> tuple[IntegerNetwork, float]:
     """The network fitted to samples where that is better, and the bits per voxel it saves."""
+    from threadpoolctl import threadpool_limits
+
     from jaxslice.training.closed_form import adapt
-    from jaxslice.training.evaluate import better_of
-    from jaxslice.training.fisher import score
+    from jaxslice.training.evaluate import best_of
+    from jaxslice.training.natural_gradient import descend
 
     assert start.adaptation is not None
     architecture, seed = plan.architecture, plan.options.seed
-    fitted = adapt(start.network, start.adaptation, data, architecture, seed)
-    better = better_of(start.network, fitted, data, architecture, seed)
-    # Tuning finds what Fisher scoring does, and more.
-    if not plan.effort.tuning:
-        better = score(better, data, architecture, seed)
-    return better.network, better.gain
+    # The matrices are small: more threads would wait for each other, and could change the sums.
+    with threadpool_limits(1, user_api="blas"):
+        networks = [start.network, adapt(start.network, start.adaptation, data, architecture, seed)]
+        # Tuning finds what these steps do, and more.
+        if not plan.effort.tuning:
+            networks += descend(networks[-1], data, architecture, _fitting_steps(plan), seed)
+        best = best_of(networks, data, architecture, seed)
+    return best.network, best.gain
+
+
+def _fitting_steps(plan: Plan) -> int:
+    """Steps of natural gradient descent: some more for a large volume, where they take no part."""
+    megavoxels = math.prod(plan.box.shape) >> 20
+    return min(LEAST_FITTING_STEPS + megavoxels, MOST_FITTING_STEPS)
 
 
 def _tuned(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ from jaxslice.core.box import Box, Triple
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
 from jaxslice.jobs.task import Worker
+from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.source import Source, open_source
 
 
@@ -86,8 +88,8 @@ class FindDifferences:
 
 
 def diff(
-    archive: str,
-    source: str,
+    archive: str | os.PathLike[str],
+    source: AnySource,
     *,
     bbox: Box | None = None,
     scale: int | str = 0,
@@ -124,7 +126,7 @@ def diff(
     True
     """
     watch, opened = Stopwatch(), open_archive(archive)
-    volume = open_source(source, bbox=opened.box, scale=scale, missing=missing)
+    volume = open_source(source, scale=scale, missing=missing).covering(opened.box)
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     found: list[Difference] = []
     lock = threading.Lock()
@@ -135,7 +137,7 @@ def diff(
 
     sink = FindDifferences(opened, volume, add)
     decode_all(opened, bbox, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "compared_with": source, **_summary(found)}
+    details = {"engine": engine_named(engine).name, "compared_with": volume.description, **_summary(found)}
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)
 
 

@@ -50,16 +50,6 @@ class CompareWith:
             )
 
 
-def _aligned(source: Source, box: Box) -> Source:
-    """The part of a source that an archive holds.
-
-    A file that keeps no offset, such as a `.npy`, begins where the archive begins.
-    """
-    if not source.box.contains(box) and source.box == Box.of_shape(box.shape):
-        source = source.moved_to(box.start)
-    return source.part(box)
-
-
 def verify(
     archive: str | os.PathLike[str],
     *,
@@ -97,7 +87,7 @@ def verify(
     watch, opened = Stopwatch(), open_archive(archive)
     volume = None
     if source is not None:
-        volume = _aligned(open_source(source, scale=scale, missing=missing), opened.box)
+        volume = open_source(source, scale=scale, missing=missing).covering(opened.box)
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     sink = CompareWith(opened, volume)
     decode_all(opened, None, sink, executor, batch, watch, progress or no_progress, engine)

@@ -51,9 +51,10 @@ LINEAR = LinearArchitecture(
     shear=3,
     scales=32,
     phases=2,
+    predictors=4,
 )
 """The linear predictor of the fast level: 30 context voxels in the same slice, 25 in the previous
-one, 9 in the one before."""
+one, 9 in the one before; 4 predictors for slices of different focus and noise."""
 
 _NEXT = (
     *(_row(0, -7, -1) + _row(-1, -5, 3) + _row(-2, -5, 6) + _row(-3, -4, 4)),

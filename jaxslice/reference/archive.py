@@ -15,7 +15,7 @@ from jaxslice.reference.configuration import read_configuration
 from jaxslice.reference.payload import decode_block
 from jaxslice.reference.seal import layer_of, read_seal
 
-DATA_TYPES = ("uint8",)
+DATA_TYPES = ("uint8", "uint16")
 
 
 class _Array(NamedTuple):
@@ -68,6 +68,8 @@ def _read_array(folder: Path) -> _Array:
     require(math.prod(shape) <= limits.VOXELS, f"Got the shape {shape}, larger than any disk.")
     chunk_shape = integers(chunk_shape, 1, limits.CHUNK_AXIS, [3], "the chunk shape")
     predictor = read_configuration(configuration)
+    same = dtype == f"uint{predictor.voxel_bits}"
+    require(same, f"Got voxels of {dtype} and a network for {predictor.voxel_bits} bits.")
     array = _Array(folder, shape, chunk_shape, configuration, dtype, predictor.sealed, None)
     if predictor.version < 4 or not predictor.sealed:
         return array

@@ -3,8 +3,10 @@
 import numpy as np
 
 from jaxslice.reference.checks import require
-from jaxslice.reference.intervals import find_symbol
+from jaxslice.reference.intervals import find_symbol, pop
+from jaxslice.reference.linear import find_linear
 from jaxslice.reference.prediction import Predictor, predict
+from jaxslice.reference.sixteen import decode_wide
 
 
 def pitch_of(width: int, predictor: Predictor) -> int:
@@ -21,6 +23,7 @@ def decode_message(
     counts: np.ndarray,
     most: int,
     predictor: Predictor,
+    choices: np.ndarray,
 ) -> np.ndarray:
     """Decodes a message to symbols int64 [z, y, x].
 
@@ -30,7 +33,8 @@ def decode_message(
       width: of the chunk, in voxels.
       counts: levels [z] of each slice.
       most: words that the tail may have.
-      predictor: the network.
+      predictor: the network, or the linear predictors.
+      choices: linear predictor [z] of each slice.
     """
     num_z, num_y, num_x = extent
     size = len(message)
@@ -50,10 +54,17 @@ def decode_message(
         y = np.flatnonzero((z >= 0) & (z < num_z) & (x < num_x))
         at = np.stack([z[y], y, x[y]]) + 16
         context = symbols[tuple(at[:, :, None] + offsets.T[:, None, :])]
-        position = states[y] & (2**24 - 1)
-        symbol, start, freq = find_symbol(position, counts[z[y]], predict(context, predictor))
-        symbols[tuple(at)] = symbol
-        state = freq * (states[y] >> 24) + position - start
+        some, n = states[y], counts[z[y]]
+        if predictor.linear:
+            found = find_linear(
+                some & (2**24 - 1), n, choices[z[y]], context, predictor.fallback, predictor.linear
+            )
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
+        elif predictor.voxel_bits == 16:
+            symbols[tuple(at)], state = decode_wide(some, n, context, predictor)
+        else:
+            found = find_symbol(some & (2**24 - 1), n, predict(context, predictor))
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
         short = state < 2**31
         new_words = tail[taken : taken + short.sum()]
         require(len(new_words) == short.sum(), "Got a message that is too short.")

@@ -15,6 +15,7 @@ from jaxslice.reference.difference import read_difference
 from jaxslice.reference.levels import read_levels
 from jaxslice.reference.march import decode_message, pitch_of
 from jaxslice.reference.prediction import Predictor
+from jaxslice.reference.sixteen import read_wide_levels
 from jaxslice.reference.slices import SliceTable, read_slices
 from jaxslice.reference.xxh3 import xxh3
 
@@ -68,6 +69,7 @@ def decode_block(
     """
     predictor = read_configuration(configuration)
     kind = np.dtype(dtype)
+    require(8 * kind.itemsize == predictor.voxel_bits, f"Got a network for other than {dtype}.")
     check_chunk_shape(block_shape, predictor)
     header, body = _read_header(without_crc(payload, "a payload"), predictor)
     extent = header.extent
@@ -88,7 +90,7 @@ def decode_block(
         slices, body = read_slices(body, extent[0], kind)
     coded_extent = (len(slices.coded), *extent[1:])
     if header.mode == CODED:
-        body = _decode_body(body, coded_extent, block_shape[2], predictor)
+        body = _decode_body(body, coded_extent, block_shape[2], predictor, kind)
     size = math.prod(coded_extent) * kind.itemsize
     require(len(body) == size, f"Got {len(body)} bytes of voxels for {coded_extent}.")
     coded = np.frombuffer(body, kind.newbyteorder("<")).reshape(coded_extent)
@@ -142,12 +144,22 @@ def _check_digest(block: np.ndarray, header: _Header) -> None:
     )
 
 
-def _decode_body(body: bytes, extent: tuple[int, ...], width: int, predictor: Predictor) -> bytes:
+def _decode_body(
+    body: bytes, extent: tuple[int, ...], width: int, predictor: Predictor, kind: np.dtype
+) -> bytes:
     """The voxels of the coded slices from the level tables and the message."""
     require(extent[0] > 0, "Got a coded block without coded slices.")
-    levels, message = read_levels(body, extent[0])
+    read = read_wide_levels if kind.itemsize == 2 else read_levels
+    levels, message = read(body, extent[0])
     counts = np.array([len(slice_levels) for slice_levels in levels])
-    most = math.prod(extent) // 4 + 1
-    symbols = decode_message(message, extent, width, counts, most, predictor)
+    choices = np.zeros(extent[0], np.int64)
+    if predictor.choices > 1:
+        choices = np.frombuffer(message[: extent[0]], np.uint8).astype(np.int64)
+        good = len(choices) == extent[0] and (choices < predictor.choices).all()
+        require(good, f"Got slices without one of {predictor.choices} predictors.")
+        message = message[extent[0] :]
+    most = math.prod(extent) * kind.itemsize // 4 + 1
+    symbols = decode_message(message, extent, width, counts, most, predictor, choices)
     planes = zip(levels, symbols, strict=True)
-    return b"".join(table[plane].astype(np.uint8).tobytes() for table, plane in planes)
+    stored = kind.newbyteorder("<")
+    return b"".join(table[plane].astype(stored).tobytes() for table, plane in planes)

@@ -144,6 +144,18 @@ class Source:
             self, box=self.box.shift((z, y, x)), placement=placement, reader=reader
         )
 
+    def covering(self, box: Box) -> Source:
+        """The part in a box; a volume of that shape that knows no place is taken to be there.
+
+        A file that keeps no offset, such as a `.npy`, begins at 0,0,0.
+
+        Raises:
+          UsageError: it does not cover the box.
+        """
+        if not self.box.contains(box) and self.box == Box.of_shape(box.shape):
+            return self.moved_to(box.start)
+        return self.part(box)
+
     def part(self, box: Box | None) -> Source:
         """The part of the volume in a box; all of it if None.
 

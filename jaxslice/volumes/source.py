@@ -19,6 +19,7 @@ from jaxslice.volumes.interface import AnySource, Format, NotThisFormat, Source,
 
 __all__ = ["Source", "SourceOptions", "open_any", "open_source"]
 
+
 def open_source(
     source: AnySource,
     *,

@@ -143,14 +143,16 @@ def test_half_of_the_bytes_of_sixteen_bits_are_not_called_lossless():
     assert not peers.measure_peer(half, np.ones((2, 3, 4), np.uint16)).lossless
 
 
-def test_the_quickest_pass_counts_and_enough_is_enough():
-    ticks = iter([0, 0, 5, 9, 9, 9, 12, 13, 13])  # passes of 5 and 4 s, then of 3 and 1 s
+def test_the_quickest_pass_of_each_slice_counts_and_enough_is_enough():
+    steps = [0, 0, 5, 2, 0, 4, 1, 0, 0, 3, 7, 0, 9, 1, 0]
+    #       start;  2 slices encoded;  decoded;  once more 3 and 7, 9 and 1;  enough
+    ticks = iter(np.cumsum(steps))
     peer = peers.Peer(
         "slow", lambda image: image.tobytes(), lambda data: np.frombuffer(data, np.uint8)[None],
         clock=lambda: next(ticks),
     )  # fmt: skip
-    result = peers.measure_peer(peer, np.zeros((1, 1, 4), np.uint8), 9, enough_seconds=13)
-    assert (result.encode_seconds, result.decode_seconds) == (3, 1)
+    result = peers.measure_peer(peer, np.zeros((2, 1, 4), np.uint8), 9, enough_seconds=30)
+    assert (result.encode_seconds, result.decode_seconds) == (3 + 2, 4 + 1)
     assert next(ticks, None) is None
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxslice.codec import payload
-from jaxslice.codec.architecture import Architecture
+from jaxslice.codec import limits, payload
 from jaxslice.codec.engines import xla_lanes
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.linear import LinearArchitecture
+from jaxslice.codec.linear_mixture import CHOICE_UNIT
 from jaxslice.codec.march import OUTSIDE, shear, unshear, voxels_of
 from jaxslice.codec.message import LOWER_BOUND, check_finished, flatten, unflatten
-from jaxslice.codec.network import IntegerNetwork, Model, blank
+from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
@@ -54,9 +54,12 @@ class XlaEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> list[Words]:
         """See `interface.Engine.encode`."""
-        program, arguments = self._encoder_call(symbols, sizes, extents, model, networks, device)
+        program, arguments = self._encoder_call(
+            symbols, _with_choices(sizes, choices), extents, model, networks, device
+        )
         with jax.enable_x64(True):
             heads, words, emitted = jax.device_get(program(*arguments))
         return [
@@ -73,10 +76,11 @@ class XlaEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> BlockSymbols:
         """See `interface.Engine.decode`."""
         program, arguments, tails = self._decoder_call(
-            messages, sizes, extents, block_shape, model, networks, device
+            messages, _with_choices(sizes, choices), extents, block_shape, model, networks, device
         )
         with jax.enable_x64(True):
             sheared, last, used = jax.device_get(program(*arguments))
@@ -91,7 +95,7 @@ class XlaEngine:
     def compile_for(
         self,
         block_shape: Triple,
-        architecture: Architecture,
+        architecture: AnyArchitecture,
         batch: int,
         *,
         encoder: bool = True,
@@ -166,13 +170,18 @@ class XlaEngine:
             return program, jax.device_put(arguments, device), tails
 
     def decoder_program(
-        self, geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+        self, geometry: Geometry, architecture: AnyArchitecture, block_networks: bool, platform: str
     ) -> Any:
         """The compiled decoder."""
         return decoder_program(geometry, architecture, block_networks, platform)
 
 
 ENGINE = XlaEngine()
+
+
+def _with_choices(sizes: AlphabetSizes, choices: np.ndarray | None) -> AlphabetSizes:
+    """Alphabet sizes that also say which linear predictor a slice has; see `linear_mixture`."""
+    return sizes if choices is None else sizes + np.int32(CHOICE_UNIT) * choices
 
 
 def _check_symbols(symbols: BlockSymbols, sizes: AlphabetSizes) -> None:
@@ -210,12 +219,12 @@ def _arrays(
     extents: Extents,
     block_shape: Triple,
     geometry: Geometry,
-    dtype: np.dtype = payload.UINT8,
+    dtype: np.dtype,
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Heads uint64 [block, lane], padded tails uint32 [block, word], and the tails' true sizes."""
     batch, sizes = len(messages), []
     heads = np.full((batch, geometry.lanes), LOWER_BOUND, np.uint64)
-    words = np.zeros((batch, payload.most_words(block_shape, dtype)), np.uint32)
+    words = np.zeros((batch, limits.most_words(block_shape, dtype.itemsize)), np.uint32)
     for block, message in enumerate(messages):
         rows = int(extents[block][1])
         heads[block, :rows], tail = unflatten(message, rows)
@@ -259,7 +268,7 @@ def compiled(function: Any, platform: str, **static: Any) -> Any:
     return jax.jit(functools.partial(function, **static), compiler_options=options)
 
 
-def _predictor(geometry: Geometry, architecture: Architecture, block_networks: bool) -> Any:
+def _predictor(geometry: Geometry, architecture: AnyArchitecture, block_networks: bool) -> Any:
     """What both directions call to predict, with its static arguments."""
     return functools.partial(
         xla_lanes.predict,
@@ -271,7 +280,7 @@ def _predictor(geometry: Geometry, architecture: Architecture, block_networks: b
 
 @functools.lru_cache(maxsize=32)
 def encoder_program(
-    geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+    geometry: Geometry, architecture: AnyArchitecture, block_networks: bool, platform: str
 ) -> Any:
     """The jitted encoder of batches, `xla_lanes.encode_lanes`."""
     predict = _predictor(geometry, architecture, block_networks)
@@ -280,7 +289,7 @@ def encoder_program(
 
 @functools.lru_cache(maxsize=32)
 def decoder_program(
-    geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+    geometry: Geometry, architecture: AnyArchitecture, block_networks: bool, platform: str
 ) -> Any:
     """The jitted decoder of batches, `xla_lanes.decode_lanes`."""
     predict = _predictor(geometry, architecture, block_networks)
@@ -288,7 +297,7 @@ def decoder_program(
 
 
 def programs_of(
-    shape: Triple, architecture: Architecture, batch: int, block_networks: bool, platform: str
+    shape: Triple, architecture: AnyArchitecture, batch: int, block_networks: bool, platform: str
 ) -> tuple[Any, Any]:
     """The encoder and the decoder of batches of blocks."""
     key = architecture, block_networks, platform

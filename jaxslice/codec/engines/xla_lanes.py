@@ -119,8 +119,10 @@ def encode_lanes(
             symbol, limit = symbol >> low_bits, bins.count_of(mixture.bins, limit)
             low = [part.reshape(chunk, *row) for part in low]
         if isinstance(mixture, LinearPrediction):
-            symbol, limit = mixture.index_of(symbol), jnp.full_like(limit, RESIDUALS)
-            mixture = mixture.residuals
+            # Idle lanes have a single residual, which takes no bits.
+            live = part(limits, 0).reshape(-1) > 0
+            symbol = jnp.where(live, mixture.index_of(symbol), 0)
+            mixture, limit = mixture.residuals, jnp.where(live, jnp.int32(RESIDUALS), 1)
         # The loop computes end - start: outside of it, XLA would evaluate one of the edges twice.
         edges = [
             intervals.cumulative(mixture, index, limit).reshape(chunk, *row)
@@ -197,7 +199,8 @@ def decode_lanes(
             count = bins.count_of(mixture.bins, count)
         prediction = mixture
         if isinstance(prediction, LinearPrediction):
-            mixture, count = prediction.residuals, jnp.full_like(count, RESIDUALS)
+            mixture = prediction.residuals
+            count = jnp.where(limit.reshape(-1) > 0, jnp.int32(RESIDUALS), 1)
         position = rans.peek(head, PRECISION).reshape(-1)
         found = intervals.find_interval(mixture, position, count)
         symbol, start, freq = (part.reshape(row) for part in found)
