@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,6 @@ from jaxslice.codec.mixture import mixture_of
 from jaxslice.codec.network import Model
 from jaxslice.core.errors import UsageError
 from jaxslice.core.types import Volume
-from jaxslice.training.evaluate import bits_of_each
 
 
 def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +84,12 @@ def spent_bits(block: Volume, z: int, model: Model) -> np.ndarray:
 _COLUMNS = 2**14
 """Voxels in one call of a compiled program."""
 
-_spent = jax.jit(bits_of_each, static_argnums=4)
+
+@functools.partial(jax.jit, static_argnums=4)
+def _spent(network, contexts, symbol, limit, architecture):
+    mixture = mixture_of(network, contexts, architecture)
+    _, freq = intervals.interval_of(mixture, symbol, limit)
+    return -jnp.log2(freq.astype(jnp.float32) / TOTAL)
 
 
 def can_explain(model: Model) -> bool:

@@ -137,7 +137,11 @@ def diff(
 
     sink = FindDifferences(opened, volume, add)
     decode_all(opened, bbox, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "compared_with": volume.description, **_summary(found)}
+    details = {
+        "engine": engine_named(engine).name,
+        "compared_with": volume.description,
+        **_summary(found),
+    }
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)
 
 
