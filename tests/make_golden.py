@@ -20,8 +20,9 @@ import numpy as np
 
 import jaxslice
 from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.archive.create import create_archive
 from jaxslice.archive.model import model_of
-from jaxslice.archive.store import BLOCKS_BYTES, Archive, create_archive, open_archive
+from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_archive
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import network_difference
 from jaxslice.codec.block import encode_blocks

@@ -137,8 +137,12 @@ def diff(
 
     sink = FindDifferences(opened, volume, add)
     decode_all(opened, bbox, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "compared_with": volume.description, **_summary(found)}
-    return report_of(opened, watch.seconds("compile", "read", "decode"), details)
+    details = {
+        "engine": engine_named(engine).name,
+        "compared_with": volume.description,
+        **_summary(found),
+    }
+    return report_of([opened], watch.seconds("compile", "read", "decode"), details)
 
 
 def _summary(found: list[Difference]) -> dict[str, Any]:

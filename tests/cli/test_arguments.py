@@ -18,9 +18,10 @@ SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
 FLAGS = {
-    "compress": f"bbox {SOURCE} effort model context block_shape training_steps seed verify "
-    "engine workers batch_blocks overwrite json",
-    "decompress": "dest_format dest_encoding bbox engine workers batch_blocks overwrite json",
+    "compress": f"bbox {SOURCE} scales downsample effort model context block_shape shard_shape "
+    "training_steps seed verify engine workers batch_blocks overwrite resume json",
+    "extend": "missing verify engine workers batch_blocks resume json",
+    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
@@ -35,7 +36,7 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
