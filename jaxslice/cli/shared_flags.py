@@ -54,6 +54,16 @@ def define_bbox(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
+def define_missing(values: flags.FlagValues) -> None:
+    """--missing."""
+    flags.DEFINE_enum(
+        "missing", DEFAULTS.missing, ["error", "zero"],
+        "A chunk that the source does not have is an error, or is read as zeros. Zarr and N5 say "
+        "themselves what such a chunk holds.",
+        values, module_name=SOURCE,
+    )  # fmt: skip
+
+
 def define_source(values: flags.FlagValues) -> None:
     """How a source is opened: the flags of `source_options`."""
     flags.DEFINE_enum(
@@ -82,12 +92,7 @@ def define_source(values: flags.FlagValues) -> None:
         "Size of a voxel in nm, z,y,x. Default: what the source says.",
         values, CommaSerializer(), module_name=SOURCE,
     )  # fmt: skip
-    flags.DEFINE_enum(
-        "missing", DEFAULTS.missing, ["error", "zero"],
-        "A chunk that the source does not have is an error, or is read as zeros. Zarr and N5 say "
-        "themselves what such a chunk holds.",
-        values, module_name=SOURCE,
-    )  # fmt: skip
+    define_missing(values)
     flags.DEFINE(
         ShapeParser(), "raw_shape", None, "Shape of a source without a header, x fastest.",
         values, CommaSerializer(), module_name=SOURCE,
