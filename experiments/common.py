@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import functools
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import provenance
 
@@ -24,10 +22,12 @@ from jaxslice.codec import levels
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork
+from jaxslice.codec.numpy_features import numpy_features_of
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.types import Volume
+from jaxslice.training.batch import Batch
 from jaxslice.training.config import TrainingConfig
-from jaxslice.training.evaluate import bits_of_each
+from jaxslice.training.numpy_network import bits_of_batch, layers_of
 from jaxslice.training.train import train_network
 from jaxslice.training.training_set import TrainingSet, prepare
 from jaxslice.volumes.source import open_source
@@ -217,9 +217,9 @@ def bits_at(
     block: Volume, architecture: Architecture, network: IntegerNetwork, places: np.ndarray
 ) -> np.ndarray:
     """Bits that the integers of a network spend on some voxels of a block, float32 [n]."""
-    return np.asarray(
-        _bits(network, architecture, *contexts_at(block, architecture.context, places))
-    )
+    contexts, symbols, limits = contexts_at(block, architecture.context, places)
+    batch = Batch(numpy_features_of(contexts, architecture, limits), symbols, limits)
+    return bits_of_batch(layers_of(network), batch, architecture)
 
 
 def expected_row(
@@ -234,11 +234,6 @@ def expected_row(
         "bits_per_voxel": float(np.mean(bits, dtype=np.float64)),
         "training_steps": steps,
     }
-
-
-@functools.partial(jax.jit, static_argnames="architecture")
-def _bits(network, architecture, contexts, symbols, limits):
-    return bits_of_each(network, contexts, symbols, limits, architecture)
 
 
 def new_figure(width_inches: float, height_inches: float) -> Any:

@@ -28,10 +28,15 @@ if TYPE_CHECKING:
     )
     from jaxslice.jobs.compress import compress
     from jaxslice.jobs.decompress import decompress
+    from jaxslice.jobs.diff import diff
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
+    from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
+    from jaxslice.volumes.inspect import inspect
+    from jaxslice.volumes.interface import RawHeader, Source, SourceOptions
+    from jaxslice.volumes.source import open_source
 
 _MODULE = {
     "Box": "core.box",
@@ -41,19 +46,26 @@ _MODULE = {
     "FormatError": "core.errors",
     "MissingExtraError": "core.errors",
     "Model": "codec.network",
+    "RawHeader": "volumes.interface",
     "Report": "archive.report",
+    "Source": "volumes.interface",
     "SourceDataError": "core.errors",
+    "SourceOptions": "volumes.interface",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
     "decode_blocks": "codec.block",
     "decompress": "jobs.decompress",
+    "diff": "jobs.diff",
     "encode_blocks": "codec.block",
     "info": "archive.report",
+    "inspect": "volumes.inspect",
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
+    "open_source": "volumes.source",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
+    "zarr_serializer": "jobs.zarr_serializer",
 }
 _NAME_THERE = {"load_model": "load", "open": "open_volume"}
 
@@ -65,19 +77,26 @@ __all__ = [
     "FormatError",
     "MissingExtraError",
     "Model",
+    "RawHeader",
     "Report",
+    "Source",
     "SourceDataError",
+    "SourceOptions",
     "UsageError",
     "VersionError",
     "compress",
     "decode_blocks",
     "decompress",
+    "diff",
     "encode_blocks",
     "info",
+    "inspect",
     "load_model",
     "open",
+    "open_source",
     "train",
     "verify",
+    "zarr_serializer",
 ]
 
 

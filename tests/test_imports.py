@@ -4,8 +4,12 @@ import ast
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fresh_python import modules_after
+
+from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec.engines import interface
 
 PACKAGE = Path(__file__).parents[1] / "jaxslice"
 
@@ -22,6 +26,7 @@ EVERYTHING = frozenset(
         "archive",
         "jobs",
         "serve",
+        "report",
         "bench",
         "cli",
     ]
@@ -37,9 +42,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "storage": frozenset({"core", "storage"}),
     "volumes": frozenset({"core", "storage", "archive", "volumes"}),
     "archive": frozenset({"core", "codec", "storage", "archive"}),
-    "jobs": EVERYTHING - {"reference", "serve", "bench", "cli"},
+    "jobs": EVERYTHING - {"reference", "serve", "report", "bench", "cli"},
     "serve": frozenset({"core", "storage", "archive", "serve"}),
-    "bench": EVERYTHING - {"reference", "serve", "cli"},
+    "bench": EVERYTHING - {"reference", "serve", "report", "cli"},
+    "report": EVERYTHING - {"reference", "serve", "cli"},
     "cli": EVERYTHING - {"reference"},
 }
 """Package -> packages that its files may import; "" holds `__init__`."""
@@ -49,10 +55,13 @@ ONLY_IN: dict[str, set[str]] = {
     "flax": {"training"},
     "optax": {"training"},
     "scipy": {"training"},
+    "threadpoolctl": {"jobs"},
     "orbax": {"training"},
     "tensorstore": {"storage", "volumes", "archive"},
     "zarr": {"archive", "volumes"},
     "aiohttp": {"serve"},
+    "neuroglancer": {"serve"},
+    "jinja2": {"report"},
     "imagecodecs": {"bench"},
     "blosc2": {"bench"},
     "geozl": {"bench"},
@@ -141,8 +150,7 @@ def test_what_starts_often_does_not_load_jax(module):
 
 def test_compressing_without_training_needs_no_training_library():
     loaded = modules_after("import jaxslice; jaxslice.compress")
-    assert "jax" in loaded
-    assert not loaded & {"flax", "optax", "orbax"}
+    assert not loaded & {"jax", "flax", "optax", "orbax"}
 
 
 def test_encoding_needs_no_jax_before_an_engine_that_uses_it_is_chosen():
@@ -151,3 +159,15 @@ def test_encoding_needs_no_jax_before_an_engine_that_uses_it_is_chosen():
     )
     assert "jax" not in modules_after("import jaxslice.codec.engines.interface")
     assert "jax" in modules_after(f"import {chosen}")
+
+
+def test_effort_0_of_the_native_engine_loads_no_jax(tmp_path):
+    if not interface._load("native").is_available():
+        pytest.skip("the native engine cannot run on this core")
+    path = str(tmp_path / "volume.npy")
+    np.save(path, synthetic_volume((4, 24, 32)))
+    places = f"{path!r}, {str(tmp_path / 'a.zarr')!r}"
+    command = f"['jaxslice', 'compress', {places}, '--effort=0', '--engine=native']"
+    loaded = modules_after(f"from jaxslice.cli import main; assert main.run({command}) == 0")
+    assert "jaxslice.training.natural_gradient" in loaded
+    assert not loaded & {"jax", "jaxlib", "flax", "optax", "scipy"}

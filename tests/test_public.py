@@ -24,8 +24,8 @@ def examples(tmp_path_factory):
 
 def test_the_public_functions():
     assert set(FUNCTIONS) == {
-        *("compress", "decompress", "verify", "info", "open", "train", "load_model"),
-        *("encode_blocks", "decode_blocks"),
+        *("compress", "decompress", "diff", "verify", "info", "open", "train", "load_model"),
+        *("encode_blocks", "decode_blocks", "zarr_serializer"),
     }
 
 

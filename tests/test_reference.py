@@ -86,6 +86,7 @@ def model_of(
         packed, network = network_bytes.pack_coded(network, architecture)
         coded = base64.b64encode(packed).decode()
         configuration |= {"format_version": 4, "own_networks": False, "network": coded}
+        configuration["sealed"] = False
         configuration["identity"] = NOWHERE.identity.hex()
         configuration["architecture"]["kind"] = "network"
     return Model(architecture, network), configuration
@@ -354,10 +355,10 @@ def test_damaged_architectures(field: str, value):
 
 
 @pytest.mark.parametrize("field", ["format_version", "architecture", "network"])
-@pytest.mark.parametrize("value", [None, True, 3, 4, 1.0, "", "é===", "AAAA", "a b=", [], {}])
+@pytest.mark.parametrize("value", [None, True, 3, 4, 5, 1.0, "", "é===", "AAAA", "a b=", [], {}])
 def test_damaged_configurations(field: str, value):
     configuration = {**model_of("small")[1], field: value}
-    error = VersionError if (field, value) == ("format_version", 4) else FormatError
+    error = VersionError if (field, value) == ("format_version", 5) else FormatError
     with pytest.raises(error):
         decode_block(coded_payload(), SHAPE, configuration)
     with pytest.raises(FormatError):

@@ -7,7 +7,11 @@ import dataclasses
 import re
 from typing import Any
 
+from jaxslice.codec import limits
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.geometry import Geometry
+from jaxslice.codec.linear import KIND as LINEAR
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.place import IDENTITY_BYTES, Place
 from jaxslice.codec.versions import (
     ARCHIVE_VERSION,
@@ -25,7 +29,8 @@ _SINCE_VERSION_3 = ("shear", "activity_offset")
 """Fields of an architecture that earlier versions do not read."""
 
 _KIND = "kind"
-"""Field of an architecture since version 4."""
+_VOXEL_BITS = "voxel_bits"
+"""Fields of an architecture since version 4; the second one only where it is not 8."""
 
 _NETWORK = "network"
 
@@ -37,22 +42,38 @@ class CodecConfiguration:
     """The codec's configuration in an array's metadata: all that decoding a block needs.
 
     Attributes:
-      architecture: of the network.
-      packed_network: from `network_bytes.pack_coded`; before version 3 from `network_bytes.pack`.
+      architecture: of the network or the linear predictor.
+      packed_network: from `network_bytes.pack_coded`; before version 3 from `network_bytes.pack`;
+        of a linear predictor from `linear.pack`.
       block_networks: whether blocks may bring networks of their own. Before version 3 that is the
         difference between the versions 2 and 1.
       format_version: 1 to ARCHIVE_VERSION.
       identity: of the array, 8 bytes; None before version 4, and until `create_archive` sets it.
+      sealed: whether the archive is sealed: every block is there and knows its index. False before
+        version 4.
     """
 
-    architecture: Architecture
+    architecture: Architecture | LinearArchitecture
     packed_network: bytes
     block_networks: bool = False
     format_version: int = ARCHIVE_VERSION
     identity: bytes | None = None
+    sealed: bool = False
 
     def __post_init__(self):
         """Refuses what a version cannot say (FormatError)."""
+        if isinstance(self.architecture, LinearArchitecture):
+            if self.block_networks or self.format_version < ARCHIVE_VERSION:
+                raise FormatError(
+                    f"Got a linear predictor of format version {self.format_version} with "
+                    f"own_networks = {self.block_networks}, expected {ARCHIVE_VERSION} and False."
+                )
+            return
+        if self.architecture.is_wide and not self.blocks_know_their_place:
+            raise FormatError(
+                f"Got format version {self.format_version} with 16-bit voxels, expected "
+                f"{ARCHIVE_VERSION}."
+            )
         before = self.format_version < CODED_NETWORK_ARCHIVE_VERSION
         sheared = any(
             getattr(self.architecture, name) != getattr(Architecture, name)
@@ -77,6 +98,16 @@ class CodecConfiguration:
         """Whether payloads say the identity of the array and the index of the block."""
         return self.format_version >= ARCHIVE_VERSION
 
+    @property
+    def has_all_blocks(self) -> bool:
+        """Whether a missing block is damage. In others it is black: zarr drops black chunks."""
+        return self.sealed or not self.blocks_know_their_place
+
+    def check_blocks(self, block_shape: Triple) -> None:
+        """Refuses blocks beyond the limits of the format (FormatError)."""
+        limits.check_blocks(block_shape, self.format_version)
+        limits.check_steps(Geometry.of(block_shape, self.architecture))
+
     def place_of(self, index: Triple | None) -> Place:
         """The place of a block of the array; an index of None is not known."""
         return Place(self.identity or bytes(IDENTITY_BYTES), index)
@@ -88,8 +119,8 @@ class CodecConfiguration:
         identity: dict[str, Any] = {}
         if self.blocks_know_their_place:
             assert self.identity is not None, "create_archive sets it"
-            identity = {"identity": self.identity.hex()}
-            architecture = {_KIND: _NETWORK, **architecture}
+            identity = {"identity": self.identity.hex(), "sealed": self.sealed}
+            architecture = {_KIND: _NETWORK} | architecture
         if self.format_version < CODED_NETWORK_ARCHIVE_VERSION:
             own = {}
             for name in _SINCE_VERSION_3:
@@ -123,11 +154,15 @@ class CodecConfiguration:
             raise FormatError(
                 f"Got the architecture {short_repr(architecture)}, expected an object."
             )
+        if version < ARCHIVE_VERSION:
+            architecture = {k: v for k, v in architecture.items() if k != _VOXEL_BITS}
         if version < CODED_NETWORK_ARCHIVE_VERSION:
             architecture = {k: v for k, v in architecture.items() if k not in _SINCE_VERSION_3}
         else:
             own = value.get("own_networks")
-            if type(own) is not bool or any(name not in architecture for name in _SINCE_VERSION_3):
+            is_linear = version >= ARCHIVE_VERSION and architecture.get(_KIND) == LINEAR
+            needed = () if is_linear else _SINCE_VERSION_3
+            if type(own) is not bool or any(name not in architecture for name in needed):
                 raise FormatError(
                     f"Got a codec configuration of version {version} without the fields "
                     f"own_networks or {' or '.join(_SINCE_VERSION_3)}, expected all of them."
@@ -138,13 +173,23 @@ class CodecConfiguration:
             raise FormatError(
                 f"Got a codec configuration without a network: {short_repr(error)}."
             ) from None
-        identity = None
+        identity, sealed, kind = None, False, Architecture
         if version >= ARCHIVE_VERSION:
-            identity = _identity(value.get("identity"))
-            kind = architecture.get(_KIND)
-            if kind != _NETWORK:
-                raise FormatError(f"Got an architecture of the kind {short_repr(kind)}.")
-        return cls(Architecture.from_json(architecture), network, own, version, identity)
+            identity, sealed = _identity(value.get("identity")), value.get("sealed")
+            if type(sealed) is not bool:
+                raise FormatError(f"Got sealed = {short_repr(sealed)}, expected true or false.")
+            kind = _kind(architecture.get(_KIND))
+        return cls(kind.from_json(architecture), network, own, version, identity, sealed)
+
+
+def _kind(value: Any) -> type[Architecture] | type[LinearArchitecture]:
+    """The class of a kind of architecture."""
+    kinds = {_NETWORK: Architecture, LINEAR: LinearArchitecture}
+    if not isinstance(value, str) or value not in kinds:
+        raise FormatError(
+            f"Got an architecture of the kind {short_repr(value)}, expected one of {list(kinds)}."
+        )
+    return kinds[value]
 
 
 def _identity(value: Any) -> bytes:

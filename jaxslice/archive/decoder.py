@@ -62,7 +62,6 @@ def decode_payloads(
     block_shape: Triple,
     configuration: CodecConfiguration,
     places: Sequence[Place],
-    dtype: np.dtype,
     *,
     placeless: bool = True,
 ) -> list[np.ndarray]:
@@ -73,7 +72,6 @@ def decode_payloads(
       block_shape: of the blocks.
       configuration: of the archive's codec.
       places: of each block; an index of None is not checked.
-      dtype: of the voxels.
       placeless: whether payloads are taken that do not know their index.
 
     Returns:
@@ -93,14 +91,15 @@ def decode_payloads(
     def decode() -> list[np.ndarray]:
         return block.decode_blocks(
             [*payloads, *[payloads[-1]] * padding], block_shape, model,
-            places=[*places, *[places[-1]] * padding], placeless=placeless, dtype=dtype,
+            places=[*places, *[places[-1]] * padding], placeless=placeless,
             block_networks=configuration.block_networks,
             format_version=configuration.format_version,
         )  # fmt: skip
 
     program = (block_shape, size, configuration.architecture, configuration.block_networks)
     if not _FIRST_RUNS.is_done(program) and any(
-        payload.unpack(data, block_shape, dtype).mode == payload.CODED for data in payloads
+        payload.unpack(data, block_shape, model.architecture.dtype).mode == payload.CODED
+        for data in payloads
     ):
         return _FIRST_RUNS.run(program, decode)[: len(payloads)]
     return decode()[: len(payloads)]

@@ -20,7 +20,7 @@ CACHE_BYTES = 512 * 2**20
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class LazyVolume(PicklesFields):
-    """A volume z, y, x of uint8 that reads, indexed as NumPy arrays are, decode block by block.
+    """A volume z, y, x that reads, indexed as NumPy arrays are, decode block by block.
 
     Blocks that were decoded are kept in a cache of bounded size. It pickles, without the cache, so
     that it can be handed to other processes. Those must be spawned: neither JAX nor TensorStore
@@ -35,9 +35,9 @@ class LazyVolume(PicklesFields):
     cache_bytes: int = CACHE_BYTES
 
     @property
-    def dtype(self) -> np.dtype[np.uint8]:
-        """Always uint8."""
-        return np.dtype(np.uint8)
+    def dtype(self) -> np.dtype:
+        """uint8 or uint16."""
+        return self.archive.dtype
 
     @property
     def ndim(self) -> int:
@@ -59,11 +59,11 @@ class LazyVolume(PicklesFields):
         """The same as a TensorStore, for everything that TensorStore can do with one."""
         return _view_of(self.archive, self.cache_bytes)
 
-    def __getitem__(self, index: Any) -> np.ndarray | np.uint8:
+    def __getitem__(self, index: Any) -> np.ndarray | np.uint8 | np.uint16:
         """Voxels, by NumPy's basic indexing: integers, slices and one ellipsis.
 
         Returns:
-          uint8; a scalar where all three indices are integers.
+          [z, y, x] without the axes of integers; a scalar where all three indices are integers.
 
         Raises:
           IndexError: an index that is out of range or of another kind.
@@ -85,7 +85,7 @@ class LazyVolume(PicklesFields):
             # A negative step counts from the far end of what was read.
             voxels = voxels[tuple(slice(None, None, places.step) for places in picked)]
         else:
-            voxels = np.zeros([len(places) for places in picked], np.uint8)
+            voxels = np.zeros([len(places) for places in picked], self.dtype)
         return voxels[tuple(0 if isinstance(key, int) else slice(None) for key in keys)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -100,7 +100,13 @@ class LazyVolume(PicklesFields):
         return voxels if dtype is None else voxels.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
-        return f"<jaxslice volume {self.archive.location!r} {self.shape} uint8>"
+        return f"<jaxslice volume {self.archive.location!r} {self.shape} {self.dtype}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a table, and a picture of the block in the middle."""
+        from jaxslice.archive.notebook import html_of
+
+        return html_of(self)
 
 
 def open_volume(location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BYTES) -> LazyVolume:
@@ -111,7 +117,7 @@ def open_volume(location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BY
       cache_bytes: most memory for decoded blocks.
 
     Returns:
-      An array of uint8 [z, y, x], to be indexed as NumPy arrays are.
+      An array [z, y, x], to be indexed as NumPy arrays are.
 
     Raises:
       UsageError: there is no archive.
@@ -131,9 +137,10 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
     def decode(domain: Any, block: np.ndarray, promise: Any) -> None:
         try:
             z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
+            configuration, index = archive.configuration, (z, y, x)
             (decoded,) = decode_payloads(
-                [archive.read_payload((z, y, x))], archive.block_shape, archive.configuration,
-                [archive.place_of((z, y, x))], archive.dtype, placeless=not archive.sealed,
+                [archive.read_payload(index)], archive.block_shape, configuration,
+                [archive.place_of(index)], placeless=not configuration.sealed,
             )  # fmt: skip
             block[...] = decoded[tuple(slice(n) for n in block.shape)]
             promise.set_result(None)
@@ -148,7 +155,7 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
 
     return ts.virtual_chunked(
         read,
-        dtype=ts.uint8,
+        dtype=ts.dtype(archive.data_type),
         domain=ts.IndexDomain(shape=archive.shape, labels=["z", "y", "x"]),
         chunk_layout=ts.ChunkLayout(chunk_shape=archive.block_shape),
         context=ts.Context({"cache_pool": {"total_bytes_limit": cache_bytes}}),

@@ -4,42 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.seal import NOT_SEALED, Seal, metadata_digest
+from jaxslice.codec.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_OFFSET, check_volume
 from jaxslice.core.box import Triple
-from jaxslice.core.errors import FormatError
+from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr, shortened
+from jaxslice.core.voxel_types import VOXEL_TYPES
 
 SCALE_PATH = "0"
 """Path of the full-resolution array in an archive's group."""
 
-DATA_TYPES = ("uint8",)
+_SEAL = "seal"
+"""Field of the group's attribute `jaxslice`."""
+
+DATA_TYPES = VOXEL_TYPES
 """Names of the data types of voxels."""
 
-MAX_AXIS = 2**31 - 1
-"""Voxels of a volume along one axis."""
-
-MAX_VOXELS = 2**62
-"""Voxels of a volume."""
-
-MAX_BLOCK_AXIS = 2**16
-"""Voxels of a block along one axis. Long rows march for minutes whatever their content."""
-
-MAX_BLOCK_VOXELS = 2**31 - 1
-"""Voxels of a block."""
-
-MAX_OFFSET = 2**53
-"""Voxels from the origin, along one axis: what a JSON number says exactly."""
-
 MAX_VOXEL_SIZE_NM = 1e18
-
-MAX_DEPTH = 64
-"""Nesting of JSON."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +41,7 @@ class Metadata:
       placement: voxel size and global coordinate of the first voxel.
       provenance: how the archive was made, for `info`.
       data_type: of the voxels, one of DATA_TYPES.
+      seal: of the archive; None if it is not sealed.
     """
 
     shape: Triple
@@ -61,14 +50,42 @@ class Metadata:
     placement: Placement
     provenance: dict[str, Any]
     data_type: str
+    seal: Seal | None
 
     @property
     def dtype(self) -> np.dtype:
         """Of the voxels."""
         return np.dtype(self.data_type)
 
-    def group_json(self, name: str) -> bytes:
-        """The group's `zarr.json`."""
+    @property
+    def root(self) -> str:
+        """The root of the seal, or that there is none."""
+        return self.seal.root if self.seal else NOT_SEALED
+
+    @property
+    def grid_shape(self) -> Triple:
+        """Blocks along z, y and x."""
+        return grid_of(self.shape, self.block_shape)
+
+    def group_json(self, name: str, layers: Sequence[Sequence[bytes]] | None = None) -> bytes:
+        """The group's `zarr.json`.
+
+        Args:
+          name: of the volume.
+          layers: of each array, to seal the archive with; None to leave it unsealed.
+        """
+        group = self._group(name)
+        if layers is not None:
+            digest = metadata_digest(group, [self._array()])
+            seal = Seal(digest, tuple(map(tuple, layers)))
+            group["attributes"][CODEC_NAME]["seal"] = seal.to_json()
+        return json.dumps(group, indent=1).encode()
+
+    def array_json(self) -> bytes:
+        """The array's `zarr.json`."""
+        return json.dumps(self._array(), separators=(",", ":")).encode()
+
+    def _group(self, name: str) -> dict[str, Any]:
         voxel_size, offset = self.placement.voxel_size_nm, self.placement.offset_voxels
         translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
         transformations = [
@@ -84,13 +101,11 @@ class Metadata:
             "ome": {"version": "0.5", "multiscales": [multiscale]},
             CODEC_NAME: {**self.provenance, "offset_voxels": list(offset)},
         }
-        group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-        return json.dumps(group, indent=1).encode()
+        return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
 
-    def array_json(self) -> bytes:
-        """The array's `zarr.json`."""
+    def _array(self) -> dict[str, Any]:
         grid = {"name": "regular", "configuration": {"chunk_shape": list(self.block_shape)}}
-        array = {
+        return {
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(self.shape),
@@ -102,7 +117,12 @@ class Metadata:
             "attributes": {},
             "dimension_names": ["z", "y", "x"],
         }
-        return json.dumps(array, separators=(",", ":")).encode()
+
+
+def grid_of(shape: Triple, block_shape: Triple) -> Triple:
+    """Blocks along z, y and x."""
+    z, y, x = (-(-n // b) for n, b in zip(shape, block_shape, strict=True))
+    return (z, y, x)
 
 
 def parse(group: bytes, array: bytes) -> Metadata:
@@ -121,26 +141,11 @@ def parse(group: bytes, array: bytes) -> Metadata:
         ) from None
 
 
-def check_shapes(shape: Triple, block_shape: Triple) -> None:
-    """Refuses volumes and blocks that no reader could hold.
-
-    Raises:
-      FormatError: an axis has no voxels or too many, or a block has.
-    """
-    if not all(1 <= n <= MAX_AXIS for n in shape) or math.prod(shape) > MAX_VOXELS:
-        raise FormatError(
-            f"Got the shape {short_repr(shape)}, expected 1 to {MAX_AXIS} voxels along each axis "
-            f"and at most {MAX_VOXELS} in all."
-        )
-    voxels = math.prod(block_shape)
-    if not all(1 <= n <= MAX_BLOCK_AXIS for n in block_shape) or voxels > MAX_BLOCK_VOXELS:
-        raise FormatError(
-            f"Got blocks of {short_repr(block_shape)}, expected 1 to {MAX_BLOCK_AXIS} voxels along "
-            f"each axis and at most {MAX_BLOCK_VOXELS} in all."
-        )
-
-
 def _json(data: bytes) -> Any:
+    if len(data) > MAX_JSON_BYTES:
+        raise FormatError(
+            f"Got {len(data)} bytes of JSON, expected at most {MAX_JSON_BYTES} of a zarr.json."
+        )
     try:
         document = json.loads(data)
     except RecursionError:
@@ -152,12 +157,12 @@ def _json(data: bytes) -> Any:
 def _check_depth(document: Any) -> None:
     """Refuses deep nesting, which whatever prints or writes the document could not take."""
     level = [document]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_JSON_DEPTH):
         values = (v.values() if isinstance(v, dict) else v for v in level)
         level = [v for group in values for v in group if isinstance(v, dict | list)]
         if not level:
             return
-    raise FormatError(f"Got JSON nested more than {MAX_DEPTH} deep, expected less.")
+    raise FormatError(f"Got JSON nested more than {MAX_JSON_DEPTH} deep, expected less.")
 
 
 def _parsed(group: Any, array: Any) -> Metadata:
@@ -178,21 +183,45 @@ def _parsed(group: Any, array: Any) -> Metadata:
     _expect(codecs[0], "codec", name=CODEC_NAME)
     shape = _integers(array["shape"], "shape")
     block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
-    check_shapes(shape, block_shape)
+    configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
+    check_volume(shape)
+    configuration.check_blocks(block_shape)
+    if configuration.architecture.dtype.name != data_type:
+        raise FormatError(
+            f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."
+        )
+    seal = _checked_seal(group, array, configuration, grid_of(shape, block_shape))
     attributes = group["attributes"]
     dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
-    provenance = attributes[CODEC_NAME]
+    provenance = {key: value for key, value in attributes[CODEC_NAME].items() if key != _SEAL}
     return Metadata(
         shape=shape,
         block_shape=block_shape,
-        configuration=CodecConfiguration.from_json(codecs[0].get("configuration")),
+        configuration=configuration,
         placement=Placement(
             _voxel_size(dataset["coordinateTransformations"][0]["scale"]),
             _offset(provenance["offset_voxels"]),
         ),
         provenance=provenance,
         data_type=data_type,
+        seal=seal,
     )
+
+
+def _checked_seal(
+    group: Any, array: Any, configuration: CodecConfiguration, grid_shape: Triple
+) -> Seal | None:
+    """The seal, if the archive is sealed, compared with the metadata."""
+    if not configuration.sealed:
+        return None
+    seal = Seal.from_json(group["attributes"][CODEC_NAME].get(_SEAL))
+    if [len(layers) for layers in seal.layers] != [grid_shape[0]]:
+        raise FormatError("Got a seal of other layers than the array has, expected one for each.")
+    if seal.metadata != metadata_digest(group, [array]):
+        raise ChecksumError(
+            "Got metadata that are not those that were sealed: damaged, or changed since."
+        )
+    return seal
 
 
 def _expect(document: Any, what: str, **fields: Any) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jaxslice.archive.store import Archive, open_archive
 from jaxslice.core.box import Triple
 
+_READERS = 16
+"""Blocks whose bytes are read at the same time."""
 
-def info(location: str | os.PathLike[str]) -> Report:
+
+def info(location: str | os.PathLike[str], *, blocks: bool = False) -> Report:
     """Describes an archive from its metadata and the sizes of its objects.
 
     Args:
       location: a local folder or a file://, http(s)://, gs:// or s3:// URL.
+      blocks: whether to describe each block as well, which reads all of them.
 
     Returns:
       Sizes in bytes, the architecture, the placement in nm and voxels, and the provenance.
@@ -32,13 +37,50 @@ def info(location: str | os.PathLike[str]) -> Report:
     opened = open_archive(location)
     details = {
         "shape": list(opened.shape),
+        "data_type": opened.data_type,
         "voxel_size_nm": list(opened.placement.voxel_size_nm),
         "offset_voxels": list(opened.placement.offset_voxels),
         "architecture": opened.configuration.architecture.to_json(),
         "network_bytes": len(opened.configuration.packed_network),
+        "seal": opened.root,
         "provenance": opened.provenance,
     }
+    if blocks:
+        details["blocks"] = [dataclasses.asdict(block) for block in blocks_of(opened)]
     return report_of(opened, {}, details)
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockSize:
+    """What one block takes.
+
+    Attributes:
+      block: its index.
+      box: its voxels, in global coordinates.
+      bytes: of its payload.
+      bits_per_voxel: of those voxels.
+    """
+
+    block: Triple
+    box: str
+    bytes: int
+    bits_per_voxel: float
+
+
+def blocks_of(opened: Archive) -> list[BlockSize]:
+    """What each block takes, x fastest.
+
+    Raises:
+      FormatError: a block is missing.
+      OSError: the storage cannot be reached.
+    """
+
+    def size_of(index: Triple) -> BlockSize:
+        num_bytes, box = len(opened.read_payload(index)), opened.box_of(index)
+        return BlockSize(index, str(box), num_bytes, round(8 * num_bytes / box.size, 4))
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(size_of, opened.blocks()))
 
 
 def report_of(
@@ -48,7 +90,8 @@ def report_of(
     architecture = opened.configuration.architecture
     return Report(
         archive=opened.location,
-        raw_bytes=math.prod(opened.shape),
+        voxels=math.prod(opened.shape),
+        raw_bytes=math.prod(opened.shape) * opened.dtype.itemsize,
         compressed_bytes=opened.compressed_bytes(),
         num_blocks=opened.num_blocks,
         block_shape=opened.block_shape,
@@ -65,7 +108,8 @@ class Report:
 
     Attributes:
       archive: its location.
-      raw_bytes: voxels of the volume.
+      voxels: of the volume.
+      raw_bytes: of the volume's voxels.
       compressed_bytes: every byte of every object of the archive.
       num_blocks: of the archive.
       block_shape: of the archive.
@@ -77,6 +121,7 @@ class Report:
     """
 
     archive: str
+    voxels: int
     raw_bytes: int
     compressed_bytes: int
     num_blocks: int
@@ -89,7 +134,7 @@ class Report:
     @property
     def bits_per_voxel(self) -> float:
         """8 * compressed bytes / voxels, everything counted."""
-        return 8 * self.compressed_bytes / self.raw_bytes
+        return 8 * self.compressed_bytes / self.voxels
 
     @property
     def compression_ratio(self) -> float:

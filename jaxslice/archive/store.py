@@ -17,7 +17,10 @@ from typing import Any
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.identity import identity_of
-from jaxslice.archive.metadata import SCALE_PATH, Metadata, check_shapes, parse
+from jaxslice.archive.metadata import SCALE_PATH, Metadata, parse
+from jaxslice.archive.seal import Leaves
+from jaxslice.codec.limits import check_volume
+from jaxslice.codec.payload import black_payload
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
@@ -59,12 +62,6 @@ class Archive(Metadata):
         return Box.of_shape(self.shape, self.placement.offset_voxels)
 
     @property
-    def grid_shape(self) -> Triple:
-        """Blocks along z, y and x."""
-        z, y, x = (-(-n // b) for n, b in zip(self.shape, self.block_shape, strict=True))
-        return (z, y, x)
-
-    @property
     def num_blocks(self) -> int:
         """Blocks of the whole volume."""
         return math.prod(self.grid_shape)
@@ -90,17 +87,12 @@ class Archive(Metadata):
         )
         return Box.of_shape(self.block_shape, (z, y, x)).intersect(self.box)
 
-    @property
-    def sealed(self) -> bool:
-        """Whether every block is there and knows its index."""
-        return False
-
     def place_of(self, index: Triple) -> Place:
         """The place that the payload of a block says."""
         return self.configuration.place_of(index)
 
     def read_payload(self, index: Triple) -> bytes:
-        """A block's bytes.
+        """A block's bytes; those of a black block where an archive may lack it.
 
         Raises:
           FormatError: the archive lacks that block.
@@ -108,6 +100,8 @@ class Archive(Metadata):
         """
         key = _block_key(index)
         data = self.folder.read(key)
+        if data is None and not self.configuration.has_all_blocks:
+            return black_payload(self.block_shape, self.place_of(index), self.dtype)
         if data is None:
             raise FormatError(
                 f"Got no object {key!r} in {self.location!r}, expected a block of the archive."
@@ -168,6 +162,7 @@ def create_archive(
     provenance: dict[str, Any],
     *,
     data_type: str = "uint8",
+    leaves: Leaves | None = None,
     overwrite: bool = False,
 ) -> Iterator[Archive]:
     """Creates an archive, which is there when the `with` block ends without an exception.
@@ -186,6 +181,8 @@ def create_archive(
       provenance: JSON object to keep with the archive; read when the block ends, so that fields
         can be added until then. Of the locations in it only `public_name` is kept.
       data_type: of the voxels.
+      leaves: which has the leaf of every block when the `with` block ends, to seal the archive;
+        None for an archive that is not sealed.
       overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
         such as the `labels` of an OME group, is kept.
 
@@ -194,12 +191,14 @@ def create_archive(
     """
     place = os.fspath(location)
     try:
-        check_shapes(box.shape, block_shape)
+        check_volume(box.shape)
+        configuration.check_blocks(block_shape)
     except FormatError as error:
         raise UsageError(str(error)) from None
     with new_place(place, KIND, overwrite) as where:
+        configuration = dataclasses.replace(configuration, sealed=leaves is not None)
         archive = Archive(
-            box.shape, block_shape, configuration, placement, provenance, data_type, place,
+            box.shape, block_shape, configuration, placement, provenance, data_type, None, place,
             folder_at(place, where),
         )  # fmt: skip
         if configuration.blocks_know_their_place and configuration.identity is None:
@@ -207,7 +206,7 @@ def create_archive(
             configuration = dataclasses.replace(configuration, identity=identity)
             archive = dataclasses.replace(archive, configuration=configuration)
         yield archive
-        _write_metadata(archive)
+        _write_metadata(archive, [leaves.layers()] if leaves else None)
 
 
 def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
@@ -220,11 +219,11 @@ def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
     check_new_place(os.fspath(location), KIND, overwrite)
 
 
-def _write_metadata(archive: Archive) -> None:
+def _write_metadata(archive: Archive, layers: list[list[bytes]] | None) -> None:
     name = public_name(archive.location).rpartition("/")[2] or "volume"
     recorded = _public(archive)
     archive.folder.write(f"{SCALE_PATH}/{_METADATA}", recorded.array_json())
-    archive.folder.write(_METADATA, recorded.group_json(name))
+    archive.folder.write(_METADATA, recorded.group_json(name, layers))
 
 
 def _public(archive: Archive) -> Archive:

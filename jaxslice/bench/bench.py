@@ -40,7 +40,7 @@ EXACTNESS_SHAPE: Triple = (8, 48, 64)
 
 
 def bench(
-    source: str | None = None,
+    source: str | Source | None = None,
     *,
     efforts: Sequence[int | str] = (0, 1),
     batches: Sequence[int | str] | None = None,
@@ -74,15 +74,18 @@ def bench(
     """
     numbers, together, chosen = _checked(efforts, batches, with_peers, output, plot)
     notify = progress or (lambda part, done, total: None)
+    described = source.description if isinstance(source, Source) else source or "synthetic"
     with tempfile.TemporaryDirectory(prefix="jaxslice-bench-") as folder:
         scratch = Path(folder)
-        path = source or str(scratch / "synthetic.npy")
         if source is None:
-            np.save(path, synthetic_volume(synthetic_shape, options.seed))
-        volume = open_source(path, bbox=options.bbox, scale=options.scale, missing=options.missing)
+            source = str(scratch / "synthetic.npy")
+            np.save(source, synthetic_volume(synthetic_shape, options.seed))
+        volume = open_source(
+            source, bbox=options.bbox, scale=options.scale, missing=options.missing
+        )
         voxels = volume.read(volume.box)
         exactness = check_exact(voxels, options.engine)
-        rows, skipped = _our_rows(path, volume, voxels, numbers, together, options, scratch, notify)
+        rows, skipped = _our_rows(volume, voxels, numbers, together, options, scratch, notify)
     for done, peer in enumerate(chosen):
         notify("peers", done, len(chosen))
         rows += _peer_rows(peer, voxels)
@@ -92,7 +95,7 @@ def bench(
         report.draw(output, plot)
     return {
         **_machine(options.engine),
-        "source": source or "synthetic",
+        "source": described,
         "shape": list(voxels.shape),
         "exactness": exactness,
         "skipped": skipped,
@@ -113,7 +116,6 @@ def _machine(engine: str) -> dict[str, Any]:
 
 
 def _our_rows(
-    path: str,
     volume: Source,
     voxels: Volume,
     efforts: Sequence[int],
@@ -130,7 +132,7 @@ def _our_rows(
             chosen = dataclasses.replace(
                 options, effort=effort, verify="none", overwrite=True, batch_blocks=None
             )
-            rows += speed.effort_rows(path, volume, voxels, chosen, batches, scratch, notify)
+            rows += speed.effort_rows(volume, voxels, chosen, batches, scratch, notify)
         except UsageError as error:
             skipped[str(effort)] = str(error)
     return rows, skipped

@@ -1,4 +1,4 @@
-"""The prediction of a network for a slice, and its confidence."""
+"""The prediction of a network for a slice, its confidence, and the bits that are spent."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from jaxslice.codec.mixture import mixture_of
 from jaxslice.codec.network import Model
 from jaxslice.core.errors import UsageError
 from jaxslice.core.types import Volume
+from jaxslice.training.evaluate import bits_of_each
 
 
 def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.ndarray]:
@@ -33,20 +34,8 @@ def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.n
     if not 0 <= z < len(block):
         raise UsageError(f"Got slice {z}, expected 0 to {len(block) - 1}.")
     tables = levels.choose(block)
-    symbols = levels.symbols_of(block, tables)
-    reach = np.abs(np.array(model.architecture.context)).max(axis=0)
-    padded = np.pad(symbols, [(n, n) for n in reach], constant_values=OUTSIDE)
+    contexts = _contexts(levels.symbols_of(block, tables), z, model)
     _, height, width = block.shape
-    contexts = np.stack(
-        [
-            padded[
-                z + reach[0] + dz,
-                reach[1] + dy : reach[1] + dy + height,
-                reach[2] + dx : reach[2] + dx + width,
-            ].ravel()
-            for dz, dy, dx in model.architecture.context
-        ]
-    )
     size = int(levels.sizes(tables)[z])
     mixture, entropy = _predict(model, jnp.asarray(contexts, jnp.float32), size)
     mean = np.sum(np.asarray(mixture.mean) * np.asarray(mixture.weight), axis=0)
@@ -56,6 +45,60 @@ def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.n
         np.flatnonzero(tables[z]),
     )
     return grey.reshape(height, width), np.asarray(entropy, np.float64).reshape(height, width)
+
+
+def spent_bits(block: Volume, z: int, model: Model) -> np.ndarray:
+    """The bits that coding one slice of a block spends on each voxel.
+
+    Args:
+      block: uint8 [z, y, x].
+      z: which slice.
+      model: whose network predicts; networks of single blocks are not looked at.
+
+    Returns:
+      float32 [y, x]; 0 for a slice that is constant or equal to the one before, which is not coded.
+    """
+    _, height, width = block.shape
+    if (z and np.array_equal(block[z], block[z - 1])) or np.ptp(block[z]) == 0:
+        return np.zeros((height, width), np.float32)
+    tables = levels.choose(block)
+    symbols = levels.symbols_of(block, tables)
+    contexts = _contexts(symbols, z, model)
+    limit, wanted = int(levels.sizes(tables)[z]), symbols[z].ravel()
+    spent = np.empty(wanted.size, np.float32)
+    for start in range(0, wanted.size, _COLUMNS):
+        part = slice(start, start + _COLUMNS)
+        # One shape for all parts, so that one program is compiled.
+        missing = max(0, start + _COLUMNS - wanted.size)
+        padded = np.pad(contexts[:, part].astype(np.float32), [(0, 0), (0, missing)])
+        symbol = np.pad(wanted[part].astype(np.int32), [(0, missing)])
+        limits = np.full(_COLUMNS, limit, np.int32)
+        bits = _spent(model.network, padded, symbol, limits, model.architecture)
+        spent[part] = np.asarray(bits)[: _COLUMNS - missing]
+    return spent.reshape(height, width)
+
+
+_COLUMNS = 2**14
+"""Voxels in one call of a compiled program."""
+
+_spent = jax.jit(bits_of_each, static_argnums=4)
+
+
+def _contexts(symbols: np.ndarray, z: int, model: Model) -> np.ndarray:
+    """The context of each voxel of a slice, [c, y * x]."""
+    reach = np.abs(np.array(model.architecture.context)).max(axis=0)
+    padded = np.pad(symbols, [(n, n) for n in reach], constant_values=OUTSIDE)
+    _, height, width = symbols.shape
+    return np.stack(
+        [
+            padded[
+                z + reach[0] + dz,
+                reach[1] + dy : reach[1] + dy + height,
+                reach[2] + dx : reach[2] + dx + width,
+            ].ravel()
+            for dz, dy, dx in model.architecture.context
+        ]
+    )
 
 
 def _predict(model: Model, contexts: jax.Array, size: int) -> tuple[intervals.Mixture, jax.Array]:

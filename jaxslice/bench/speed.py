@@ -44,7 +44,6 @@ PASSES = 3
 
 
 def effort_rows(
-    path: str,
     volume: Source,
     voxels: Volume,
     options: CompressOptions,
@@ -53,7 +52,7 @@ def effort_rows(
     notify: Progress,
 ) -> Iterator[Row]:
     """Compresses a volume, and measures its coding at some batch sizes."""
-    packed = compress(path, str(scratch / "archive.zarr"), options, notify)
+    packed = compress(volume, str(scratch / "archive.zarr"), options, notify)
     opened = open_archive(packed.archive)
     workers = requested_or_usual(None, options.workers, engine_named(options.engine))[1]
     settings = [(batch, workers) for batch in batches]

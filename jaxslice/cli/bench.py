@@ -39,8 +39,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         module_name=_MEASURED,
     )  # fmt: skip
     shared_flags.define_bbox(values)
-    shared_flags.define_scale(values)
-    shared_flags.define_missing(values)
+    shared_flags.define_source(values)
     shared_flags.define_network(values)
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
@@ -55,24 +54,24 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, source: str | None = None) -> dict[str, Any]:
     options = CompressOptions(
         bbox=values.bbox,
-        scale=values.scale,
         block_shape=values.block_shape,
         model=values.model,
         context=values.context,
         seed=values.seed,
-        missing=values.missing,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
     )
+    reading = shared_flags.source_options(values)
     _check_outputs(values)
     # Compiled programs are not kept, because the time of compiling is reported.
     backend.start_backend(keep_programs=False)
     from jaxslice.bench.bench import bench
+    from jaxslice.volumes.source import open_source
 
     with progress_display() as progress:
         return bench(
-            source,
+            None if source is None else open_source(source, options=reading),
             efforts=values.efforts,
             batches=values.batches,
             with_peers=values.peers,

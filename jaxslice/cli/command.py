@@ -12,12 +12,14 @@ from jaxslice.cli.terminal import print_report
 
 Report = dict[str, Any]
 
+EXIT_FAILED, EXIT_USAGE, EXIT_DAMAGED = 1, 2, 3
+
 
 @dataclasses.dataclass(frozen=True)
 class Command:
     """One command: its flags, its help and the library call behind it.
 
-    Each callable but `define_flags` and `show` takes the parsed flags, then the arguments.
+    `run`, `output` and `after_interrupt` take the parsed flags, then the arguments.
 
     Attributes:
       name: the word that users type.
@@ -29,6 +31,7 @@ class Command:
       output: the place that is written to, for messages; "" if there is none.
       after_interrupt: a sentence on what an interrupted command leaves behind.
       show: prints a report for people.
+      exit_code: of the program, from the report of work that was done.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Command:
     output: Callable[..., str] = lambda *_: ""
     after_interrupt: Callable[..., str] = lambda *_: "Nothing was written."
     show: Callable[[Report], None] = print_report
+    exit_code: Callable[[Report], int] = lambda _: 0
 
     def flags(self) -> flags.FlagValues:
         """The command's flags, not parsed yet."""

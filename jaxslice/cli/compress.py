@@ -10,20 +10,20 @@ from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
 from jaxslice.cli.terminal import progress_display
-from jaxslice.jobs.effort import EFFORTS
+from jaxslice.jobs.effort import FAST, NAMED
 from jaxslice.jobs.options import VERIFY_CHOICES, CompressOptions
 
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
-    shared_flags.define_scale(values)
-    shared_flags.define_missing(values)
-    flags.DEFINE_integer(
-        "effort", DEFAULTS.effort,
-        "0 fits a shipped network to samples of the volume, without training; 1 tunes it on more "
+    shared_flags.define_source(values)
+    flags.DEFINE_enum(
+        "effort", str(DEFAULTS.effort), list(NAMED),
+        "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped "
+        "network to samples of the volume, without training; 1 tunes it on more "
         "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
         "trains longer, with the largest network.",
-        0, len(EFFORTS) - 1, values, module_name=QUALITY,
+        values, module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
     flags.DEFINE_enum(
@@ -41,26 +41,27 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     import jaxslice
 
+    reading = shared_flags.source_options(values)
     options = CompressOptions(
         bbox=values.bbox,
-        scale=values.scale,
         block_shape=values.block_shape,
-        effort=values.effort,
+        effort=values.effort if values.effort == FAST else int(values.effort),
         model=values.model,
         context=values.context,
         seed=values.seed,
         verify=values.verify,
         overwrite=values.overwrite,
-        missing=values.missing,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
         batch_blocks=values.batch_blocks,
     )
     places.check_destination(archive, values.overwrite)
-    backend.start_backend()
+    # Tuning runs on JAX, whatever runs the march.
+    backend.start_backend("xla" if EFFORTS[options.effort].tuning else options.engine)
     with progress_display() as progress:
-        return jaxslice.compress(source, archive, options=options, progress=progress).to_json()
+        opened = jaxslice.open_source(source, options=reading)
+        return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 
 
 COMMAND = Command(
@@ -71,6 +72,8 @@ COMMAND = Command(
     examples=(
         "jaxslice compress volume.npy volume.zarr",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
+        "jaxslice compress 'slices/*.tif' volume.zarr --voxel_size=40,4,4",
+        "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
     ),
     define_flags=_define_flags,

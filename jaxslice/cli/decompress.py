@@ -8,7 +8,10 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
+from jaxslice.cli.flag_types import define_text
+from jaxslice.cli.shared_flags import OUTPUT
 from jaxslice.cli.terminal import progress_display
+from jaxslice.volumes.formats import FORMATS
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -16,6 +19,16 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
+    flags.DEFINE_enum(
+        "dest_format", None, [known.key for known in FORMATS if known.create is not None],
+        "Format to write. Default: what the name of DEST says, otherwise precomputed.",
+        values, module_name=OUTPUT,
+    )  # fmt: skip
+    define_text(
+        values, "dest_encoding", None,
+        "How chunks are stored: raw or png in precomputed volumes, raw, gzip, zstd or blosc in "
+        "Zarr and N5, raw, gzip or lzf in HDF5. Default: the usual way of the format.", OUTPUT,
+    )  # fmt: skip
     shared_flags.define_overwrite(values, "the volume at DEST")
     shared_flags.define_json(values)
 
@@ -29,6 +42,8 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
         return jaxslice.decompress(
             archive,
             dest,
+            dest_format=values.dest_format,
+            encoding=values.dest_encoding,
             bbox=values.bbox,
             overwrite=values.overwrite,
             engine=values.engine,
@@ -41,11 +56,14 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
 COMMAND = Command(
     name="decompress",
     arguments=("ARCHIVE", "DEST"),
-    description="Writes the voxels of ARCHIVE to DEST: a .npy file if its name ends so, else a "
-    "neuroglancer precomputed volume (a folder, or a gs:// or s3:// URL).",
+    description="Writes the voxels of ARCHIVE to DEST. The name says the format: .npy, .tif, .h5, "
+    ".zarr, .n5; any other is a neuroglancer precomputed volume (a folder, or a gs:// or s3:// "
+    "URL). --dest_format says it otherwise. A volume larger than memory passes through.",
     examples=(
         "jaxslice decompress volume.zarr volume.npy",
         "jaxslice decompress volume.zarr part --bbox=0:64,0:512,0:512",
+        "jaxslice decompress volume.zarr plain.zarr --dest_encoding=zstd",
+        "jaxslice decompress volume.zarr slices --dest_format=stack",
     ),
     define_flags=_define_flags,
     run=_run,

@@ -38,6 +38,21 @@ class ShapeParser(flags.ArgumentParser[Triple]):
         return parse_shape(argument) if isinstance(argument, str) else argument
 
 
+class NumbersParser(flags.ArgumentParser[tuple[float, float, float]]):
+    """Three numbers, written `z,y,x`."""
+
+    syntactic_help = "z,y,x"
+
+    def parse(self, argument: str | tuple[float, float, float]) -> tuple[float, float, float]:
+        if not isinstance(argument, str):
+            return argument
+        try:
+            z, y, x = (float(part) for part in argument.split(","))
+        except ValueError:
+            raise ValueError(f"Got {argument!r}, expected z,y,x such as 40,4,4.") from None
+        return (z, y, x)
+
+
 class IntegersParser(flags.ArgumentParser[tuple[int, ...]]):
     """Integers within bounds, separated by commas."""
 

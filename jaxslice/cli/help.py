@@ -12,8 +12,10 @@ from jaxslice.cli.registry import SUMMARIES
 HELP_WORDS = frozenset({"-h", "-help", "--help", "-helpshort", "--helpshort", "--helpfull"})
 
 _PLACES = """\
-SOURCE is a z,y,x .npy file of uint8 or a neuroglancer precomputed volume: a folder, or a URL with \
-file://, http://, https://, gs:// or s3://."""
+SOURCE is a volume: neuroglancer precomputed, Zarr or OME-Zarr, N5, HDF5, TIFF, a folder or a \
+pattern of pictures, MRC, NRRD, .npy, .npz, .raw, or an archive. It is a path, or a URL with \
+file://, http://, https://, gs:// or s3://, also as zarr://URL or URL|zarr3:. `jaxslice inspect \
+SOURCE` says what it is taken for."""
 
 
 def version_text() -> str:

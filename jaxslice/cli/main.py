@@ -18,14 +18,12 @@ from absl import flags
 from jaxslice.cli import help as help_texts
 from jaxslice.cli import registry
 from jaxslice.cli.arguments import parse
-from jaxslice.cli.command import Command, Report
+from jaxslice.cli.command import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE, Command, Report
 from jaxslice.cli.malloc import keep_memory
 from jaxslice.cli.signals import Interrupter
 from jaxslice.cli.terminal import message_line
 from jaxslice.core.errors import DeviceError, FormatError, MissingExtraError, UsageError
 from jaxslice.core.temporary import remove_all
-
-EXIT_FAILED, EXIT_USAGE, EXIT_DAMAGED = 1, 2, 3
 
 _UNUSABLE_PLACE = frozenset(
     {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM, errno.EROFS}
@@ -65,9 +63,8 @@ def run(argv: list[str]) -> int:
     result = _run_command(command, values, arguments)
     if isinstance(result, int):
         return result
-    if values.json:
-        return _print(lambda: print(json.dumps(result)))
-    return _print(lambda: command.show(result))
+    show = (lambda: print(json.dumps(result))) if values.json else (lambda: command.show(result))
+    return _print(show) or command.exit_code(result)
 
 
 def _run_command(command: Command, values: flags.FlagValues, arguments: list[str]) -> Report | int:

@@ -13,11 +13,16 @@ SUMMARIES = {
     "compress": "Compress a volume into a new archive.",
     "decompress": "Write the voxels of an archive as a new volume.",
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
+    "inspect": "Say what a volume is, without compressing it.",
     "info": "Describe an archive without decoding it.",
+    "diff": "Show where an archive and a volume differ, and how much.",
+    "slice": "Write one plane of an archive as a picture.",
+    "report": "Write one HTML page about an archive.",
     "serve": "Show archives in Neuroglancer, and serve them to other programs.",
     "train": "Train a model on volumes, for `compress --model`.",
     "demo": "Compress a small volume, compare other codecs, draw the results.",
     "bench": "Measure exactness, rate and speed on this machine.",
+    "completion": "Print the completion of commands and flags for a shell.",
 }
 """Name of a command -> what it does, on one line. Its module has the command's name."""
 

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from absl import flags
 
-from jaxslice.cli.flag_types import BoxParser, CommaSerializer, ShapeParser, define_text
+from jaxslice.cli.flag_types import (
+    BoxParser,
+    CommaSerializer,
+    NumbersParser,
+    ShapeParser,
+    define_text,
+)
 from jaxslice.codec.engines.interface import NAMES as ENGINES
+from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models.presets import CONTEXTS
+from jaxslice.volumes import formats
+from jaxslice.volumes.interface import RawHeader, SourceOptions
 
 SOURCE, QUALITY, TRAINING = "What to read", "How well to compress", "How to train"
 CHECKS = "Checks"
@@ -45,18 +54,67 @@ def define_bbox(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
-def define_scale(values: flags.FlagValues) -> None:
-    define_text(
-        values, "scale", str(DEFAULTS.scale), "Scale of a precomputed source, by index or key.",
-        SOURCE,
+def define_source(values: flags.FlagValues) -> None:
+    """How a source is opened: the flags of `source_options`."""
+    flags.DEFINE_enum(
+        "source_format", None, formats.keys(),
+        "Format of the source. Default: what its name and first bytes say.",
+        values, module_name=SOURCE,
     )  # fmt: skip
-
-
-def define_missing(values: flags.FlagValues) -> None:
+    define_text(
+        values, "scale", str(DEFAULTS.scale), "Scale of the source, by index or key.", SOURCE
+    )
+    define_text(
+        values, "dataset", None,
+        "Path of an array inside an HDF5 or .npz file, or a Zarr or N5 group. Default: the only "
+        "one, or the first image.", SOURCE,
+    )  # fmt: skip
+    define_text(
+        values, "channel", None,
+        "Channel, by index or name, of a source that has several.", SOURCE,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "time", None, "Time, by index, of a source that has several.", 0, None, values,
+        module_name=SOURCE,
+    )  # fmt: skip
+    flags.DEFINE(
+        NumbersParser(), "voxel_size", None,
+        "Size of a voxel in nm, z,y,x. Default: what the source says.",
+        values, CommaSerializer(), module_name=SOURCE,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "missing", DEFAULTS.missing, ["error", "zero"],
-        "A chunk that the source does not have is an error, or is read as zeros.",
+        "A chunk that the source does not have is an error, or is read as zeros. Zarr and N5 say "
+        "themselves what such a chunk holds.",
         values, module_name=SOURCE,
+    )  # fmt: skip
+    flags.DEFINE(
+        ShapeParser(), "raw_shape", None, "Shape of a source without a header, x fastest.",
+        values, CommaSerializer(), module_name=SOURCE,
+    )  # fmt: skip
+    define_text(
+        values, "raw_dtype", "uint8",
+        "Its voxels, as NumPy names them: uint8, or >u2 for big-endian 16 bits.", SOURCE,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "raw_skip_bytes", 0, "Bytes before its first voxel.", 0, None, values, module_name=SOURCE
+    )
+
+
+def source_options(values: flags.FlagValues) -> SourceOptions:
+    """How a source is opened, from the flags of `define_source`.
+
+    Raises:
+      UsageError: a value that cannot be.
+    """
+    raw = None
+    if values.raw_shape is not None:
+        raw = RawHeader(values.raw_shape, values.raw_dtype, values.raw_skip_bytes)
+    elif not (values["raw_dtype"].using_default_value and values.raw_skip_bytes == 0):
+        raise UsageError("Got --raw_dtype or --raw_skip_bytes without --raw_shape, expected both.")
+    return SourceOptions(
+        values.scale, values.missing, values.source_format, values.dataset, values.channel,
+        values.time, values.voxel_size, raw,
     )  # fmt: skip
 
 

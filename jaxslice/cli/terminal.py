@@ -115,7 +115,9 @@ class ProgressLines:
                 print(line, file=sys.stderr, flush=True)
 
     def _line(self, part: str, done: int, total: int, now: float) -> str:
-        line = f"{printable(part)}: {done} of {total}, {_duration(now - self._start)}"
+        # What has one step only, such as a fit, begins and ends.
+        state = ("done" if done else "begun") if total == 1 else f"{done} of {total}"
+        line = f"{printable(part)}: {state}, {_duration(now - self._start)}"
         elapsed = now - self._part_start
         if 0 < done < total and elapsed >= LINE_SECONDS[0]:
             line += f", about {_duration(elapsed * (total - done) / done)} left"
@@ -140,7 +142,7 @@ def print_report(report: dict[str, Any]) -> None:
 def _rows(report: dict[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
     for key, value in report.items():
         label = indent + printable(_LABELS.get(key, key.replace("_", " ")))
-        if key in _HIDDEN or value == {}:
+        if key in _HIDDEN or value == {} or value == []:
             continue
         if isinstance(value, dict) and len(indent) < 4:
             yield label, ""

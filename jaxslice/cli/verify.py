@@ -19,8 +19,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Volume to compare every voxel with. Default: only the archive's checksums are compared.",
         shared_flags.CHECKS,
     )  # fmt: skip
-    shared_flags.define_scale(values)
-    shared_flags.define_missing(values)
+    shared_flags.define_source(values)
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
@@ -31,18 +30,19 @@ def _run(values: flags.FlagValues, archive: str) -> dict[str, Any]:
     import jaxslice
 
     if values.source is None:
-        for name in ("scale", "missing"):
-            if not values[name].using_default_value:
+        for flag in values.flags_by_module_dict()[shared_flags.SOURCE]:
+            if not flag.using_default_value:
                 raise UsageError(
-                    f"verify: Got --{name} without --source, expected the volume it is for."
+                    f"verify: Got --{flag.name} without --source, expected the volume it is for."
                 )
     backend.start_backend(values.engine)
+    reading, volume = shared_flags.source_options(values), None
     with progress_display() as progress:
+        if values.source is not None:
+            volume = jaxslice.open_source(values.source, options=reading)
         return jaxslice.verify(
             archive,
-            source=values.source,
-            scale=values.scale,
-            missing=values.missing,
+            source=volume,
             engine=values.engine,
             workers=values.workers,
             batch_blocks=values.batch_blocks,

@@ -91,8 +91,23 @@ class Architecture:
         return np.dtype(np.int32 if self.is_wide else np.int16)
 
     def of_voxels(self, dtype: np.dtype | type) -> Architecture:
-        """The same architecture for voxels of another dtype, uint8 or uint16."""
-        return dataclasses.replace(self, voxel_bits=8 * np.dtype(dtype).itemsize)
+        """The same architecture for voxels of another dtype, uint8 or uint16.
+
+        For 16 bits the activity offset is doubled: activities are larger there than where the noise
+        of 8-bit voxels is weak, and networks for 8 bits suit them better so.
+        """
+        bits = 8 * np.dtype(dtype).itemsize
+        if bits == self.voxel_bits:
+            return self
+        most = ACTIVITY_HIGH - 255 * self.activity_count
+        offset = self.activity_offset * 2 if bits == 16 else self.activity_offset // 2
+        offset = min(max(offset, 16), most)
+        return dataclasses.replace(self, voxel_bits=bits, activity_offset=offset)
+
+    @property
+    def predictors(self) -> int:
+        """Number of linear predictors that slices choose from: 1, since this is a network."""
+        return 1
 
     @property
     def layer_shapes(self) -> tuple[tuple[int, int], ...]:

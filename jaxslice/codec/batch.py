@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxslice.codec import levels, network_difference, payload, slices
+from jaxslice.codec import level_tables, linear_choice, network_difference, payload, slices
 from jaxslice.codec.body import CodedBody
 from jaxslice.codec.draft import Draft
 from jaxslice.codec.engines.interface import engine_named
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.core.box import Triple
@@ -22,26 +23,30 @@ class CoderInputs:
     """What an engine encodes of a block.
 
     Attributes:
-      symbols: int16 [z, y, x] of the coded slices.
-      tables: their level tables, bool [z, 256].
+      symbols: [z, y, x] of the coded slices, in the architecture's `symbol_dtype`.
+      tables: their level tables; see `level_tables`.
       extent: (z, y, x) of the symbols.
       difference: of the block network, or None.
+      choices: uint8 [z], which of several linear predictors each slice has, or None.
     """
 
     symbols: np.ndarray
-    tables: np.ndarray
+    tables: level_tables.Tables
     extent: Triple
     difference: bytes | None
+    choices: np.ndarray | None
 
 
-def coder_inputs(draft: Draft, difference: bytes | None) -> CoderInputs:
-    """Chooses level tables and finds the symbols of the coded slices."""
+def coder_inputs(draft: Draft, difference: bytes | None, model: Model) -> CoderInputs:
+    """Chooses level tables and predictors, and finds the symbols of the coded slices."""
     voxels = draft.coded_voxels
+    levels = level_tables.of(voxels.dtype)
     tables = levels.choose(voxels)
     depth, height, width = voxels.shape
-    return CoderInputs(
-        levels.symbols_of(voxels, tables), tables, (depth, height, width), difference
-    )
+    symbols, choices = levels.symbols_of(voxels, tables), None
+    if isinstance(model.architecture, LinearArchitecture) and model.architecture.predictors > 1:
+        choices = linear_choice.choose(symbols, levels.sizes(tables), model)
+    return CoderInputs(symbols, tables, (depth, height, width), difference, choices)
 
 
 def networks_of(
@@ -56,9 +61,20 @@ def networks_of(
     return networks + [base] * (batch - len(networks))
 
 
-def _alphabet_sizes(tables: np.ndarray, depth: int) -> np.ndarray:
+def _alphabet_sizes(tables: level_tables.Tables, depth: int, dtype: np.dtype) -> np.ndarray:
     """int32 [depth]: alphabet size of each slice, 0 for slices beyond the extent."""
-    return np.pad(levels.sizes(tables), (0, depth - len(tables)))
+    return np.pad(level_tables.of(dtype).sizes(tables), (0, depth - len(tables)))
+
+
+def _choices(items: Sequence[CoderInputs | CodedBody], batch: int, depth: int) -> np.ndarray | None:
+    """uint8 [block, z]: the predictor of each slice, or None where there are not several."""
+    if all(item.choices is None for item in items):
+        return None
+    choices = np.zeros((batch, depth), np.uint8)
+    for row, item in zip(choices, items, strict=False):
+        if item.choices is not None:
+            row[: len(item.choices)] = item.choices
+    return choices
 
 
 def run_encoder(
@@ -71,13 +87,17 @@ def run_encoder(
     engine: str,
 ) -> list[np.ndarray]:
     """Encodes the items; returns their messages. The batch is padded with blocks of extent 0."""
-    symbols = np.full((batch, *shape), OUTSIDE, np.int16)
+    architecture = model.architecture
+    symbols = np.full((batch, *shape), OUTSIDE, architecture.symbol_dtype)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     for index, item in enumerate(items):
         symbols[(index, *payload.within(item.extent))] = item.symbols
         extents[index] = item.extent
-        sizes[index] = _alphabet_sizes(item.tables, shape[0])
-    return engine_named(engine, device).encode(symbols, sizes, extents, model, networks, device)
+        sizes[index] = _alphabet_sizes(item.tables, shape[0], architecture.dtype)
+    choices = _choices(items, batch, shape[0])
+    return engine_named(engine, device).encode(
+        symbols, sizes, extents, model, networks, device, choices
+    )
 
 
 def run_decoder(
@@ -91,17 +111,18 @@ def run_decoder(
 ) -> list[np.ndarray]:
     """Decodes the voxels of each item's extent. The batch is padded with blocks of extent 0."""
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
-    messages = [np.zeros(0, np.uint32)] * batch
+    messages, dtype = [np.zeros(0, np.uint32)] * batch, model.architecture.dtype
     for index, item in enumerate(items):
         messages[index], extents[index] = item.message, item.extent
-        sizes[index] = _alphabet_sizes(item.tables, shape[0])
+        sizes[index] = _alphabet_sizes(item.tables, shape[0], dtype)
     networks = None
     if block_networks:
         networks = networks_of([item.difference for item in items], batch, model)
     runner = engine_named(engine, device)
-    symbols = runner.decode(messages, sizes, extents, shape, model, networks, device)
+    choices = _choices(items, batch, shape[0])
+    symbols = runner.decode(messages, sizes, extents, shape, model, networks, device, choices)
     decoded = []
     for item, found in zip(items, symbols, strict=False):
-        voxels = levels.voxels_of(found[payload.within(item.extent)], item.tables)
+        voxels = level_tables.of(dtype).voxels_of(found[payload.within(item.extent)], item.tables)
         decoded.append(voxels if item.slices is None else slices.restored(voxels, item.slices))
     return decoded

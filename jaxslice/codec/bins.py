@@ -23,7 +23,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.architecture import ACTIVITY_HIGH, Architecture
 from jaxslice.codec.curve import PRECISION
 from jaxslice.core.jax_types import Contexts, Integers
 
@@ -45,7 +45,7 @@ class Bins(NamedTuple):
     """How the symbols of n voxels are divided into bins.
 
     Attributes:
-      reference: int32 [1, n] within [0, 65535].
+      reference: int32 [1, n] within [0, 65535], a multiple of 2**shift.
       shift: int32 [1, n] within [0, SHIFT_HIGH].
       bits: int32 [1, n] within [0, 16], bits of the largest symbol of the voxel's slice.
     """
@@ -67,12 +67,16 @@ def wide_features(
     contexts = contexts.astype(jnp.int32)
     reference = _reference(*contexts[:4], contexts[architecture.fallback], limit)
     inside = contexts >= 0
-    differences = jnp.where(inside, contexts - reference[None], 0)
-    nearest = jnp.abs(differences[: architecture.activity_count])
-    total = nearest.sum(axis=0, dtype=jnp.int32)
+    nearest = contexts[: architecture.activity_count]
+    sizes = jnp.where(inside[: len(nearest)], jnp.abs(nearest - reference[None]), 0)
+    total = sizes.sum(axis=0, dtype=jnp.int32)
     shift = jnp.minimum(bit_length(total >> 8), SHIFT_HIGH)
-    inputs = shifted(differences, shift[None])
-    activity = (total + architecture.activity_offset) >> shift
+    reference = (reference >> shift) << shift
+    inputs = jnp.where(inside, shifted(contexts - reference[None], shift[None]), 0)
+    near = total >> shift
+    offset = architecture.activity_offset
+    more = jnp.where(shift > 0, (near * offset) >> 8, offset)
+    activity = jnp.minimum(near + more, ACTIVITY_HIGH)
     found = Bins(reference[None], shift[None], bit_length(limit - 1)[None])
     return inputs.astype(jnp.float32), reference, activity, found
 

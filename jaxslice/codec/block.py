@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxslice.codec import body, payload
-from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.batch import coder_inputs, networks_of, run_decoder, run_encoder
 from jaxslice.codec.draft import draft_of, shortest
 from jaxslice.codec.engines.interface import AUTO, engine_named
-from jaxslice.codec.network import Model
+from jaxslice.codec.network import AnyArchitecture, Model
 from jaxslice.codec.place import NOWHERE, Place
 from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError, VersionError
 from jaxslice.core.types import Device
+from jaxslice.core.voxel_types import check_voxel_type
 
 
 def encode_block(
@@ -62,7 +62,7 @@ def encode_blocks(
     """Encodes a batch of blocks of one shape.
 
     Args:
-      blocks: uint8 [z, y, x] each, not empty.
+      blocks: [z, y, x] each, not empty, of the dtype of the model's architecture.
       model: the network that predicts, with its architecture.
       device: the JAX device; the engine's default if None.
       places: of each block: the identity of its array and its index. None for blocks that belong
@@ -78,8 +78,8 @@ def encode_blocks(
       block.
 
     Raises:
-      UsageError: a block is not a uint8 array of three axes, or is empty; the blocks, the places or
-        the differences do not match; or the engine cannot be used.
+      UsageError: a block has another dtype or number of axes, or is empty; the blocks, the places
+        or the differences do not match; or the engine cannot be used.
       FormatError: a difference is not one to the model's network.
 
     >>> import jaxslice
@@ -91,17 +91,20 @@ def encode_blocks(
     [50, 98]
     """
     _check_counts(blocks, places, differences)
+    dtype = model.architecture.dtype
     known: list[Place | None] = list(places or [NOWHERE] * len(blocks))
     if format_version < ARCHIVE_VERSION:
         known = [None] * len(blocks)
-    drafts = [draft_of(_checked(block), place) for block, place in zip(blocks, known, strict=True)]
-    if len({(block.shape, block.dtype) for block in blocks}) > 1:
+    drafts = [
+        draft_of(_checked(block, dtype), place) for block, place in zip(blocks, known, strict=True)
+    ]
+    if len({block.shape for block in blocks}) > 1:
         raise UsageError(
             f"Got blocks of shapes {[block.shape for block in blocks]}, expected one shape."
         )
     own = differences or [None] * len(blocks)
     coded = [i for i, draft in enumerate(drafts) if draft.has_coded_slices]
-    inputs = [coder_inputs(drafts[i], own[i]) for i in coded]
+    inputs = [coder_inputs(drafts[i], own[i], model) for i in coded]
     messages = []
     if coded:
         networks = None
@@ -111,7 +114,9 @@ def encode_blocks(
             inputs, len(blocks), blocks[0].shape, model, networks, device, engine
         )
     bodies = {
-        i: body.coded_body(item.tables, message, item.difference, drafts[i].slices)
+        i: body.coded_body(
+            item.tables, message, item.difference, drafts[i].slices, dtype, item.choices
+        )
         for i, item, message in zip(coded, inputs, messages, strict=False)
     }
     return [
@@ -131,7 +136,6 @@ def decode_blocks(
     block_networks: bool = False,
     engine: str = AUTO,
     format_version: int = ARCHIVE_VERSION,
-    dtype: np.dtype = payload.UINT8,
 ) -> list[np.ndarray]:
     """Decodes a batch of payloads of blocks of one shape.
 
@@ -145,7 +149,6 @@ def decode_blocks(
       block_networks: whether payloads may contain block networks.
       engine: `auto`, or the name of an engine; see `engines.interface`.
       format_version: of the archive. Before version 4 payloads do not know their place.
-      dtype: of the voxels.
 
     Returns:
       For each payload the block [z, y, x].
@@ -165,6 +168,7 @@ def decode_blocks(
     """
     if places is not None and len(places) != len(payloads):
         raise UsageError(f"Got {len(places)} places of {len(payloads)} payloads, expected as many.")
+    dtype = model.architecture.dtype
     parsed = [payload.unpack(data, block_shape, dtype) for data in payloads]
     for item, place in zip(parsed, places or [None] * len(parsed), strict=True):
         _check_version(item, block_networks, format_version)
@@ -172,7 +176,7 @@ def decode_blocks(
             payload.check_place(item, place, placeless)
     voxels: dict[int, np.ndarray] = {}
     split = {
-        i: body.split_coded_body(item, dtype)
+        i: body.split_coded_body(item, dtype, model.architecture.predictors)
         for i, item in enumerate(parsed)
         if item.mode == payload.CODED
     }
@@ -193,7 +197,7 @@ def decode_blocks(
 
 def compile_for(
     block_shape: Triple,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     batch: int = 1,
     *,
     encoder: bool = True,
@@ -233,10 +237,12 @@ def _check_counts(
             )
 
 
-def _checked(block: np.ndarray) -> np.ndarray:
-    if block.dtype != np.uint8 or block.ndim != 3 or 0 in block.shape:
+def _checked(block: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    check_voxel_type(block.dtype, "a block")
+    if block.dtype != dtype or block.ndim != 3 or 0 in block.shape:
         raise UsageError(
-            f"Got a block of {block.dtype} and shape {block.shape}, expected uint8 [z, y, x]."
+            f"Got a block of {block.dtype} and shape {block.shape}, expected {dtype} [z, y, x] as "
+            "the model; model.of_voxels(dtype) is one for other voxels."
         )
     return block
 

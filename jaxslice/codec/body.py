@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxslice.codec import levels, slices
+from jaxslice.codec import level_tables, slices
+from jaxslice.codec.limits import most_words
 from jaxslice.codec.payload import UINT8, Payload
 from jaxslice.codec.slices import SliceTable
 from jaxslice.core.box import Triple
@@ -27,38 +28,53 @@ class CodedBody(NamedTuple):
       difference: of the block network, or None.
       slices: the slice table, or None.
       extent: (z, y, x) of what the tables and the message describe.
-      tables: level tables, bool [z, 256].
+      tables: level tables; see `level_tables`.
       message: uint32 [word].
+      choices: uint8 [z], which of several linear predictors each slice has; None if there are not
+        several.
     """
 
     difference: bytes | None
     slices: SliceTable | None
     extent: Triple
-    tables: np.ndarray
+    tables: level_tables.Tables
     message: Words
+    choices: np.ndarray | None = None
 
 
 def coded_body(
-    tables: np.ndarray,
+    tables: level_tables.Tables,
     message: Words,
     difference: bytes | None = None,
     slice_table: SliceTable | None = None,
+    dtype: np.dtype = UINT8,
+    choices: np.ndarray | None = None,
 ) -> bytes:
     """Builds the body of a CODED payload.
 
     Args:
-      tables: bool [z, 256], level tables of the coded slices.
+      tables: level tables of the coded slices.
       message: uint32 [word].
       difference: bytes of `network_difference.encode`, or None.
       slice_table: of the block, or None.
+      dtype: of the voxels.
+      choices: uint8 [z], which of several linear predictors each coded slice has; None if there
+        are not several.
     """
     own = b"" if difference is None else struct.pack("<I", len(difference)) + difference
     repeats = b"" if slice_table is None else slices.pack(slice_table)
-    return own + repeats + levels.pack(tables) + np.asarray(message, "<u4").tobytes()
+    packed = level_tables.of(dtype).pack(tables)
+    chosen = b"" if choices is None else choices.astype(np.uint8).tobytes()
+    return own + repeats + packed + chosen + np.asarray(message, "<u4").tobytes()
 
 
-def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
+def split_coded_body(payload: Payload, dtype: np.dtype = UINT8, predictors: int = 1) -> CodedBody:
     """Splits the body of a CODED payload.
+
+    Args:
+      payload: of the block.
+      dtype: of the voxels.
+      predictors: number of linear predictors; 1 for networks.
 
     Raises:
       FormatError: the body ends early, no slice is coded, or the message is not a whole number of
@@ -73,11 +89,19 @@ def split_coded_body(payload: Payload, dtype: np.dtype = UINT8) -> CodedBody:
     table, extent, body = _split_slices(payload, body, dtype)
     if extent[0] == 0:
         raise FormatError("Got a slice table without coded slices, expected at least one.")
-    tables, end = levels.unpack(body, extent[0])
+    tables, end = level_tables.of(dtype).unpack(body, extent[0])
+    choices = None
+    if predictors > 1:
+        choices, end = np.frombuffer(body[end : end + extent[0]], np.uint8), end + extent[0]
+        if len(choices) != extent[0] or choices.max() >= predictors:
+            raise FormatError(f"Got slices without one of the {predictors} predictors.")
     if (len(body) - end) % 4:
         raise FormatError(f"Got a message of {len(body) - end} bytes, expected whole words.")
     message = np.frombuffer(body, "<u4", offset=end).astype(np.uint32)
-    return CodedBody(difference, table, extent, tables, message)
+    tail, most = len(message) - 2 * extent[1], most_words(extent, dtype.itemsize)
+    if tail > most:
+        raise FormatError(f"Got a message of {tail} words, expected at most {most}.")
+    return CodedBody(difference, table, extent, tables, message, choices)
 
 
 def stored_body(voxels: np.ndarray, slice_table: SliceTable | None = None) -> bytes:

@@ -7,6 +7,7 @@ import functools
 import math
 
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.core.box import Triple
 
 STEPS_TOGETHER = 16
@@ -45,13 +46,15 @@ class Geometry:
     lane_multiple: int = 16
 
     @classmethod
-    def of(cls, block_shape: Triple, architecture: Architecture, blocks: int = 1) -> Geometry:
+    def of(
+        cls, block_shape: Triple, architecture: Architecture | LinearArchitecture, blocks: int = 1
+    ) -> Geometry:
         """The geometry for decoding blocks with a network of this architecture."""
         return cls(block_shape, architecture.context, blocks, architecture.shear)
 
     @classmethod
     def of_encoder(
-        cls, block_shape: Triple, architecture: Architecture, blocks: int = 1
+        cls, block_shape: Triple, architecture: Architecture | LinearArchitecture, blocks: int = 1
     ) -> Geometry:
         """The same geometry with the number of lanes that is fastest for encoding.
 
@@ -61,7 +64,7 @@ class Geometry:
         dominate, which are faster with the default lanes.
         """
         geometry = cls.of(block_shape, architecture, blocks)
-        if max(architecture.hidden) > NARROW_HIDDEN:
+        if max(architecture.hidden, default=0) > NARROW_HIDDEN:
             return geometry
         fewest = dataclasses.replace(geometry, lane_multiple=4)
         if fewest.lanes % 128:

@@ -109,7 +109,9 @@ def cumulative(mixture: AnyMixture, index: jax.Array, limit: jax.Array) -> Integ
     return jnp.where(index <= 0, 0, jnp.where(index >= limit, TOTAL, value))
 
 
-def interval_of(mixture: AnyMixture, symbol: jax.Array, limit: jax.Array) -> tuple[Integers, Integers]:
+def interval_of(
+    mixture: AnyMixture, symbol: jax.Array, limit: jax.Array
+) -> tuple[Integers, Integers]:
     """(start, freq) of the interval of `symbol`, int32 [n] each; for `limit` see `cumulative`."""
     start = cumulative(mixture, symbol, limit)
     return start, cumulative(mixture, symbol + 1, limit) - start

@@ -36,7 +36,7 @@ RESIDUALS = 256
 CENTRE = 128
 """Index of the residual of a voxel that is as predicted."""
 
-MAX_SCALES, PHASES = 64, (1, 2, 4)
+MAX_SCALES, MAX_PREDICTORS, PHASES = 64, 16, (1, 2, 4)
 EXPONENT_LOW, EXPONENT_HIGH = 4, 7
 FIRST_HIGH = 91
 """Scales are four an octave, of activities below 2**23."""
@@ -60,6 +60,7 @@ class LinearArchitecture:
       shear: as in `Architecture`.
       scales: number of scales of residuals that are told apart.
       phases: parts of a symbol that predictions are rounded down to: 1, 2 or 4 in a symbol.
+      predictors: number of predictors; each slice of a block has one of them.
     """
 
     context: tuple[Triple, ...]
@@ -67,6 +68,7 @@ class LinearArchitecture:
     shear: int
     scales: int
     phases: int
+    predictors: int = 1
 
     def __post_init__(self):
         """Raises FormatError for values that the format does not allow."""
@@ -75,6 +77,7 @@ class LinearArchitecture:
             (self.fallback, 0, len(self.context) - 1, "as the fallback's index"),
             (self.shear, 2, MAX_SHEAR, "as the shear"),
             (self.scales, 1, MAX_SCALES, "scales"),
+            (self.predictors, 1, MAX_PREDICTORS, "predictors"),
         )
         for got, low, high, what in ranges:
             if not low <= got <= high:
@@ -117,6 +120,16 @@ class LinearArchitecture:
         return self
 
     @property
+    def hidden(self) -> tuple[int, ...]:
+        """Units of hidden layers: it has none."""
+        return ()
+
+    @property
+    def num_params(self) -> int:
+        """Numbers of all predictors: weights and curves."""
+        return self.predictors * (2 * len(self.context) + CURVE_NUMBERS * self.scales)
+
+    @property
     def multiply_adds_per_voxel(self) -> int:
         """Multiply-adds of one prediction and of its scale."""
         return 2 * len(self.context)
@@ -130,6 +143,7 @@ class LinearArchitecture:
             "shear": self.shear,
             "scales": self.scales,
             "phases": self.phases,
+            "predictors": self.predictors,
         }
 
     @classmethod
@@ -146,40 +160,52 @@ class LinearArchitecture:
                 shear=integer(value["shear"]),
                 scales=integer(value["scales"]),
                 phases=integer(value["phases"]),
+                predictors=integer(value["predictors"]),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"Got an architecture that cannot be read ({error!r}), expected the fields context,"
-                " fallback, shear, scales and phases."
+                " fallback, shear, scales, phases and predictors."
             ) from None
 
 
 class LinearNumbers(NamedTuple):
-    """The numbers of a linear predictor.
+    """The numbers of some linear predictors, p of them.
 
     Attributes:
-      exponent: of the weights, within [EXPONENT_LOW, EXPONENT_HIGH]: 2**exponent represents 1.0.
-      first: scale of the first table, within [0, FIRST_HIGH], in quarters of an octave.
-      offset: added to the activity, within [1, OFFSET_HIGH].
-      weights: int8 [c] within [-127, 127], of the differences of the context to the reference.
-      sizes: uint8 [c] within [0, 127], weights of the differences' sizes in the activity.
-      curves: uint8 [scale, CURVE_NUMBERS]: the means of two components in 1/16 symbol, as signed
+      scalars: int32 [p, 3]: the exponent of the weights, of which 2**exponent represents 1.0,
+        within [EXPONENT_LOW, EXPONENT_HIGH]; the scale of the first table within [0, FIRST_HIGH],
+        in quarters of an octave; and what is added to the activity, within [1, OFFSET_HIGH].
+      weights: int8 [p, c] within [-127, 127], of the differences of the context to the reference.
+      sizes: uint8 [p, c] within [0, 127], weights of the differences' sizes in the activity.
+      curves: uint8 [p, scale, CURVE_NUMBERS]: the means of two components in 1/16 symbol, as signed
         bytes; their sharpness within [0, SHARPNESS_HIGH]; the weight of the first in 1/256.
     """
 
-    exponent: int
-    first: int
-    offset: int
+    scalars: np.ndarray
     weights: np.ndarray
     sizes: np.ndarray
     curves: np.ndarray
 
 
+def blank(architecture: LinearArchitecture) -> LinearNumbers:
+    """Predictors that predict the reference."""
+    predictors, context = architecture.predictors, len(architecture.context)
+    curves = (predictors, architecture.scales, CURVE_NUMBERS)
+    return LinearNumbers(
+        np.full((predictors, 3), (EXPONENT_HIGH, 0, 1), np.int32),
+        np.zeros((predictors, context), np.int8),
+        np.zeros((predictors, context), np.uint8),
+        np.full(curves, (0, 0, 64, 64, 128), np.uint8),
+    )
+
+
 def pack(numbers: LinearNumbers) -> bytes:
-    """Encodes the numbers, followed by their CRC32C."""
-    head = _HEAD.pack(numbers.exponent, numbers.first, numbers.offset)
-    parts = (numbers.weights.astype(np.int8), numbers.sizes, numbers.curves)
-    body = head + b"".join(part.tobytes() for part in parts)
+    """Encodes one predictor after the other, followed by the CRC32C."""
+    body = b"".join(
+        _HEAD.pack(*map(int, scalars)) + weights.tobytes() + sizes.tobytes() + curves.tobytes()
+        for scalars, weights, sizes, curves in zip(*numbers, strict=True)
+    )
     return body + struct.pack("<I", crc32c(body))
 
 
@@ -189,18 +215,24 @@ def unpack(data: bytes, architecture: LinearArchitecture) -> LinearNumbers:
     Raises:
       FormatError: the bytes are too few, too many or damaged, or a number is out of range.
     """
-    context, scales = len(architecture.context), architecture.scales
-    expected = _HEAD.size + 2 * context + CURVE_NUMBERS * scales + 4
-    if len(data) != expected:
-        raise FormatError(f"Got a linear predictor of {len(data)} bytes, expected {expected}.")
+    predictors, context = architecture.predictors, len(architecture.context)
+    size = _HEAD.size + 2 * context + CURVE_NUMBERS * architecture.scales
+    if len(data) != predictors * size + 4:
+        raise FormatError(
+            f"Got linear predictors of {len(data)} bytes, expected {predictors * size + 4}."
+        )
     if crc32c(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
-        raise ChecksumError("Got a linear predictor whose CRC32C does not match its bytes.")
-    exponent, first, offset = _HEAD.unpack_from(data)
-    weights = np.frombuffer(data, np.int8, context, _HEAD.size)
-    sizes = np.frombuffer(data, np.uint8, context, _HEAD.size + context)
-    curves = np.frombuffer(data, np.uint8, CURVE_NUMBERS * scales, _HEAD.size + 2 * context)
+        raise ChecksumError("Got linear predictors whose CRC32C does not match their bytes.")
+    rows = np.frombuffer(data, np.uint8, predictors * size).reshape(predictors, size)
+    heads = [_HEAD.unpack_from(data, p * size) for p in range(predictors)]
+    if max(offset for _, _, offset in heads) > OFFSET_HIGH:
+        raise FormatError(f"Got an offset of the activity above {OFFSET_HIGH}.")
+    _, weights, sizes, curves = np.split(rows, np.cumsum([_HEAD.size, context, context]), axis=1)
     numbers = LinearNumbers(
-        exponent, first, offset, weights, sizes, curves.reshape(scales, CURVE_NUMBERS)
+        np.array(heads, np.int32),
+        weights.astype(np.int8),
+        sizes.copy(),
+        curves.reshape(predictors, architecture.scales, CURVE_NUMBERS).copy(),
     )
     check(numbers)
     return numbers
@@ -213,16 +245,17 @@ def check(numbers: LinearNumbers) -> None:
     and below 2**24 with a reference or an offset added: exact in int32 and in float32.
     """
     ranges = (
-        (numbers.exponent, EXPONENT_LOW, EXPONENT_HIGH, "as the exponent"),
-        (numbers.first, 0, FIRST_HIGH, "as the first scale"),
-        (numbers.offset, 1, OFFSET_HIGH, "to add to the activity"),
-        (int(numbers.weights.min()), -WEIGHT_HIGH, WEIGHT_HIGH, "as a weight"),
-        (int(numbers.sizes.max()), 0, WEIGHT_HIGH, "as the weight of a size"),
-        (int(numbers.curves[:, 2:4].max()), 0, SHARPNESS_HIGH, "as a sharpness"),
+        (numbers.scalars[:, 0], EXPONENT_LOW, EXPONENT_HIGH, "as an exponent"),
+        (numbers.scalars[:, 1], 0, FIRST_HIGH, "as a first scale"),
+        (numbers.scalars[:, 2], 1, OFFSET_HIGH, "to add to the activity"),
+        (numbers.weights, -WEIGHT_HIGH, WEIGHT_HIGH, "as a weight"),
+        (numbers.sizes, 0, WEIGHT_HIGH, "as the weight of a size"),
+        (numbers.curves[..., 2:4], 0, SHARPNESS_HIGH, "as a sharpness"),
     )
     for got, low, high, what in ranges:
-        if not low <= got <= high:
-            raise FormatError(f"Got {got} {what}, expected {low} to {high}.")
+        for value in (int(got.min()), int(got.max())):
+            if not low <= value <= high:
+                raise FormatError(f"Got {value} {what}, expected {low} to {high}.")
 
 
 def edges(curves: np.ndarray, phases: int) -> np.ndarray:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from jaxslice.codec import linear
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.linear import LinearArchitecture, LinearNumbers
 from jaxslice.core.errors import FormatError
 
 if TYPE_CHECKING:
@@ -51,12 +53,20 @@ class IntegerNetwork(NamedTuple):
     biases: tuple[jax.Array | np.ndarray, ...]
 
 
+AnyNetwork: TypeAlias = IntegerNetwork | LinearNumbers
+AnyArchitecture: TypeAlias = Architecture | LinearArchitecture
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A network and its architecture. Decoding needs these and the block's shape."""
+    """A network, or a linear predictor, with its architecture: what decoding needs beside shapes."""
 
-    architecture: Architecture
-    network: IntegerNetwork
+    architecture: AnyArchitecture
+    network: AnyNetwork
+
+    def of_voxels(self, dtype: np.dtype | type) -> Model:
+        """The same network for voxels of another dtype, uint8 or uint16."""
+        return Model(self.architecture.of_voxels(dtype), self.network)
 
 
 def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
@@ -74,8 +84,10 @@ def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
     )
 
 
-def blank(architecture: Architecture) -> IntegerNetwork:
-    """A network of zeros."""
+def blank(architecture: AnyArchitecture) -> AnyNetwork:
+    """A network of zeros, or a linear predictor that predicts the reference."""
+    if isinstance(architecture, LinearArchitecture):
+        return linear.blank(architecture)
     return IntegerNetwork(
         tuple(np.zeros(shape, np.int8) for shape in architecture.layer_shapes),
         tuple(np.zeros(outputs, np.int32) for outputs, _ in architecture.layer_shapes),

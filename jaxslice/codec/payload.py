@@ -163,6 +163,12 @@ def _unpack_new(data: bytes) -> Payload:
     )  # fmt: skip
 
 
+def black_payload(block_shape: Triple, place: Place, dtype: np.dtype = UINT8) -> bytes:
+    """The payload of a block whose voxels are all 0."""
+    digest = block_digest(np.zeros(block_shape, dtype), place)
+    return pack(Payload(CONSTANT, 0, (0, 0, 0), digest, b"", place=place))
+
+
 def check_place(payload: Payload, expected: Place, placeless: bool) -> None:
     """Checks that a payload belongs where it was found.
 
@@ -230,9 +236,3 @@ def whole_block(
             "device computes wrongly."
         )
     return block
-
-
-def most_words(shape: Triple) -> int:
-    """Largest number of words in a message: longer ones are stored as plain voxels instead."""
-    depth, height, width = shape
-    return depth * height * width // 4 + 1

@@ -11,7 +11,6 @@ So a table takes few bytes where all levels of a range are used, where all are m
 
 from __future__ import annotations
 
-import math
 import struct
 
 import numpy as np
@@ -31,6 +30,14 @@ _LEAST_GAIN = 0.01
 """Bits per voxel that a table with more runs, or a table for each slice, must save. It changes the
 distances between symbols, which makes predictions worse."""
 
+_PROBED = 8
+"""Slices that are looked at first, to see if tables for each slice could pay."""
+
+_OFTEN = 8
+"""A gap between two levels that occur this often is no chance. One beside a rare level may be."""
+
+_RUN_BYTES = 2
+
 _LEAST_CUT = 4
 """A gap is cut out at once if it is this many times as long as all that is used."""
 
@@ -44,43 +51,58 @@ def choose(voxels: Volume) -> Tables:
     Returns:
       A table for each slice. It includes all levels that occur in the slice.
     """
-    counts = [np.bincount(plane.ravel(), minlength=LEVEL_LIMIT) for plane in voxels]
-    total = np.sum(counts, axis=0)
-    shared = _best_of([total], voxels.size)[0]
-    own = _best_of(counts, voxels.size)
-    size = sum(len(_pack_table(table)) for table in own) - len(_pack_table(shared))
-    saved = sum(
-        _gap_bits(row, table) - _gap_bits(row, shared)
-        for row, table in zip(counts, own, strict=True)
-    )
-    if saved - 8 * size > _LEAST_GAIN * voxels.size:
-        return own
-    return [shared] * len(voxels)
+    total = np.zeros(LEVEL_LIMIT, np.int64)
+    for plane in voxels:
+        total += _histogram(plane)
+    shared = _best(total, voxels.size)
+    if len(voxels) == 1 or _own_saves(voxels[:: max(len(voxels) // _PROBED, 1)], shared) <= 0:
+        return [shared] * len(voxels)
+    own = [_best(_histogram(plane), plane.size) for plane in voxels]
+    return own if _own_saves(voxels, shared) > 0 else [shared] * len(voxels)
 
 
-def _best_of(counts: list[np.ndarray], voxels: int) -> Tables:
-    """The best table for each histogram, int [65536]."""
-    least = _LEAST_GAIN * voxels / len(counts)
-    return [_best(row, least) for row in counts]
+def _histogram(plane: np.ndarray) -> np.ndarray:
+    return np.bincount(plane.ravel(), minlength=LEVEL_LIMIT)
 
 
-def _best(counts: np.ndarray, least: float) -> np.ndarray:
-    """The table that is best for a histogram: the least one, or one with short gaps filled up."""
+def _own_saves(voxels: Volume, shared: np.ndarray) -> float:
+    """Estimated bits that tables of their own save these slices, beyond what they must save."""
+    saved = -_LEAST_GAIN * voxels.size
+    for plane in voxels:
+        counts = _histogram(plane)
+        own = _best(counts, plane.size)
+        saved += _gap_bits(counts, own) - _gap_bits(counts, shared) - 8 * len(_pack_table(own))
+    return saved
+
+
+def _best(counts: np.ndarray, voxels: int) -> np.ndarray:
+    """The table that is best for a histogram: with gaps that are no chance, or without them."""
     levels = np.flatnonzero(counts)
-    step = math.gcd(*np.diff(levels).tolist()) or 1
+    step = _step_of(levels)
     places = (levels - levels[0]) // step
-    filled = levels[0] + step * _filled(places)
-    saved = _gap_bits(counts, levels) - _gap_bits(counts, filled)
-    size = len(_pack_table(levels)) - len(_pack_table(filled))
-    return (levels if saved - 8 * size > least else filled).astype(np.uint16)
+    gaps = np.diff(places)
+    far = gaps > _LEAST_CUT * places.size
+    often = counts[levels] >= _OFTEN
+    clear = far | ((gaps > 1) & often[1:] & often[:-1])
+    without, with_gaps = (levels[0] + step * _filled(places, cut) for cut in (far, clear))
+    if clear.sum() > far.sum():
+        saved = _gap_bits(counts, with_gaps) - _gap_bits(counts, without)
+        if saved > _LEAST_GAIN * voxels + 8 * _RUN_BYTES * int(clear.sum()):
+            return with_gaps.astype(np.uint16)
+    return without.astype(np.uint16)
 
 
-def _filled(places: np.ndarray) -> np.ndarray:
-    """All places from the first to the last, without gaps much longer than all that is used."""
-    longest = _LEAST_CUT * len(places)
-    cuts = np.flatnonzero(np.diff(places) > longest) + 1
-    runs = np.split(places, cuts)
-    return np.concatenate([np.arange(run[0], run[-1] + 1) for run in runs])
+def _step_of(levels: np.ndarray) -> int:
+    """The largest number whose multiples all distances are; 1 for a single level."""
+    return int(np.gcd.reduce(np.diff(levels))) or 1 if levels.size > 1 else 1
+
+
+def _filled(places: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """All places from the first to the last, without the gaps that are cut out."""
+    edges = np.zeros(places[-1] + 1, np.int32)
+    edges[places[:-1][cut] + 1] += 1
+    edges[places[1:][cut]] -= 1
+    return np.flatnonzero(np.cumsum(edges) == 0)
 
 
 def _gap_bits(counts: np.ndarray, levels: np.ndarray) -> float:
@@ -102,7 +124,7 @@ def pack(tables: Tables) -> bytes:
 def _pack_table(table: np.ndarray) -> bytes:
     levels = table.astype(np.int64)
     gaps = np.diff(levels)
-    step = math.gcd(*gaps.tolist()) or 1
+    step = _step_of(levels)
     starts = np.flatnonzero(gaps > step) + 1
     lengths = np.diff(np.concatenate([[0], starts, [levels.size]])).tolist()
     skipped = (gaps[starts - 1] // step - 1).tolist()
@@ -185,6 +207,9 @@ def symbols_of(voxels: Volume, tables: Tables) -> np.ndarray:
     symbols = np.empty(voxels.shape, np.int32)
     index, last = np.zeros(LEVEL_LIMIT, np.int32), None
     for z, table in enumerate(tables):
+        if _is_range(table):
+            np.subtract(voxels[z], table[0], out=symbols[z], dtype=np.int32)
+            continue
         if table is not last:
             index[table] = np.arange(table.size, dtype=np.int32)
             last = table
@@ -196,8 +221,16 @@ def voxels_of(symbols: np.ndarray, tables: Tables) -> Volume:
     """The inverse of `symbols_of`. Symbols must be below the alphabet size of their slice."""
     voxels = np.empty(symbols.shape, np.uint16)
     for z, table in enumerate(tables):
-        np.take(table, symbols[z], out=voxels[z], mode="clip")
+        if _is_range(table):
+            np.add(symbols[z], table[0], out=voxels[z], casting="unsafe")
+        else:
+            np.take(table, symbols[z], out=voxels[z], mode="clip")
     return voxels
+
+
+def _is_range(table: np.ndarray) -> bool:
+    """Whether a table holds all levels from its first to its last."""
+    return int(table[-1]) - int(table[0]) + 1 == table.size
 
 
 def sizes(tables: Tables) -> np.ndarray:

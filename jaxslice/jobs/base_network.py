@@ -6,11 +6,13 @@ Libraries that only training needs are imported when something is trained.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 from jaxslice.archive.configuration import CodecConfiguration
-from jaxslice.codec import network_bytes
+from jaxslice.codec import linear, network_bytes
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.network import IntegerNetwork
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs import effort as efforts
@@ -19,11 +21,17 @@ from jaxslice.jobs.plan import Plan
 from jaxslice.models import model_file
 from jaxslice.models.model_file import ModelFile
 from jaxslice.training.config import TrainingConfig
-from jaxslice.training.training_set import TrainingSet, prepare
 from jaxslice.volumes.source import Source
 
-NUM_PATCHES_TO_TUNE, NUM_PATCHES_TO_FIT = 24, 12
-"""Patches that are read to tune a network, and to fit a model in closed form."""
+if TYPE_CHECKING:
+    from jaxslice.training.training_set import TrainingSet
+
+NUM_PATCHES_TO_TUNE, NUM_PATCHES_TO_FIT, NUM_PATCHES_TO_FIT_LINEAR = 24, 12, 6
+"""Patches that are read to tune a network, to fit a model in closed form, and to fit a linear
+predictor."""
+
+LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 384
+"""Steps of natural gradient descent that fit a model without tuning."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +70,8 @@ def fit_base_network(
       SourceDataError: voxels that cannot be read.
     """
     watch = watch or Stopwatch()
+    if isinstance(plan.architecture, LinearArchitecture):
+        return _fitted_linear(source, plan, plan.architecture, watch)
     start = model_file.load(plan.model) if plan.model else None
     provenance: dict[str, Any] = {
         "model": start.name if start else None,
@@ -74,8 +84,10 @@ def fit_base_network(
     if plan.effort.tuning or (start and start.adaptation):
         data, voxels = _training_set(source, plan, watch)
         if start and start.adaptation:
+            progress("fit", 0, 1)
             with watch.measure("adapt"):
                 network, gain = _fitted(start, data, plan)
+            progress("fit", 1, 1)
             provenance["adaptation_gain_bits_per_voxel"] = round(gain, 5)
         if plan.effort.tuning:
             with watch.measure("train"):
@@ -83,6 +95,29 @@ def fit_base_network(
             provenance["tuning_gain_bits_per_voxel"] = round(gain, 5)
     assert network is not None, "the options refuse effort 0 without a model"
     return _packed(network, plan, provenance)
+
+
+def _fitted_linear(
+    source: Source, plan: Plan, architecture: LinearArchitecture, watch: Stopwatch
+) -> BaseNetwork:
+    """A linear predictor fitted to samples of the volume."""
+    from jaxslice.codec import linear_sample
+    from jaxslice.training import linear_fit
+
+    reach, seed = max(-dz for dz, _, _ in architecture.context), plan.options.seed
+    with watch.measure("read"):
+        patches = sample_patches(source, plan.block_shape, NUM_PATCHES_TO_FIT_LINEAR, reach, seed)
+    with watch.measure("adapt"):
+        voxels, leads = [patch.voxels for patch in patches], [patch.lead for patch in patches]
+        sample = linear_sample.draw(voxels, leads, architecture, linear_fit.FITTED_VOXELS, seed)
+        packed = linear.pack(linear_fit.fit(sample, architecture))
+    provenance = {
+        "model": None,
+        "adaptation_gain_bits_per_voxel": 0.0,
+        "tuning_gain_bits_per_voxel": 0.0,
+        "network_fingerprint": network_bytes.fingerprint(packed),
+    }
+    return BaseNetwork(CodecConfiguration(architecture, packed), provenance)
 
 
 def _packed(network: IntegerNetwork, plan: Plan, provenance: dict[str, Any]) -> BaseNetwork:
@@ -96,6 +131,8 @@ def _packed(network: IntegerNetwork, plan: Plan, provenance: dict[str, Any]) -> 
 
 def _training_set(source: Source, plan: Plan, watch: Stopwatch) -> tuple[TrainingSet, int]:
     """Samples of the volume, and how many voxels they are."""
+    from jaxslice.training.training_set import prepare
+
     reach = max(-dz for dz, _, _ in plan.architecture.context)
     count = NUM_PATCHES_TO_TUNE if plan.effort.tuning else NUM_PATCHES_TO_FIT
     with watch.measure("read"):
@@ -108,18 +145,28 @@ def _training_set(source: Source, plan: Plan, watch: Stopwatch) -> tuple[Trainin
 
 def _fitted(start: ModelFile, data: TrainingSet, plan: Plan) -> tuple[IntegerNetwork, float]:
     """The network fitted to samples where that is better, and the bits per voxel it saves."""
+    from threadpoolctl import threadpool_limits
+
     from jaxslice.training.closed_form import adapt
-    from jaxslice.training.evaluate import better_of
-    from jaxslice.training.fisher import score
+    from jaxslice.training.evaluate import best_of
+    from jaxslice.training.natural_gradient import descend
 
     assert start.adaptation is not None
     architecture, seed = plan.architecture, plan.options.seed
-    fitted = adapt(start.network, start.adaptation, data, architecture, seed)
-    better = better_of(start.network, fitted, data, architecture, seed)
-    # Tuning finds what Fisher scoring does, and more.
-    if not plan.effort.tuning:
-        better = score(better, data, architecture, seed)
-    return better.network, better.gain
+    # The matrices are small: more threads would wait for each other, and could change the sums.
+    with threadpool_limits(1, user_api="blas"):
+        networks = [start.network, adapt(start.network, start.adaptation, data, architecture, seed)]
+        # Tuning finds what these steps do, and more.
+        if not plan.effort.tuning:
+            networks += descend(networks[-1], data, architecture, _fitting_steps(plan), seed)
+        best = best_of(networks, data, architecture, seed)
+    return best.network, best.gain
+
+
+def _fitting_steps(plan: Plan) -> int:
+    """Steps of natural gradient descent: some more for a large volume, where they take no part."""
+    megavoxels = math.prod(plan.box.shape) >> 20
+    return min(LEAST_FITTING_STEPS + megavoxels, MOST_FITTING_STEPS)
 
 
 def _tuned(

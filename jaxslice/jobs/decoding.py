@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from jaxslice.archive.model import model_of
+from jaxslice.archive.seal import Leaves, leaf_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
 from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.errors import FormatError
+from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.progress import Count, Progress, Stopwatch
 from jaxslice.core.types import Volume
 from jaxslice.jobs.executors.threads import ThreadExecutor
@@ -22,6 +23,22 @@ from jaxslice.jobs.task import Executor, Worker, batches, filled, run_task
 
 Sink: TypeAlias = Callable[[Triple, Volume, Worker], None]
 """Takes a block's index, its voxels and the worker; may be called from several threads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeStats:
+    """What was decoded.
+
+    Attributes:
+      leaves: index and leaf of each block, to be compared with the seal.
+    """
+
+    leaves: tuple[tuple[Triple, bytes], ...]
+
+
+class _Decoded(NamedTuple):
+    voxels: Volume
+    leaf: bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +68,8 @@ class DecodeTask:
         with worker.watch.measure("read"):
             return [self.archive.read_payload(index) for index in self.indices]
 
-    def compute(self, data: list[bytes], worker: Worker) -> list[Volume]:
-        """The voxels of each block.
+    def compute(self, data: list[bytes], worker: Worker) -> list[_Decoded]:
+        """The voxels and the leaf of each block.
 
         Raises:
           FormatError: a block is damaged; the message says which.
@@ -61,30 +78,32 @@ class DecodeTask:
         configuration = self.archive.configuration
         with worker.watch.measure("decode"):
             try:
-                return blocks.decode_blocks(
+                voxels = blocks.decode_blocks(
                     filled(data, self.batch_blocks), self.archive.block_shape,
                     model_of(configuration, self.engine), devices[worker.number % len(devices)],
-                    places=self._places(), placeless=not self.archive.sealed,
+                    places=self._places(), placeless=not configuration.sealed,
                     block_networks=configuration.block_networks, engine=self.engine,
-                    format_version=configuration.format_version, dtype=self.archive.dtype,
+                    format_version=configuration.format_version,
                 )[: len(data)]  # fmt: skip
             except FormatError as error:
                 where = ", ".join(str(index) for index in self.indices)
                 raise type(error)(
                     f"In block {where} of {self.archive.location!r}: {error}"
                 ) from error
+        return [_Decoded(*pair) for pair in zip(voxels, map(leaf_of, data), strict=True)]
 
     def _places(self) -> list[Place]:
         return filled([self.archive.place_of(index) for index in self.indices], self.batch_blocks)
 
-    def write(self, results: list[Volume], worker: Worker) -> int:
-        """Hands the voxels to the sink; returns how many blocks there were."""
-        for index, voxels in zip(self.indices, results, strict=True):
-            self.sink(index, voxels, worker)
-        return len(results)
+    def write(self, results: list[_Decoded], worker: Worker) -> DecodeStats:
+        """Hands the voxels to the sink."""
+        for index, item in zip(self.indices, results, strict=True):
+            self.sink(index, item.voxels, worker)
+        pairs = zip(self.indices, results, strict=True)
+        return DecodeStats(tuple((index, item.leaf) for index, item in pairs))
 
 
-def decode(task: DecodeTask) -> int:
+def decode(task: DecodeTask) -> DecodeStats:
     """Reads and decodes the blocks of a task, and hands them to its sink.
 
     Raises:
@@ -119,14 +138,37 @@ def decode_all(
     progress: Progress,
     engine: str = AUTO,
 ) -> None:
-    """Runs `decode_tasks` and reports progress.
+    """Runs `decode_tasks` and reports progress. Layers that were decoded as a whole are compared
+    with the seal, if there is one.
 
     Raises:
-      FormatError: a block is missing or damaged; the message says which.
+      FormatError: a block is missing or damaged; the message says which. Or a layer is not the one
+        that was sealed.
     """
     total = math.prod(map(len, archive.block_ranges(box)))
     count = Count("decode", total, progress)
-    executor.run(decode_tasks(archive, box, sink, batch_blocks, engine), watch, count.add)
+    leaves = Leaves(archive.grid_shape)
+
+    def add(stats: DecodeStats) -> None:
+        if archive.seal is not None:
+            leaves.add_all(stats.leaves)
+        count.add(len(stats.leaves))
+
+    executor.run(decode_tasks(archive, box, sink, batch_blocks, engine), watch, add)
+    _check_layers(archive, leaves)
+
+
+def _check_layers(archive: Archive, leaves: Leaves) -> None:
+    """Compares the layers that are complete with the seal."""
+    if archive.seal is None:
+        return
+    (sealed,) = archive.seal.layers
+    for z, layer in sorted(leaves.complete().items()):
+        if layer != sealed[z]:
+            raise ChecksumError(
+                f"Got other blocks in layer {z} of {archive.location!r} than were sealed: left "
+                "over from an earlier run, or written since."
+            )
 
 
 def prepare_decoder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -36,9 +37,11 @@ class WriteTo:
 
 
 def decompress(
-    archive: str,
-    dest: str,
+    archive: str | os.PathLike[str],
+    dest: str | os.PathLike[str],
     *,
+    dest_format: str | None = None,
+    encoding: str | None = None,
     bbox: Box | None = None,
     overwrite: bool = False,
     workers: int | None = None,
@@ -46,11 +49,14 @@ def decompress(
     engine: str = AUTO,
     progress: Progress | None = None,
 ) -> Report:
-    """Writes an archive's voxels as a new precomputed volume or a `.npy` file.
+    """Writes an archive's voxels as a new volume.
 
     Args:
       archive: to read.
-      dest: a new folder, `.npy` file, or gs:// or s3:// URL.
+      dest: a new folder or file, or gs:// or s3:// URL.
+      dest_format: key of its format, see `volumes.formats`; if None, what its name says, else
+        precomputed.
+      encoding: how its chunks are stored, where the format has a choice.
       bbox: the voxels to write, in global coordinates; all if None.
       overwrite: whether a volume that is there may be replaced.
       workers: as in `CompressOptions`.
@@ -78,11 +84,12 @@ def decompress(
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     with create_destination(
         dest, box, opened.placement.voxel_size_nm,
-        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite,
+        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite, dtype=opened.dtype,
+        dest_format=dest_format, encoding=encoding,
     ) as destination:  # fmt: skip
         sink = WriteTo(opened, box, destination)
         decode_all(opened, box, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "destination": dest, "box": str(box)}
+    details = {"engine": engine_named(engine).name, "destination": os.fspath(dest), "box": str(box)}
     return report_of(opened, watch.seconds("compile", "read", "decode", "write"), details)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 
 from jaxslice.codec.architecture import Architecture
+from jaxslice.core.errors import UsageError
 from jaxslice.models.presets import SHIPPED
 
 BATCH_VOXELS = 8192
@@ -29,7 +30,8 @@ class Effort:
     """How much to compute for how few bytes.
 
     Attributes:
-      model: the shipped model to start from if no other is requested; see `model_for`.
+      model: the shipped model to start from if no other is requested; see `model_for`. None for a
+        linear predictor, which starts from nothing.
       tuning: multiply-adds to spend on tuning the base network; 0 for no tuning.
       block_network: multiply-adds to spend on the network of a block, for each of its voxels; 0 for
         no such networks.
@@ -37,7 +39,7 @@ class Effort:
         decodes a whole block.
     """
 
-    model: str
+    model: str | None
     tuning: float
     block_network: float
     block_depth: int
@@ -51,13 +53,33 @@ EFFORTS = (
 )
 
 
-def model_for(effort: Effort, voxels: int) -> str:
+FAST = "fast"
+"""Name of the effort below 0."""
+
+NAMED = {FAST: Effort(None, 0, 0, 64)} | {str(i): effort for i, effort in enumerate(EFFORTS)}
+"""Name of each effort -> what it does."""
+
+
+def effort_named(name: int | str) -> Effort:
+    """What an effort does.
+
+    Raises:
+      UsageError: there is no such effort.
+    """
+    if isinstance(name, bool) or str(name) not in NAMED:
+        raise UsageError(f"Got effort {name!r}, expected one of {', '.join(NAMED)}.")
+    return NAMED[str(name)]
+
+
+def model_for(effort: Effort, voxels: int) -> str | None:
     """The shipped model to start from, or a smaller one where that would not pay for itself.
 
     Args:
       effort: the effort.
       voxels: of the volume.
     """
+    if effort.model is None:
+        return None
     names = list(SHIPPED)
     smaller = names[: names.index(effort.model) + 1]
     return [name for name in smaller if SHIPPED[name] <= voxels][-1]

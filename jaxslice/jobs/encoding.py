@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from jaxslice.archive.model import model_of
+from jaxslice.archive.seal import leaf_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
 from jaxslice.codec.engines.interface import AUTO, engine_named
@@ -95,6 +96,7 @@ class EncodeStats:
       block_networks_bytes: of those networks.
       block_networks_saved_bytes: by which the payloads of these blocks are shorter than without,
         networks counted.
+      leaves: index and leaf of each block, for the seal.
     """
 
     blocks: int = 0
@@ -102,14 +104,17 @@ class EncodeStats:
     block_networks: int = 0
     block_networks_bytes: int = 0
     block_networks_saved_bytes: int = 0
+    leaves: tuple[tuple[Triple, bytes], ...] = ()
 
     def __add__(self, other: EncodeStats) -> EncodeStats:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return EncodeStats(*(a + b for a, b in pairs))
 
     def to_json(self) -> dict[str, int]:
-        """A JSON object."""
-        return dataclasses.asdict(self)
+        """A JSON object, without the leaves."""
+        fields = dataclasses.asdict(self)
+        del fields["leaves"]
+        return fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +252,7 @@ class EncodeTask:
             payloads, self.archive.block_shape, model, device,
             places=self._places(start, len(voxels)), engine=self.engine,
             block_networks=self.block_networks is not None,
-            format_version=self.archive.configuration.format_version, dtype=self.archive.dtype,
+            format_version=self.archive.configuration.format_version,
         )  # fmt: skip
         for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
             if not np.array_equal(before, after):
@@ -266,6 +271,10 @@ class EncodeTask:
             block_networks=sum(item.network_bytes > 0 for item in results),
             block_networks_bytes=sum(item.network_bytes for item in results),
             block_networks_saved_bytes=sum(item.saved_bytes for item in results),
+            leaves=tuple(
+                (index, leaf_of(item.payload))
+                for index, item in zip(self.indices, results, strict=True)
+            ),
         )
 
 

@@ -9,7 +9,7 @@ from jaxslice.codec.engines.interface import AUTO, NAMES
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.block_shape import LARGEST_BLOCK_AXIS
-from jaxslice.jobs.effort import EFFORTS
+from jaxslice.jobs.effort import FAST, effort_named
 from jaxslice.models.presets import CONTEXTS
 
 VERIFY_CHOICES = ("all", "sample", "none")
@@ -25,7 +25,7 @@ class CompressOptions:
       scale: of a precomputed volume, by index or key.
       block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,
         `block_shape.default_block_shape` of the effort's depth.
-      effort: 0 fits a shipped network to samples of the volume in closed form; 1 also tunes it on
+      effort: "fast" fits a linear predictor to samples of the volume; 0 fits a shipped network to samples of the volume in closed form; 1 also tunes it on
         more of them; 2 starts from a larger network and also trains one for each block, where that
         pays; 3 trains longer, with the largest network.
       model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
@@ -45,7 +45,7 @@ class CompressOptions:
     bbox: Box | None = None
     scale: int | str = 0
     block_shape: Triple | None = None
-    effort: int = 1
+    effort: int | str = 1
     model: str | None = None
     context: str = "full"
     seed: int = 0
@@ -59,8 +59,13 @@ class CompressOptions:
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""
-        if self.effort not in range(len(EFFORTS)):
-            raise UsageError(f"Got effort {self.effort}, expected 0 to {len(EFFORTS) - 1}.")
+        effort_named(self.effort)
+        for name, default in (("model", None), ("context", "full"), ("training_steps", None)):
+            if self.effort == FAST and getattr(self, name) != default:
+                raise UsageError(
+                    f"Got {name} {getattr(self, name)!r} with effort {FAST!r}, expected none: a "
+                    "linear predictor has no model and is not trained."
+                )
         if self.context not in CONTEXTS:
             raise UsageError(f"Got context {self.context!r}, expected one of {list(CONTEXTS)}.")
         if self.context != "full" and (self.model is not None or self.effort == 0):

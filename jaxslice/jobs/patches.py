@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxslice.codec import slices
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.types import Volume
 from jaxslice.volumes.source import Source
@@ -69,8 +70,18 @@ def sample_patches(
         if patch.size and len(patches) < count:
             z, y, x = patch.start
             lead = min(reach, z - block.start[0])
-            patches.append(Patch(volume.read(Box((z - lead, y, x), patch.stop)), lead))
+            voxels = volume.read(Box((z - lead, y, x), patch.stop))
+            patches.append(without_repeats(Patch(voxels, lead)))
     return patches
+
+
+def without_repeats(patch: Patch) -> Patch:
+    """The patch without slices that an encoder leaves out, unless it leaves out all."""
+    table = slices.find(patch.voxels)
+    if table is None or table.coded.max(initial=-1) < patch.lead:
+        return patch
+    lead = int(np.count_nonzero(table.coded < patch.lead))
+    return Patch(patch.voxels[table.coded], lead)
 
 
 def _place(origin: Triple, index: Sequence[np.integer], shape: Triple) -> Triple:

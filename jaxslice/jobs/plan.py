@@ -7,13 +7,14 @@ import math
 from typing import Any
 
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.placement import Placement
 from jaxslice.jobs.block_shape import default_block_shape, fitted_block_shape
-from jaxslice.jobs.effort import EFFORTS, Effort, model_for
+from jaxslice.jobs.effort import Effort, effort_named, model_for
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models import model_file
-from jaxslice.models.presets import CONTEXTS
+from jaxslice.models.presets import CONTEXTS, LINEAR
 from jaxslice.volumes.source import Source
 
 
@@ -28,7 +29,8 @@ class Plan:
       options: as requested.
       block_shape: of every block.
       model: name or path of the model that fitting starts from; None to train from scratch.
-      architecture: of the base network, and of the networks of single blocks.
+      architecture: of the base network, and of the networks of single blocks; or of the linear
+        predictor.
     """
 
     source: str
@@ -37,12 +39,12 @@ class Plan:
     options: CompressOptions
     block_shape: Triple
     model: str | None
-    architecture: Architecture
+    architecture: Architecture | LinearArchitecture
 
     @property
     def effort(self) -> Effort:
         """What the requested effort does."""
-        return EFFORTS[self.options.effort]
+        return effort_named(self.options.effort)
 
     @property
     def block_networks(self) -> bool:
@@ -83,16 +85,18 @@ def plan(source: Source, options: CompressOptions) -> Plan:
       UsageError: there is no model of that name.
       FormatError: the model file is damaged.
     """
-    effort, shape = EFFORTS[options.effort], source.shape
+    effort, shape = effort_named(options.effort), source.shape
     if options.block_shape:
         block_shape = fitted_block_shape(options.block_shape, shape)
     else:
         block_shape = default_block_shape(shape, effort.block_depth)
     if options.context != "full":
         model, architecture = None, CONTEXTS[options.context]
+    elif not (model := options.model or model_for(effort, math.prod(shape))):
+        architecture = LINEAR
     else:
-        model = options.model or model_for(effort, math.prod(shape))
         architecture = model_file.load(model).architecture
+    architecture = architecture.of_voxels(source.dtype)
     return Plan(
         source.description, source.box, source.placement, options, block_shape, model, architecture
     )

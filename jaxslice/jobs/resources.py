@@ -6,9 +6,9 @@ import dataclasses
 import math
 from typing import Any
 
-from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.block import compile_for
 from jaxslice.codec.engines.interface import AUTO, Engine, engine_named
+from jaxslice.codec.network import AnyArchitecture
 from jaxslice.core.box import Triple
 from jaxslice.core.machine import available_host_bytes, num_cores
 from jaxslice.jobs.executors.threads import TASKS_PER_WORKER
@@ -72,7 +72,7 @@ def requested_or_usual(
 
 def prepare(
     block_shape: Triple,
-    architecture: Architecture,
+    architecture: AnyArchitecture,
     batch_blocks: int | None = None,
     workers: int | None = None,
     *,

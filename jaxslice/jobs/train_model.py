@@ -75,7 +75,10 @@ def make_model(
     params = _start(start, architecture) if start else _random(init_key, architecture)
     provenance = {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}, jax {jax.__version__}",
-        "sources": [[public_name(name).rpartition("/")[2] for name in group] for group in groups],
+        "sources": [
+            [public_name(volume.description).rpartition("/")[2] for volume in group]
+            for group in volumes
+        ],
         "shapes": [[list(volume.shape) for volume in group] for group in volumes],
         "recipe": dataclasses.asdict(recipe),
         "start": public_name(start) if start else start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
 from jaxslice.jobs.task import Worker
+from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.source import Source, open_source
 
 
@@ -49,9 +51,9 @@ class CompareWith:
 
 
 def verify(
-    archive: str,
+    archive: str | os.PathLike[str],
     *,
-    source: str | None = None,
+    source: AnySource | None = None,
     scale: int | str = 0,
     missing: str = "error",
     workers: int | None = None,
@@ -85,9 +87,14 @@ def verify(
     watch, opened = Stopwatch(), open_archive(archive)
     volume = None
     if source is not None:
-        volume = open_source(source, bbox=opened.box, scale=scale, missing=missing)
+        volume = open_source(source, scale=scale, missing=missing).covering(opened.box)
     batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
     sink = CompareWith(opened, volume)
     decode_all(opened, None, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "verified": True, "compared_with": source}
+    details = {
+        "engine": engine_named(engine).name,
+        "verified": True,
+        "seal": opened.root,
+        "compared_with": volume and volume.description,
+    }
     return report_of(opened, watch.seconds("compile", "read", "decode"), details)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.core.box import Triple
 
 
@@ -39,6 +40,21 @@ FULL = Architecture(
     activity_offset=64,
 )
 """The default: 32 context voxels in the same slice, 13 in the previous one, 5 in the one before."""
+
+_FURTHEST_LEFT_OUT = ((0, 0, -6), (0, -3, -3))
+
+_IN_SLICE_LINEAR = tuple(offset for offset in _IN_SLICE if offset not in _FURTHEST_LEFT_OUT)
+
+LINEAR = LinearArchitecture(
+    context=_IN_SLICE_LINEAR + _square(-1, 2) + _square(-2, 1),
+    fallback=len(_IN_SLICE_LINEAR),
+    shear=3,
+    scales=32,
+    phases=2,
+    predictors=4,
+)
+"""The linear predictor of the fast level: 30 context voxels in the same slice, 25 in the previous
+one, 9 in the one before; 4 predictors for slices of different focus and noise."""
 
 _NEXT = (
     *(_row(0, -7, -1) + _row(-1, -5, 3) + _row(-2, -5, 6) + _row(-3, -4, 4)),

@@ -97,7 +97,11 @@ INLINE void load_activity(const struct march *m, int32_t panel, struct halves re
         UNROLL for (int i = 0; i < 2; i++) {
             s[i] = _mm512_min_epi32(bit_length(_mm512_srli_epi32(sum[h][i], 8)),
                                     ALL32(SHIFT_HIGH));
-            a[i] = _mm512_srlv_epi32(_mm512_add_epi32(sum[h][i], offset), s[i]);
+            const vector near = _mm512_srlv_epi32(sum[h][i], s[i]);
+            const vector more = _mm512_mask_mov_epi32(
+                offset, _mm512_test_epi32_mask(s[i], s[i]),
+                _mm512_srli_epi32(_mm512_mullo_epi32(near, offset), 8));
+            a[i] = _mm512_min_epi32(_mm512_add_epi32(near, more), ALL32(ACTIVITY_HIGH));
         }
         shift->v[h] = from_pairs(s[0], s[1]);
         activity->v[h] = from_pairs(a[0], a[1]);
@@ -164,8 +168,12 @@ static __attribute__((noinline)) void evaluate_wide(const struct march *m, int32
                                                     struct features *f, struct bins *b) {
     struct halves shift, activity;
     const struct halves most = load_most(m, panel);
-    const struct halves reference = load_reference_wide(m, panel, most);
+    struct halves reference = load_reference_wide(m, panel, most);
     load_activity(m, panel, reference, &shift, &activity);
+    UNROLL for (int h = 0; h < 2; h++) {
+        const vector units = _mm512_srlv_epi16(reference.v[h], shift.v[h]);
+        reference.v[h] = _mm512_sllv_epi16(units, shift.v[h]);
+    }
     load_inputs(m, panel, m->work, reference, shift);
     vector references[4];
     widen(reference, references);

@@ -31,6 +31,7 @@ SHARED = (
     "portable",
     "voxels",
     "linear",
+    "linear_parts",
     "linear_tables",
     "linear_portable",
 )

@@ -40,6 +40,7 @@ static uint8_t *limits_at(const struct march *m, int64_t time) {
 }
 
 static void set_now(struct march *m, int64_t time) {
+    m->time = time;
     m->now = value_row(m, m->index) + MARGIN;
     m->live_now = live_row(m, m->index);
     m->limits_now = limits_at(m, time);

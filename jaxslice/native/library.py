@@ -62,13 +62,14 @@ class LinearTask(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("context_count", "fallback", "shear", "scales")),
-        *((name, ctypes.c_int32) for name in ("phases", "exponent", "first", "offset")),
+        *((name, ctypes.c_int32) for name in ("phases", "predictors")),
         ("block_shape", ctypes.c_int32 * 3),
         ("extent", ctypes.c_int32 * 3),
         ("level_count_size", ctypes.c_int32),
         ("unused", ctypes.c_int32),
-        *((name, ctypes.c_void_p) for name in ("context", "weights", "activity_weights")),
-        *((name, ctypes.c_void_p) for name in ("curves", "level_counts")),
+        *((name, ctypes.c_void_p) for name in ("context", "scalars", "weights")),
+        *((name, ctypes.c_void_p) for name in ("activity_weights", "curves", "choices")),
+        ("level_counts", ctypes.c_void_p),
     )
 
 

@@ -36,14 +36,24 @@ static struct march_task frame_of(const struct linear_task *task) {
 /* With at most 256 weights below 128 every sum stays below 2**23 before a reference or an offset
  * is added, and below 2**24 after it. */
 static int64_t check_numbers(const struct linear_task *task) {
-    if (!task->weights || !task->activity_weights || !task->curves) return MARCH_NULL;
-    if (!within(task->scales, 1, MAX_SCALES) || !within(task->exponent, 4, MAX_EXPONENT) ||
-        !within(task->first, 0, MAX_FIRST) || !within(task->offset, 1, MAX_OFFSET) ||
+    const int32_t predictors = task->predictors;
+    if (!task->weights || !task->activity_weights || !task->curves || !task->scalars ||
+        !task->choices)
+        return MARCH_NULL;
+    if (!within(task->scales, 1, MAX_SCALES) || !within(predictors, 1, MAX_PREDICTORS) ||
         (task->phases != 1 && task->phases != 2 && task->phases != MAX_PHASES))
         return MARCH_BAD_ARCHITECTURE;
-    for (int32_t c = 0; c < task->context_count; c++)
+    for (int32_t z = 0; z < task->extent[0]; z++)
+        if (task->choices[z] >= predictors) return MARCH_BAD_NETWORK;
+    for (int32_t p = 0; p < predictors; p++) {
+        const int32_t *scalars = task->scalars + 3 * p;
+        if (!within(scalars[0], 4, MAX_EXPONENT) || !within(scalars[1], 0, MAX_FIRST) ||
+            !within(scalars[2], 1, MAX_OFFSET))
+            return MARCH_BAD_NETWORK;
+    }
+    for (int32_t c = 0; c < predictors * task->context_count; c++)
         if (task->weights[c] == -128 || task->activity_weights[c] > 127) return MARCH_BAD_NETWORK;
-    for (int32_t i = 0; i < task->scales; i++)
+    for (int32_t i = 0; i < predictors * task->scales; i++)
         for (int32_t k = 2; k < 4; k++)
             if (task->curves[CURVE_BYTES * i + k] > HIGHEST_SHARPNESS) return MARCH_BAD_NETWORK;
     return MARCH_OK;
@@ -58,38 +68,59 @@ static int64_t check(const struct linear_task *task) {
 
 static int64_t rounded(int64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
+static int64_t tables_of(const struct linear_task *task) {
+    return (int64_t)task->predictors * task->scales * task->phases;
+}
+
 static int64_t edges_bytes(const struct linear_task *task) {
-    return rounded((int64_t)task->scales * task->phases * EDGES * (int64_t)sizeof(int32_t));
+    return rounded(tables_of(task) * EDGES * (int64_t)sizeof(int32_t));
+}
+
+static int64_t predictors_bytes(const struct linear_task *task) {
+    return rounded(task->predictors * (int64_t)sizeof(struct predictor));
 }
 
 /* A kernel whose work has room for the task's tables. */
 static struct kernel sized(const struct kernel *kernel, const struct linear_task *task) {
     struct kernel with_room = *kernel;
-    with_room.work_bytes = rounded(sizeof(struct linear)) + edges_bytes(task) +
-        (int64_t)task->scales * task->phases * SLOTS * (int64_t)sizeof(uint32_t);
+    with_room.work_bytes = rounded(sizeof(struct linear)) + predictors_bytes(task) +
+                           edges_bytes(task) + tables_of(task) * SLOTS * (int64_t)sizeof(uint32_t);
     return with_room;
+}
+
+static void fill_predictor(struct predictor *to, const struct linear_task *task, int32_t p) {
+    const int32_t *scalars = task->scalars + 3 * p;
+    const int8_t *weights = task->weights + (int64_t)task->context_count * p;
+    const uint8_t *sizes = task->activity_weights + (int64_t)task->context_count * p;
+    to->exponent = scalars[0];
+    to->first = scalars[1];
+    to->offset = scalars[2];
+    to->first_table = p * task->scales * task->phases;
+    to->reference_weight = 1 << to->exponent;
+    for (int32_t c = 0; c < task->context_count; c++) {
+        const int32_t shift = 8 * (c % 4);
+        to->weights[c] = weights[c];
+        to->activity_weights[c] = sizes[c];
+        to->reference_weight -= weights[c];
+        to->weight_cells[c / 4] |= (int32_t)((uint32_t)(weights[c] & 0xff) << shift);
+        to->activity_cells[c / 4] |= (int32_t)((uint32_t)sizes[c] << shift);
+    }
 }
 
 static void fill(struct linear *linear, const struct linear_task *task) {
     uint8_t *room = (uint8_t *)linear + rounded(sizeof *linear);
-    linear->edges = (int32_t *)room;
-    linear->slots = (uint32_t *)(room + edges_bytes(task));
+    linear->predictor = (struct predictor *)room;
+    linear->edges = (int32_t *)(room + predictors_bytes(task));
+    linear->slots = (uint32_t *)(room + predictors_bytes(task) + edges_bytes(task));
     linear->phases = task->phases;
     linear->phase_bits = task->phases / 2;
     linear->scales = task->scales;
-    linear->exponent = task->exponent;
-    linear->first = task->first;
-    linear->offset = task->offset;
-    linear->reference_weight = 1 << task->exponent;
-    for (int32_t c = 0; c < task->context_count; c++) {
-        const int32_t weight = task->weights[c], size = task->activity_weights[c];
-        linear->weights[c] = weight;
-        linear->activity_weights[c] = size;
-        linear->reference_weight -= weight;
-        const int32_t shift = 8 * (c % 4);
-        linear->weight_cells[c / 4] |= (int32_t)((uint32_t)(weight & 0xff) << shift);
-        linear->activity_cells[c / 4] |= (int32_t)((uint32_t)size << shift);
-    }
+    linear->predictors = task->predictors;
+    linear->choices = task->choices;
+    for (int32_t z = 0; z < task->extent[0]; z++)
+        linear->varies |= task->choices[z] != task->choices[0];
+    for (int32_t p = 0; p < task->predictors; p++)
+        fill_predictor(linear->predictor + p, task, p);
     linear_fill_tables(linear, task->curves);
 }
 

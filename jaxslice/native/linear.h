@@ -12,17 +12,17 @@ struct linear_task {
     int32_t shear;
     int32_t scales;        /* T */
     int32_t phases;        /* 1, 2 or 4 */
-    int32_t exponent;      /* of the weights */
-    int32_t first;         /* scale of the lowest table */
-    int32_t offset;        /* of the activity */
+    int32_t predictors;    /* P */
     int32_t block_shape[3];    /* z, y, x */
     int32_t extent[3];         /* z, y, x, each at least 1 */
-    int32_t level_count_size;  /* entries of level_counts: extent[0] */
-    int32_t unused;            /* 0: the pointers that follow are aligned without it, too */
+    int32_t level_count_size;  /* entries of level_counts and of choices: extent[0] */
+    int32_t unused;            /* so that the pointers that follow are aligned */
     const int32_t *context;    /* [C][3]: dz, dy, dx */
-    const int8_t *weights;     /* [C] */
-    const uint8_t *activity_weights; /* [C] */
-    const uint8_t *curves;     /* [T][5]: two means (signed), two inverses, a weight */
+    const int32_t *scalars;    /* [P][3]: exponent of the weights, lowest scale, offset */
+    const int8_t *weights;     /* [P][C] */
+    const uint8_t *activity_weights; /* [P][C] */
+    const uint8_t *curves;     /* [P][T][5]: two means (signed), two inverses, a weight */
+    const uint8_t *choices;    /* predictor of each slice of the extent */
     const int32_t *level_counts; /* levels of each slice of the extent */
 };
 

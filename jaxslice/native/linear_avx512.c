@@ -22,15 +22,15 @@ INLINE void load_levels(const struct march *m, int32_t panel, vector levels[4]) 
 
 /* Adds what the context says: weights by symbols to `sums`, and to `activity` the weighted sizes
  * of differences. Where a voxel is outside the reference stands in: its difference is 0. */
-INLINE void add_context(const struct march *m, int32_t panel, vector reference,
-                        const vector repeated[4], vector sums[4], vector activity[4]) {
-    const struct linear *linear = m->work;
+INLINE void add_context(const struct march *m, int32_t panel, const struct predictor *predictor,
+                        vector reference, const vector repeated[4], vector sums[4],
+                        vector activity[4]) {
     for (int32_t c = 0; c < m->context_count; c += 4) {
         vector v[4], x[4];
         UNROLL for (int i = 0; i < 4; i++) v[i] = load_context(m, panel, c + i, reference);
         interleave(v, x);
-        const vector weights = ALL32(linear->weight_cells[c / 4]);
-        const vector sizes = ALL32(linear->activity_cells[c / 4]);
+        const vector weights = ALL32(predictor->weight_cells[c / 4]);
+        const vector sizes = ALL32(predictor->activity_cells[c / 4]);
         UNROLL for (int j = 0; j < 4; j++) {
             const vector size = _mm512_or_si512(_mm512_subs_epu8(x[j], repeated[j]),
                                                 _mm512_subs_epu8(repeated[j], x[j]));
@@ -40,7 +40,9 @@ INLINE void add_context(const struct march *m, int32_t panel, vector reference,
     }
 }
 
-INLINE void predict_linear(const struct march *m, int32_t panel, struct prediction *to) {
+/* Predicts all lanes with one predictor. */
+INLINE void predict_with(const struct march *m, int32_t panel, const struct predictor *predictor,
+                         struct prediction *to) {
     const struct linear *linear = m->work;
     const vector reference = load_reference(m, panel);
     const vector four[4] = {reference, reference, reference, reference};
@@ -48,14 +50,14 @@ INLINE void predict_linear(const struct march *m, int32_t panel, struct predicti
     interleave(four, repeated);
     UNROLL for (int j = 0; j < 4; j++) {
         sums[j] = _mm512_madd_epi16(_mm512_srli_epi32(repeated[j], 24),
-                                    ALL32(linear->reference_weight & 0xffff));
-        activity[j] = ALL32(linear->offset);
+                                    ALL32(predictor->reference_weight & 0xffff));
+        activity[j] = ALL32(predictor->offset);
     }
-    add_context(m, panel, reference, repeated, sums, activity);
+    add_context(m, panel, predictor, reference, repeated, sums, activity);
     load_levels(m, panel, levels);
-    const __m128i down = _mm_cvtsi32_si128(linear->exponent - linear->phase_bits);
+    const __m128i down = _mm_cvtsi32_si128(predictor->exponent - linear->phase_bits);
     const __m128i bits = _mm_cvtsi32_si128(linear->phase_bits);
-    const vector zero = _mm512_setzero_si512(), lowest = ALL32(4 * 127 + linear->first);
+    const vector zero = _mm512_setzero_si512(), lowest = ALL32(4 * 127 + predictor->first);
     UNROLL for (int j = 0; j < 4; j++) {
         const vector most = _mm512_sub_epi32(_mm512_sll_epi32(levels[j], bits), ALL32(1));
         const vector place = _mm512_sra_epi32(sums[j], down);
@@ -64,11 +66,29 @@ INLINE void predict_linear(const struct march *m, int32_t panel, struct predicti
         const vector scale = _mm512_sub_epi32(_mm512_srli_epi32(float_bits, 21), lowest);
         const vector within = clip32(scale, 0, linear->scales - 1);
         const vector phase = _mm512_and_si512(kept, ALL32(linear->phases - 1));
-        to->table[j] = _mm512_add_epi32(_mm512_sll_epi32(within, bits), phase);
+        to->table[j] = _mm512_add_epi32(_mm512_add_epi32(_mm512_sll_epi32(within, bits), phase),
+                                        ALL32(predictor->first_table));
         to->whole[j] = _mm512_srl_epi32(kept, bits);
     }
     transpose4(to->table);
     transpose4(to->whole);
+}
+
+/* Where slices differ in their predictor, lanes of several may be in a panel. */
+static __attribute__((noinline)) void predict_linear(const struct march *m, int32_t panel,
+                                                     struct prediction *to) {
+    const struct linear *linear = m->work;
+    const struct parts parts = linear_parts(m, panel);
+    predict_with(m, panel, linear->predictor + parts.predictor[0], to);
+    for (int32_t i = 1; i < parts.count; i++) {
+        struct prediction other;
+        predict_with(m, panel, linear->predictor + parts.predictor[i], &other);
+        UNROLL for (int j = 0; j < 4; j++) {
+            const mask lanes = (mask)(parts.lanes[i] >> (16 * j));
+            to->table[j] = _mm512_mask_mov_epi32(to->table[j], lanes, other.table[j]);
+            to->whole[j] = _mm512_mask_mov_epi32(to->whole[j], lanes, other.whole[j]);
+        }
+    }
 }
 
 INLINE vector lookup(const void *table, vector index) {

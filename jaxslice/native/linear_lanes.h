@@ -37,24 +37,27 @@ static void load_reference(const struct march *m, int32_t panel, uint8_t *refere
 }
 
 /* The place of an activity among the scales: its exponent and two more bits. */
-static int32_t scale_of(const struct linear *linear, int32_t activity) {
+static int32_t scale_of(const struct linear *linear, const struct predictor *predictor,
+                        int32_t activity) {
     const float value = (float)activity; /* below 2**24: exact */
     int32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    return clip((bits >> 21) - 4 * 127 - linear->first, 0, linear->scales - 1);
+    return clip((bits >> 21) - 4 * 127 - predictor->first, 0, linear->scales - 1);
 }
 
-static void predict(const struct march *m, int32_t panel, struct prediction *to) {
+/* Predicts with one predictor the lanes that it is for. */
+static void predict_part(const struct march *m, int32_t panel, const struct predictor *predictor,
+                         uint64_t lanes, struct prediction *to) {
     const struct linear *linear = m->work;
     uint8_t reference[PANEL], v[PANEL];
     int32_t sums[PANEL], activity[PANEL];
     load_reference(m, panel, reference);
     for (int32_t i = 0; i < PANEL; i++) {
         sums[i] = 0;
-        activity[i] = linear->offset;
+        activity[i] = predictor->offset;
     }
     for (int32_t c = 0; c < m->context_count; c++) {
-        const int32_t weight = linear->weights[c], size = linear->activity_weights[c];
+        const int32_t weight = predictor->weights[c], size = predictor->activity_weights[c];
         context_or(m, panel, c, reference, v);
         for (int32_t i = 0; i < PANEL; i++) {
             const int32_t difference = v[i] - reference[i];
@@ -63,17 +66,26 @@ static void predict(const struct march *m, int32_t panel, struct prediction *to)
         }
     }
     /* Adding 2**24, of which 2**exponent is a factor, keeps the shifted number positive. */
-    const int32_t down = linear->exponent - linear->phase_bits, high = 1 << 24;
+    const int32_t down = predictor->exponent - linear->phase_bits, high = 1 << 24;
     for (int32_t i = 0; i < PANEL; i++) {
+        if (~lanes >> i & 1) continue;
         const int32_t most =
             m->limited ? m->limits_now[PANEL * panel + i] + 1 : RESIDUALS;
-        const int32_t sum = (reference[i] << linear->exponent) + sums[i];
+        const int32_t sum = (reference[i] << predictor->exponent) + sums[i];
         const int32_t place = ((sum + high) >> down) - (high >> down);
         const int32_t kept = clip(place, 0, (most << linear->phase_bits) - 1);
         to->whole[i] = kept >> linear->phase_bits;
-        to->table[i] = scale_of(linear, activity[i]) * linear->phases +
+        to->table[i] = predictor->first_table +
+                       scale_of(linear, predictor, activity[i]) * linear->phases +
                        (kept & (linear->phases - 1));
     }
+}
+
+static void predict(const struct march *m, int32_t panel, struct prediction *to) {
+    const struct linear *linear = m->work;
+    const struct parts parts = linear_parts(m, panel);
+    for (int32_t i = 0; i < parts.count; i++)
+        predict_part(m, panel, linear->predictor + parts.predictor[i], parts.lanes[i], to);
 }
 
 static uint64_t state_of(const struct march *m, int32_t lane) {

@@ -9,6 +9,7 @@
 enum {
     MAX_SCALES = 64,
     MAX_PHASES = 4,
+    MAX_PREDICTORS = 16,
     MAX_EXPONENT = 7,
     MAX_OFFSET = 1 << 20,
     MAX_FIRST = 91,        /* four tables an octave, of activities below 2**23 */
@@ -23,16 +24,32 @@ enum {
     START_BITS = 24,       /* of a slot's word; the upper 8 are a residual's index */
 };
 
-/* A task's numbers as the kernels want them; `m->work` points to it. Table `scale * phases + phase`
- * has the edges C(0) .. C(256) and, for each slot, the residual that holds the slot's first
- * position and the start of its interval. */
-struct linear {
-    int32_t phases, phase_bits, scales, exponent, first, offset;
+/* The numbers of one predictor as the kernels want them. */
+struct predictor {
+    int32_t exponent, first, offset;
+    int32_t first_table;      /* of its scales * phases tables */
     int32_t reference_weight; /* 2**exponent less the sum of the weights */
     int32_t weights[MAX_CONTEXT], activity_weights[MAX_CONTEXT]; /* 0 beyond the context */
     int32_t weight_cells[MAX_CONTEXT / 4], activity_cells[MAX_CONTEXT / 4]; /* four bytes each */
+};
+
+/* What `m->work` points to. Table `first_table + scale * phases + phase` has the edges C(0) ..
+ * C(256) and, for each slot, the residual that holds the slot's first position and the start of
+ * its interval. */
+struct linear {
+    int32_t phases, phase_bits, scales, predictors;
+    int32_t varies;           /* whether slices differ in their predictor */
+    const uint8_t *choices;   /* of the task */
+    struct predictor *predictor; /* [predictors] */
     int32_t *edges;           /* [table][EDGES] */
     uint32_t *slots;          /* [table][SLOTS] */
+};
+
+/* The lanes of a panel that each of some predictors is for. */
+struct parts {
+    int32_t count;
+    int32_t predictor[MAX_PREDICTORS];
+    uint64_t lanes[MAX_PREDICTORS];
 };
 
 HIDDEN extern const struct kernel linear_portable;
@@ -43,5 +60,15 @@ HIDDEN extern const struct kernel linear_avx512;
 
 /* linear_tables.c: fills the edges and slots of all tables. */
 HIDDEN void linear_fill_tables(struct linear *linear, const uint8_t *curves);
+
+/* linear_parts.c: which predictors the voxels of a panel have. At least one. */
+HIDDEN void linear_find_parts(const struct march *m, int32_t panel, struct parts *parts);
+
+static inline struct parts linear_parts(const struct march *m, int32_t panel) {
+    const struct linear *linear = m->work;
+    struct parts parts = {1, {linear->choices[0]}, {~(uint64_t)0}};
+    if (linear->varies) linear_find_parts(m, panel, &parts);
+    return parts;
+}
 
 #endif

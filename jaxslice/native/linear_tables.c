@@ -45,7 +45,8 @@ static void fill_slots(uint32_t *slots, const int32_t *edges) {
 }
 
 void linear_fill_tables(struct linear *linear, const uint8_t *curves) {
-    for (int32_t scale = 0; scale < linear->scales; scale++)
+    const int32_t rows = linear->predictors * linear->scales;
+    for (int32_t scale = 0; scale < rows; scale++)
         for (int32_t phase = 0; phase < linear->phases; phase++) {
             const int64_t table = scale * linear->phases + phase;
             int32_t *edges = linear->edges + table * EDGES;

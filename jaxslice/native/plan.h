@@ -30,6 +30,7 @@ enum {
     MEAN_HIGH = 6143,
     INVERSE_HIGH = 1 << 17,
     NO_REFERENCE = 128,
+    ACTIVITY_HIGH = 4096,
     /* Of 16-bit voxels; see bins.py. */
     SHIFT_HIGH = 8,
     FINER = 1,
@@ -86,6 +87,7 @@ struct march {
     uint8_t *limits;              /* [shear][lanes]: levels of a lane's slice, less 1 */
 
     /* the present time, for the kernels */
+    int64_t time;
     uint8_t *now;                 /* symbols of the present row, its first lane */
     const uint64_t *live_now;     /* masks of the present row */
     const uint8_t *limits_now;    /* of 16-bit voxels: uint16_t */

@@ -56,6 +56,15 @@ static int32_t reference_of(const struct march *m, const int32_t *v, int32_t mid
     return (3 * a + 3 * b + c + d) >> 3;
 }
 
+/* The reference as a multiple of 2**bin_shift, and differences to it that fit 8 bits. */
+static void shift_differences(const struct march *m, const int32_t *v, struct features *f) {
+    const int32_t s = f->bin_shift, half = 1 << s >> 1;
+    f->reference = f->reference >> s << s;
+    for (int32_t c = 0; c < m->context_count; c++)
+        if (v[c] >= 0)
+            f->difference[c] = clip(floor_shift(v[c] - f->reference + half, s), -128, 127);
+}
+
 static void features_of(const struct march *m, int32_t lane, struct features *f) {
     int32_t v[MAX_CONTEXT];
     const int32_t levels = levels_of(m, lane);
@@ -68,10 +77,9 @@ static void features_of(const struct march *m, int32_t lane, struct features *f)
         if (c < m->activity_count) sum += difference < 0 ? -difference : difference;
     }
     f->bin_shift = m->wide ? smaller(bit_length(sum >> 8), SHIFT_HIGH) : 0;
-    f->activity = (sum + m->activity_offset) >> f->bin_shift;
-    const int32_t half = 1 << f->bin_shift >> 1;
-    for (int32_t c = 0; m->wide && c < m->context_count; c++)
-        f->difference[c] = clip(floor_shift(f->difference[c] + half, f->bin_shift), -128, 127);
+    const int32_t near = sum >> f->bin_shift, offset = m->activity_offset;
+    f->activity = smaller(near + (f->bin_shift ? near * offset >> 8 : offset), ACTIVITY_HIGH);
+    if (m->wide) shift_differences(m, v, f);
     int32_t e = 4; /* activity is 16 to 4096 */
     while (f->activity >> (e + 1)) e++;
     const int32_t beyond = larger(bit_length(levels - 1) - 8, 0);

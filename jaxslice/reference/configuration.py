@@ -10,6 +10,7 @@ import numpy as np
 from jaxslice.core.errors import FormatError, VersionError
 from jaxslice.reference.checks import field, integers, require, without_crc
 from jaxslice.reference.difference import read_difference, safe
+from jaxslice.reference.linear import read_linear
 from jaxslice.reference.prediction import Predictor
 
 
@@ -23,35 +24,49 @@ def read_configuration(configuration: Any) -> Predictor:
     context = [tuple(integers(offset, -16, 16, [3], "offset")) for offset in context]
     size, distinct = len(context), len(set(context))
     require(4 <= size == distinct <= 256, f"Got {size} offsets, {distinct} of them distinct.")
-    identity = b""
+    identity, kind, sealed, voxel_bits = b"", "network", version < 4, 8
     if version == 4:
+        sealed = field(configuration, "sealed", bool)
+        voxel_bits = field(fields, "voxel_bits", int) if "voxel_bits" in fields else 8
+        require(voxel_bits in (8, 16), f"Got voxels of {voxel_bits} bits.")
         kind, digits = field(fields, "kind", str), field(configuration, "identity", str)
-        require(kind == "network", f"Got an architecture of the kind {kind!r}.")
+        known = kind in ("network", "linear")
+        require(known, f"Got an architecture of the kind {kind!r}.")
         require(re.fullmatch("[0-9a-f]{16}", digits), f"Got the identity {digits!r}.")
         identity = bytes.fromhex(digits)
     newer = {"shear": 2, "activity_offset": 16}
     if version >= 3:
-        newer = {name: field(fields, name, int) for name in newer}
+        names = newer if kind == "network" else ["shear"]
+        newer |= {name: field(fields, name, int) for name in names}
     shear, activity_offset = newer.values()
     causal = all(dz < 0 or (dz == 0 and dx + shear * dy < 0) for dz, dy, dx in context)
     ordered = sorted(context, key=lambda offset: offset[0] < 0) == context
     require(causal and ordered, "Got a context that is not causal, or with dz = 0 not first.")
-    limits = {"activity_count": (1, min(size, 16)), "fallback": (0, size - 1), "components": (1, 8)}
-    for name, limit in limits.items():
-        integers([field(fields, name, int)], *limit, [1], name)
+    integers([field(fields, "fallback", int)], 0, size - 1, [1], "fallback")
     integers([shear], 2, 8, [1], "shear")
-    integers([activity_offset], 16, 4096 - 255 * fields["activity_count"], [1], "activity_offset")
-    hidden = integers(field(fields, "hidden", list), 1, 256, range(1, 5), "hidden units")
     try:
         packed = base64.b64decode(field(configuration, "network", str), validate=True)
     except ValueError:
         raise FormatError("Got a network that is not base64.") from None
+    if kind == "linear":
+        own = field(configuration, "own_networks", bool)
+        require(not own, "Got own networks of linear predictors.")
+        linear = read_linear(fields, packed, size)
+        return Predictor(
+            np.array(context), 0, fields["fallback"], shear, 0, own, [], version, identity, sealed,
+            linear,
+        )
+    limits = {"activity_count": (1, min(size, 16)), "components": (1, 8)}
+    for name, limit in limits.items():
+        integers([field(fields, name, int)], *limit, [1], name)
+    integers([activity_offset], 16, 4096 - 255 * fields["activity_count"], [1], "activity_offset")
+    hidden = integers(field(fields, "hidden", list), 1, 256, range(1, 5), "hidden units")
     widths = [size + 2, *hidden, 3 * fields["components"]]
     layers = (_read_coded_network if version >= 3 else _read_network)(packed, widths)
     block_networks = field(configuration, "own_networks", bool) if version >= 3 else version == 2
     return Predictor(
         np.array(context), fields["activity_count"], fields["fallback"], shear, activity_offset,
-        block_networks, layers, version, identity,
+        block_networks, layers, version, identity, sealed, voxel_bits,
     )  # fmt: skip
 
 

@@ -3,12 +3,27 @@
 import numpy as np
 
 from jaxslice.reference.checks import require
-from jaxslice.reference.intervals import find_symbol
+from jaxslice.reference.intervals import find_symbol, pop
+from jaxslice.reference.linear import find_linear
 from jaxslice.reference.prediction import Predictor, predict
+from jaxslice.reference.sixteen import decode_wide
+
+
+def pitch_of(width: int, predictor: Predictor) -> int:
+    """The times from a slice to the next in chunks of a width (section 2)."""
+    offsets, shear = predictor.context.tolist(), predictor.shear
+    ahead = max(((dx + shear * dy) // -dz for dz, dy, dx in offsets if dz < 0), default=0)
+    return max(width + max(abs(dx) for _, _, dx in offsets), ahead + 1)
 
 
 def decode_message(
-    message: bytes, extent: tuple[int, ...], width: int, counts: np.ndarray, predictor: Predictor
+    message: bytes,
+    extent: tuple[int, ...],
+    width: int,
+    counts: np.ndarray,
+    most: int,
+    predictor: Predictor,
+    choices: np.ndarray,
 ) -> np.ndarray:
     """Decodes a message to symbols int64 [z, y, x].
 
@@ -17,18 +32,20 @@ def decode_message(
       extent: voxels along z, y and x.
       width: of the chunk, in voxels.
       counts: levels [z] of each slice.
-      predictor: the network.
+      most: words that the tail may have.
+      predictor: the network, or the linear predictors.
+      choices: linear predictor [z] of each slice.
     """
     num_z, num_y, num_x = extent
     size = len(message)
     require(size % 4 == 0 and size >= 8 * num_y, f"Got a message of {size} bytes, {num_y} lanes.")
     words = np.frombuffer(message, "<u4").astype(np.int64)
     upper, lower, tail = words[:num_y], words[num_y : 2 * num_y], words[2 * num_y :]
+    require(len(tail) <= most, f"Got {len(tail)} words of a tail, expected at most {most}.")
     states = upper << 32 | lower  # 2**63 and more read as negative
     require(states.min() >= 2**31, "Got a state that is not within 2**31 .. 2**63 - 1.")
     offsets, shear = predictor.context, predictor.shear
-    ahead = max(((dx + shear * dy) // -dz for dz, dy, dx in offsets if dz < 0), default=0)
-    pitch = max(width + abs(offsets[:, 2]).max(), ahead + 1)
+    pitch = pitch_of(width, predictor)
     # A voxel that is outside reads -1; offsets reach 16 voxels at most, and never to a later slice.
     symbols = np.full((num_z + 16, num_y + 32, num_x + 32), -1, np.int64)
     lanes, taken = np.arange(num_y), 0
@@ -37,10 +54,17 @@ def decode_message(
         y = np.flatnonzero((z >= 0) & (z < num_z) & (x < num_x))
         at = np.stack([z[y], y, x[y]]) + 16
         context = symbols[tuple(at[:, :, None] + offsets.T[:, None, :])]
-        position = states[y] & (2**24 - 1)
-        symbol, start, freq = find_symbol(position, counts[z[y]], predict(context, predictor))
-        symbols[tuple(at)] = symbol
-        state = freq * (states[y] >> 24) + position - start
+        some, n = states[y], counts[z[y]]
+        if predictor.linear:
+            found = find_linear(
+                some & (2**24 - 1), n, choices[z[y]], context, predictor.fallback, predictor.linear
+            )
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
+        elif predictor.voxel_bits == 16:
+            symbols[tuple(at)], state = decode_wide(some, n, context, predictor)
+        else:
+            found = find_symbol(some & (2**24 - 1), n, predict(context, predictor))
+            symbols[tuple(at)], state = found[0], pop(some, *found[1:])
         short = state < 2**31
         new_words = tail[taken : taken + short.sum()]
         require(len(new_words) == short.sum(), "Got a message that is too short.")

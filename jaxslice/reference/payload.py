@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxslice.core.errors import ChecksumError, VersionError
+from jaxslice.reference import limits
 from jaxslice.reference.checks import crc32c, require, without_crc
 from jaxslice.reference.configuration import read_configuration
 from jaxslice.reference.difference import read_difference
 from jaxslice.reference.levels import read_levels
-from jaxslice.reference.march import decode_message
+from jaxslice.reference.march import decode_message, pitch_of
 from jaxslice.reference.prediction import Predictor
+from jaxslice.reference.sixteen import read_wide_levels
 from jaxslice.reference.slices import SliceTable, read_slices
 from jaxslice.reference.xxh3 import xxh3
 
@@ -24,12 +26,22 @@ OLD_HEADER = struct.Struct("<4B3II")
 NO_INDEX = (2**32 - 1,) * 3
 
 
+def check_chunk_shape(shape: Sequence[int], predictor: Predictor) -> None:
+    """Section 9: the limits of a chunk."""
+    most = limits.CHUNK_VOXELS if predictor.version == 4 else limits.OLD_CHUNK_VOXELS
+    good = all(1 <= n <= limits.CHUNK_AXIS for n in shape) and math.prod(shape) <= most
+    require(good, f"Got blocks of {shape}, expected at most {most} voxels.")
+    steps = (shape[0] - 1) * pitch_of(shape[2], predictor) + shape[2]
+    steps += predictor.shear * (shape[1] - 1)
+    require(steps <= limits.STEPS, f"Got blocks of {shape}, which take {steps} times.")
+
+
 class _Header(NamedTuple):
     version: int
     mode: int
     flags: int
     identity: bytes
-    index: tuple[int, ...]
+    block: tuple[int, ...]
     extent: tuple[int, ...]
     fill: int
     digest: int
@@ -41,7 +53,6 @@ def decode_block(
     configuration: Any,
     index: Sequence[int] | None = None,
     *,
-    sealed: bool = False,
     dtype: str = "uint8",
 ) -> np.ndarray:
     """Decodes one payload to a block [z, y, x].
@@ -51,7 +62,6 @@ def decode_block(
       block_shape: voxels of a block along z, y and x.
       configuration: the JSON object `configuration` of the array's codec.
       index: of the block in the chunk grid; None checks no index.
-      sealed: whether the archive is sealed: every payload must say its index.
       dtype: of the voxels, "uint8" or "uint16".
 
     Raises:
@@ -59,15 +69,16 @@ def decode_block(
     """
     predictor = read_configuration(configuration)
     kind = np.dtype(dtype)
+    require(8 * kind.itemsize == predictor.voxel_bits, f"Got a network for other than {dtype}.")
+    check_chunk_shape(block_shape, predictor)
     header, body = _read_header(without_crc(payload, "a payload"), predictor)
     extent = header.extent
     fits = all(e <= n for e, n in zip(extent, block_shape, strict=True))
     fits &= all((e == 0) == (header.mode == CONSTANT) for e in extent)
-    require(math.prod(block_shape) < 2**31, f"Got blocks of {block_shape}, beyond 2 GiB.")
     require(fits, f"Got the extent {extent} in mode {header.mode}, for blocks of {block_shape}.")
     require(header.fill <= np.iinfo(kind).max, f"Got the fill {header.fill} of {dtype} voxels.")
     if predictor.version == 4:
-        _check_place(header, predictor.identity, index, sealed)
+        _check_place(header, predictor, index)
     if header.flags & NETWORK:
         length = int.from_bytes(body[:4], "little")
         require(len(body) >= 4 + length, f"Got no difference of {length} bytes.")
@@ -79,7 +90,7 @@ def decode_block(
         slices, body = read_slices(body, extent[0], kind)
     coded_extent = (len(slices.coded), *extent[1:])
     if header.mode == CODED:
-        body = _decode_body(body, coded_extent, block_shape[2], predictor)
+        body = _decode_body(body, coded_extent, block_shape[2], predictor, kind)
     size = math.prod(coded_extent) * kind.itemsize
     require(len(body) == size, f"Got {len(body)} bytes of voxels for {coded_extent}.")
     coded = np.frombuffer(body, kind.newbyteorder("<")).reshape(coded_extent)
@@ -113,14 +124,12 @@ def _read_header(payload: bytes, predictor: Predictor) -> tuple[_Header, bytes]:
     return _Header(version, mode, flags, identity, fields[5:8], fields[8:11], fill, digest), body
 
 
-def _check_place(
-    header: _Header, identity: bytes, index: Sequence[int] | None, sealed: bool
-) -> None:
+def _check_place(header: _Header, predictor: Predictor, index: Sequence[int] | None) -> None:
     """Section 3, Place."""
-    same = header.identity == identity
-    require(same, f"Got a block of {header.identity.hex()}, expected {identity.hex()}.")
-    if index is not None and (sealed or header.index != NO_INDEX):
-        require(header.index == tuple(index), f"Got block {header.index}, expected {index}.")
+    same = header.identity == predictor.identity
+    require(same, f"Got a block of {header.identity.hex()}, expected another array's.")
+    if index is not None and (predictor.sealed or header.block != NO_INDEX):
+        require(header.block == tuple(index), f"Got block {header.block}, expected {index}.")
 
 
 def _check_digest(block: np.ndarray, header: _Header) -> None:
@@ -128,18 +137,29 @@ def _check_digest(block: np.ndarray, header: _Header) -> None:
     if header.version < 4:
         found = crc32c(voxels)
     else:
-        numbers = (*header.index, *block.shape, block.dtype.itemsize)
+        numbers = (*header.block, *block.shape, block.dtype.itemsize)
         found = xxh3(struct.pack("<8s3I3IB", header.identity, *numbers) + voxels)
     require(
         found == header.digest, "Got a block whose voxels do not match its digest.", ChecksumError
     )
 
 
-def _decode_body(body: bytes, extent: tuple[int, ...], width: int, predictor: Predictor) -> bytes:
+def _decode_body(
+    body: bytes, extent: tuple[int, ...], width: int, predictor: Predictor, kind: np.dtype
+) -> bytes:
     """The voxels of the coded slices from the level tables and the message."""
     require(extent[0] > 0, "Got a coded block without coded slices.")
-    levels, message = read_levels(body, extent[0])
+    read = read_wide_levels if kind.itemsize == 2 else read_levels
+    levels, message = read(body, extent[0])
     counts = np.array([len(slice_levels) for slice_levels in levels])
-    symbols = decode_message(message, extent, width, counts, predictor)
+    choices = np.zeros(extent[0], np.int64)
+    if predictor.choices > 1:
+        choices = np.frombuffer(message[: extent[0]], np.uint8).astype(np.int64)
+        good = len(choices) == extent[0] and (choices < predictor.choices).all()
+        require(good, f"Got slices without one of {predictor.choices} predictors.")
+        message = message[extent[0] :]
+    most = math.prod(extent) * kind.itemsize // 4 + 1
+    symbols = decode_message(message, extent, width, counts, most, predictor, choices)
     planes = zip(levels, symbols, strict=True)
-    return b"".join(table[plane].astype(np.uint8).tobytes() for table, plane in planes)
+    stored = kind.newbyteorder("<")
+    return b"".join(table[plane].astype(stored).tobytes() for table, plane in planes)

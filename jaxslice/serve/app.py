@@ -15,6 +15,7 @@ import html
 import ipaddress
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
@@ -89,7 +90,8 @@ class Site:
             voxels = await read_box(volume.scales[scale], box, self.cache)
             return precomputed.chunk_bytes(voxels)
 
-        return await self._chunk(request, volume, scale, box, box.size, body)
+        length = box.size * volume.dtype.itemsize
+        return await self._chunk(request, volume, scale, box, length, body)
 
     async def zarr_group(self, request: web.Request) -> web.Response:
         """The group of a volume."""
@@ -113,7 +115,8 @@ class Site:
             voxels = await read_box(volume.scales[scale], box, self.cache)
             return zarr_view.chunk_bytes(voxels, shape)
 
-        return await self._chunk(request, volume, scale, box, Box.of_shape(shape).size, body)
+        length = math.prod(shape) * volume.dtype.itemsize
+        return await self._chunk(request, volume, scale, box, length, body)
 
     async def _chunk(
         self, request: web.Request, volume: ServedVolume, scale: int, box: Box, length: int,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -45,7 +46,7 @@ class Counts:
 
 
 class BlockCache:
-    """Blocks as uint8 arrays [z, y, x], without the voxels outside the volume."""
+    """Blocks as arrays [z, y, x], without the voxels outside the volume."""
 
     def __init__(self, cache_bytes: int, workers: int | None = None) -> None:
         """Starts empty.
@@ -154,7 +155,7 @@ class BlockCache:
     def _look_ahead(self, key: Key) -> None:
         volume, index = key
         # What is prefetched must not push out what is being looked at.
-        if self._limit < 16 * np.prod(volume.chunks):
+        if self._limit < 16 * math.prod(volume.chunks) * volume.archive.dtype.itemsize:
             return
         for neighbour in neighbours(volume, index):
             found = (volume, neighbour)

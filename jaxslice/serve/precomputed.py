@@ -37,7 +37,7 @@ def info(volume: ServedVolume) -> bytes:
     document = {
         "@type": "neuroglancer_multiscale_volume",
         "type": "image",
-        "data_type": "uint8",
+        "data_type": volume.dtype.name,
         "num_channels": 1,
         "scales": scales,
     }
@@ -67,5 +67,5 @@ def box_of_chunk(volume: ServedVolume, scale: int, name: str) -> Box | None:
 
 
 def chunk_bytes(voxels: np.ndarray) -> bytes:
-    """A raw chunk: x fastest, as in arrays [z, y, x]."""
-    return voxels.tobytes()
+    """A raw chunk: x fastest, as in arrays [z, y, x], and little endian."""
+    return voxels.astype(voxels.dtype.newbyteorder("<"), copy=False).tobytes()

@@ -39,6 +39,11 @@ class ServedVolume:
     scales: tuple[LazyVolume, ...]
     identity: str
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the voxels of all scales."""
+        return self.scales[0].archive.dtype
+
     def placement(self, scale: int) -> Placement:
         """Voxel size and offset of a scale."""
         return self.scales[scale].archive.placement
@@ -91,7 +96,7 @@ def names_for(places: Sequence[str | os.PathLike[str]], taken: Iterable[str] = (
 
 
 async def read_box(volume: LazyVolume, box: Box, cache: BlockCache) -> np.ndarray:
-    """The voxels of a box, uint8 [z, y, x].
+    """The voxels of a box, [z, y, x].
 
     Args:
       volume: to read.
@@ -110,7 +115,7 @@ async def read_box(volume: LazyVolume, box: Box, cache: BlockCache) -> np.ndarra
     blocks = await asyncio.gather(*(cache.read(volume, index) for index in indices))
     if len(blocks) == 1:
         return blocks[0][box.relative_to(box_of_block(volume, indices[0]).start).slices]
-    voxels = np.empty(box.shape, np.uint8)
+    voxels = np.empty(box.shape, volume.archive.dtype)
     for index, block in zip(indices, blocks, strict=True):
         whole = box_of_block(volume, index)
         part = whole.intersect(box)

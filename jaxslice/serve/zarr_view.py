@@ -42,11 +42,11 @@ def array_json(volume: ServedVolume, scale: int) -> bytes:
         "zarr_format": 3,
         "node_type": "array",
         "shape": volume.scales[scale].shape,
-        "data_type": "uint8",
+        "data_type": volume.dtype.name,
         "chunk_grid": grid,
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": 0,
-        "codecs": [{"name": "bytes"}],
+        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
         "attributes": {},
         "dimension_names": ["z", "y", "x"],
     }
@@ -75,7 +75,6 @@ def box_of_chunk(volume: ServedVolume, scale: int, key: str) -> Box | None:
 
 def chunk_bytes(voxels: np.ndarray, chunk_shape: Triple) -> bytes:
     """A chunk's voxels; a Zarr chunk is whole also where it reaches out of the volume."""
-    if voxels.shape == chunk_shape:
-        return voxels.tobytes()
     missing = [(0, whole - n) for whole, n in zip(chunk_shape, voxels.shape, strict=True)]
-    return np.pad(voxels, missing).tobytes()
+    whole = np.pad(voxels, missing) if voxels.shape != chunk_shape else voxels
+    return whole.astype(whole.dtype.newbyteorder("<"), copy=False).tobytes()

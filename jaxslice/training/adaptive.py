@@ -77,19 +77,19 @@ def prepare_styles(
     """
     side = max(shape[1:])  # Augmentation may swap y and x.
     patches = [patch for style in styles for patch in style]
-    data = jax.device_put(prepare(patches, architecture, shape=(shape[0], side, side)))
-    key = jax.random.key(seed)
+    data = prepare(patches, architecture, shape=(shape[0], side, side))
     count = len(styles[0])
+    parts = [slice(first, first + count) for first in range(0, len(patches), count)]
     sums = np.stack([
         moments(
-            jax.tree.map(lambda part, i=index: part[i * count : (i + 1) * count], data),
-            jax.random.fold_in(key, index), architecture, FITTED_VOXELS,
+            TrainingSet(*(array[part] for array in data)), [seed, index], architecture,
+            FITTED_VOXELS,
         )
-        for index in range(len(styles))
+        for index, part in enumerate(parts)
     ])  # fmt: skip
     fits = [linear_fit(style, architecture) for style in sums]
     stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *fits)
-    return Styles(data, stacked, sums.sum(axis=0, dtype=np.float64))
+    return Styles(jax.device_put(data), stacked, sums.sum(axis=0))
 
 
 def typical(
@@ -107,7 +107,7 @@ def typical(
     """
     start = no_adaptation(architecture)._replace(maps=params.maps)
     fit = linear_fit(sums, architecture)
-    return adapted(params.network, start, fit), start._replace(center=fit.traits)
+    return adapted(params.network, start, fit, jnp), start._replace(center=fit.traits)
 
 
 @functools.partial(jax.jit, static_argnames=("architecture", "config"))
@@ -154,7 +154,7 @@ def train_some(
             shared = from_coordinates(params.network, basis)
 
             def bits(fit, *batch):
-                network = adapted(shared, Adaptation(center, params.maps), fit)
+                network = adapted(shared, Adaptation(center, params.maps), fit, jnp)
                 return loss_of(network, architecture, *batch)
 
             return jax.vmap(bits)(fits, contexts, by_style(symbol), by_style(limit)).mean()

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxslice.codec import network_difference, payload
+from jaxslice.codec import network_difference, payload, slices
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.network import IntegerNetwork
@@ -126,9 +126,12 @@ def _program(mesh: Mesh, architecture: Architecture, config: TrainingConfig):
 
 
 def _set_of(block: Volume, architecture: Architecture) -> TrainingSet:
-    """The training set of a block's coded extent, padded to the whole block's shape."""
+    """The training set of a block's coded slices, padded to the whole block's shape."""
     extent = payload.extent_of(block, int(block[-1, -1, -1]))
     inside = block[payload.within(extent)] if extent[0] else block[:1, :1, :1]
+    table = slices.find(inside)
+    if table is not None and len(table.coded):
+        inside = inside[table.coded]
     return prepare([inside], architecture, shape=block.shape)
 
 

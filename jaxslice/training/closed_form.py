@@ -17,10 +17,8 @@ Predictive Image Coding" (1998).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
@@ -29,6 +27,9 @@ from jaxslice.models.adaptation import NEAREST, NUM_TRAITS, Adaptation
 from jaxslice.training.moments import moments
 from jaxslice.training.parameters import Params, to_integers, to_params
 from jaxslice.training.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    import jax
 
 LINEAR_UNITS = 2
 """Units at the end of the first hidden layer: the linear prediction, and its negative."""
@@ -66,8 +67,8 @@ def can_adapt(architecture: Architecture) -> bool:
 def no_adaptation(architecture: Architecture) -> Adaptation:
     """The initial adaptation of training, whose maps are zero; without maps if it cannot adapt."""
     hidden = architecture.hidden if can_adapt(architecture) else ()
-    maps = tuple(jnp.zeros((units, NUM_TRAITS), jnp.float32) for units in hidden)
-    return Adaptation(jnp.zeros(NUM_TRAITS, jnp.float32), maps)
+    maps = tuple(np.zeros((units, NUM_TRAITS), np.float32) for units in hidden)
+    return Adaptation(np.zeros(NUM_TRAITS, np.float32), maps)
 
 
 def linear_fit(sums: np.ndarray, architecture: Architecture) -> LinearFit:
@@ -113,26 +114,26 @@ def adapt(
     Returns:
       The adapted network, rounded to integers.
     """
-    sums = moments(jax.device_put(data), jax.random.key(seed), architecture, FITTED_VOXELS)
-    fit = linear_fit(np.asarray(sums), architecture)
-    return to_integers(jax.jit(adapted)(to_params(network), adaptation, fit), architecture)
+    fit = linear_fit(moments(data, seed, architecture, FITTED_VOXELS), architecture)
+    return to_integers(adapted(to_params(network), adaptation, fit), architecture)
 
 
-def adapted(params: Params, adaptation: Adaptation, fit: LinearFit) -> Params:
+def adapted(params: Params, adaptation: Adaptation, fit: LinearFit, numpy: Any = np) -> Params:
     """Parameters adapted to a volume: a pure function, differentiable in the first two arguments.
 
     Args:
       params: parameters of the network for typical volumes.
       adaptation: center and maps. If there are no maps, `params` is returned unchanged.
       fit: the linear predictor of the volume.
+      numpy: what computes: NumPy, or `jax.numpy`.
     """
     if not adaptation.maps:
         return params
     tree = dict(params["params"])
-    weights, bias = (jnp.stack([part, -part]) for part in (fit.weights, fit.bias))
+    weights, bias = (numpy.stack([part, -part]) for part in (fit.weights, fit.bias))
     for index, mapping in enumerate(adaptation.maps):
         name = f"bias_{index}"
         tree[name] = tree[name] + mapping @ (fit.traits - adaptation.center)
-    tree["kernel_0"] = jnp.concatenate([tree["kernel_0"][:-LINEAR_UNITS], weights])
-    tree["bias_0"] = jnp.concatenate([tree["bias_0"][:-LINEAR_UNITS], bias])
+    tree["kernel_0"] = numpy.concatenate([tree["kernel_0"][:-LINEAR_UNITS], weights])
+    tree["bias_0"] = numpy.concatenate([tree["bias_0"][:-LINEAR_UNITS], bias])
     return {"params": tree}

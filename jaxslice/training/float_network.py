@@ -46,9 +46,7 @@ class CausalNetwork(nn.Module):
     architecture: Architecture
 
     @nn.compact
-    def __call__(
-        self, contexts: jax.Array, limit: jax.Array | None = None
-    ) -> intervals.AnyMixture:
+    def __call__(self, contexts: jax.Array, limit: jax.Array | None = None) -> intervals.AnyMixture:
         """Predicts a mixture per voxel; see `mixture.mixture_of` for the exact counterpart."""
         features = features_of(contexts, self.architecture, limit)
         activity = features.activity.astype(jnp.float32)[None]
@@ -123,9 +121,7 @@ def bits_of(mixture: intervals.AnyMixture, symbol: jax.Array, limit: jax.Array) 
     return -jnp.log2(jnp.maximum(high - low, share))
 
 
-def _wide_bits_of(
-    mixture: intervals.WideMixture, symbol: jax.Array, limit: jax.Array
-) -> jax.Array:
+def _wide_bits_of(mixture: intervals.WideMixture, symbol: jax.Array, limit: jax.Array) -> jax.Array:
     """`bits_of` of 16-bit voxels."""
     low_bits = bins.low_bits_of(mixture.bins)
     index, count = symbol >> low_bits, bins.count_of(mixture.bins, limit)

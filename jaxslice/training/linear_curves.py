@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxslice.codec import linear
+from jaxslice.codec import linear, linear_bits
 
 _HIGHS = np.array([127, 127, linear.SHARPNESS_HIGH, linear.SHARPNESS_HIGH, 255])
 _LOWS = np.array([-127, -127, 0, 0, 0])
@@ -30,6 +30,7 @@ def fit_curves(histogram: np.ndarray) -> np.ndarray:
     """
     phases = histogram.shape[1]
     numbers = _from_moments(histogram.sum(axis=1))
+    histogram = histogram.astype(np.float32)
     bits = _bits(numbers, histogram, phases)
     for step in _STEPS:
         for _ in range(_ROUNDS_OF_A_STEP):
@@ -48,8 +49,8 @@ def fit_curves(histogram: np.ndarray) -> np.ndarray:
 
 def _bits(numbers: np.ndarray, histogram: np.ndarray, phases: int) -> np.ndarray:
     """Bits that the residuals of each scale take, float64 [scale]."""
-    widths = np.diff(linear.edges(numbers.astype(np.uint8), phases))
-    return -(histogram * np.log2(widths.astype(np.float32) / linear.TOTAL)).sum(axis=(1, 2))
+    costs = linear_bits.costs(numbers.astype(np.uint8), phases)
+    return np.einsum("spr,spr->s", histogram, costs)
 
 
 def _from_moments(counts: np.ndarray) -> np.ndarray:

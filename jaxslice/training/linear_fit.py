@@ -1,159 +1,102 @@
-"""Fitting a linear predictor to samples of a volume, in closed form. Needs no JAX.
+"""Fitting linear predictors to samples of a volume, in closed form. Needs no JAX.
 
 The weights are those of least squares, in which a voxel counts by the inverse square of its scale.
 The scale is a weighted sum of the sizes of differences, fitted to the sizes of residuals. Both
 depend on each other and are fitted in turn. The curves of each scale are then fitted to the
 histogram of its residuals. After Wu, Barthel & Zhang, "Piecewise 2D Autoregression for Predictive
-Image Coding" (1998).
+Image Coding" (1998). Several predictors are each for some of the slices; see `linear_groups`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from jaxslice.codec import linear
+from jaxslice.codec import linear, linear_bits
 from jaxslice.codec.linear import LinearArchitecture, LinearNumbers
+from jaxslice.codec.linear_sample import Sample
 from jaxslice.training.linear_curves import fit_curves
-from jaxslice.training.linear_sample import Sample
+from jaxslice.training.linear_groups import groups_of
+from jaxslice.training.linear_weights import fit_scale, fit_weights
+
+FITTED_VOXELS = 1 << 17
+"""Voxels sampled from a volume to fit its predictors."""
 
 NEAREST = 12
 """Context voxels that stand for the scale before any is fitted."""
 
-_LEAST_SCALE = 0.25
-"""In symbols: what a voxel's scale is at least taken for."""
-
-_RIDGE = 1e-5
 _ROUNDS = 2
 
 
 def fit(sample: Sample, architecture: LinearArchitecture) -> LinearNumbers:
-    """Fits all numbers of a linear predictor.
+    """Fits all numbers of an architecture's predictors.
 
     Args:
       sample: voxels of the volume, at least one.
-      architecture: of the predictor.
+      architecture: of the predictors.
     """
-    target = sample.symbols - sample.reference
-    sizes = np.abs(sample.differences)
-    scale = sizes[:NEAREST].mean(axis=0) / 2 + 2
-    for _ in range(_ROUNDS):
-        exponent, weights = _fit_weights(sample.differences, target, scale)
-        residual = target - (weights / 2.0**exponent).astype(np.float32) @ sample.differences
-        size_weights, offset, scale = _fit_scale(sizes, np.abs(residual), scale)
-    place = _places(sample, exponent, weights, architecture.phases)
-    found = np.float32(offset) + size_weights.astype(np.float32) @ sizes
-    octave = (found.view(np.int32) >> 21) - 4 * 127
-    first = _first_scale(octave, architecture.scales)
-    index = np.clip(octave - first, 0, architecture.scales - 1)
-    histogram = _histogram(sample.symbols, place, index, architecture)
-    curves = fit_curves(histogram)
+    groups = groups_of(sample, first_scale(sample), architecture.predictors)
+    parts = [sample.of_slices(np.array(group)) for group in groups]
+    fitted = [_fit_sums(part) for part in parts]
+    histograms, firsts = [], []
+    for part, (exponent, offset, weights, sizes) in zip(parts, fitted, strict=True):
+        octave = linear_bits.octave_of(offset + sizes.astype(np.float32) @ np.abs(part.differences))
+        firsts.append(_lowest(octave, architecture.scales))
+        alone = LinearNumbers(
+            np.array([(exponent, firsts[-1], offset)]), weights[None], sizes[None], np.zeros(0)
+        )
+        histograms.append(_histogram(part, alone, architecture))
+    scalars = [(e, first, offset) for (e, offset, _, _), first in zip(fitted, firsts, strict=True)]
+    curves = fit_curves(np.concatenate(histograms))
     return LinearNumbers(
-        exponent, first, offset, weights.astype(np.int8), size_weights.astype(np.uint8), curves
+        np.array(scalars, np.int32),
+        np.stack([weights for *_, weights, _ in fitted]).astype(np.int8),
+        np.stack([sizes for *_, sizes in fitted]).astype(np.uint8),
+        curves.reshape(architecture.predictors, architecture.scales, -1),
     )
 
 
 def predicted_bits(
-    sample: Sample, numbers: LinearNumbers, architecture: LinearArchitecture
+    sample: Sample, numbers: LinearNumbers, architecture: LinearArchitecture, which: int = 0
 ) -> float:
     """Bits per voxel that a predictor takes for a sample: those of the intervals."""
-    place = _places(sample, numbers.exponent, numbers.weights, architecture.phases)
-    sizes = numbers.sizes.astype(np.float32) @ np.abs(sample.differences)
-    octave = ((np.float32(numbers.offset) + sizes).view(np.int32) >> 21) - 4 * 127
-    index = np.clip(octave - numbers.first, 0, architecture.scales - 1)
-    histogram = _histogram(sample.symbols, place, index, architecture)
-    widths = np.diff(linear.edges(numbers.curves, architecture.phases))
-    bits = np.log2(linear.TOTAL) - np.log2(widths)
+    histogram = _histogram(sample, numbers, architecture, which)
+    bits = linear_bits.costs(numbers.curves[which], architecture.phases)
     return float((histogram * bits).sum() / histogram.sum())
 
 
-def _fit_weights(
-    differences: np.ndarray, target: np.ndarray, scale: np.ndarray
-) -> tuple[int, np.ndarray]:
-    """The exponent and the integer weights (float64) of weighted least squares."""
-    weighted = differences / np.square(scale)
-    squares = (weighted @ differences.T).astype(np.float64)
-    products = (weighted @ target).astype(np.float64)
-    spread = max(float(np.trace(squares)) / len(squares), 1e-12)
-    squares[np.diag_indices_from(squares)] += _RIDGE * spread
-    exact = np.linalg.solve(squares, products)
-    largest = max(float(np.abs(exact).max()), 1e-9)
-    exponent = int(np.floor(np.log2(linear.WEIGHT_HIGH / largest)))
-    exponent = min(max(exponent, linear.EXPONENT_LOW), linear.EXPONENT_HIGH)
-    return exponent, _rounded(exact * 2.0**exponent, squares)
+def first_scale(sample: Sample) -> np.ndarray:
+    """What each voxel's scale is taken for before any is fitted, in symbols."""
+    return np.abs(sample.differences[:NEAREST]).mean(axis=0) / 2 + 2
 
 
-def _rounded(exact: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """Integer weights: one after the other is rounded, and the others make up for the error.
-
-    After Frantar & Alistarh, "Optimal Brain Compression" (2022).
-
-    Args:
-      exact: float64 [c], that minimise a square form.
-      squares: float64 [c, c], the form's matrix.
-    """
-    left, weights = exact.copy(), np.zeros_like(exact)
-    inverse = np.linalg.inv(squares)
-    for c in range(len(exact)):
-        weights[c] = np.clip(np.rint(left[c]), -linear.WEIGHT_HIGH, linear.WEIGHT_HIGH)
-        column = inverse[:, c] / inverse[c, c]
-        left -= column * (left[c] - weights[c])
-        inverse -= np.outer(column, inverse[c])
-        inverse[:, c] = inverse[c] = 0
-        inverse[c, c] = 1
-    return weights
+def _fit_sums(sample: Sample) -> tuple[int, int, np.ndarray, np.ndarray]:
+    """The exponent, the offset, the weights and the sizes' weights of one predictor."""
+    target = sample.symbols - sample.reference
+    sizes, scale = np.abs(sample.differences), first_scale(sample)
+    exponent, offset, weights, of_sizes = 0, 1, np.zeros(0), np.zeros(0)
+    for _ in range(_ROUNDS):
+        exponent, weights = fit_weights(sample.differences, target, scale)
+        residual = target - (weights / 2.0**exponent).astype(np.float32) @ sample.differences
+        of_sizes, offset, scale = fit_scale(sizes, np.abs(residual), scale)
+    return exponent, offset, weights, of_sizes
 
 
-def _fit_scale(
-    sizes: np.ndarray, residual: np.ndarray, scale: np.ndarray
-) -> tuple[np.ndarray, int, np.ndarray]:
-    """Integer weights of sizes, offset of the activity, and each voxel's scale in symbols.
-
-    Weights are never negative: those that would be are left out, and the rest fitted again.
-    """
-    inputs = np.concatenate([sizes, np.ones_like(sizes[:1])])
-    kept = np.arange(len(inputs))
-    found = np.zeros(len(inputs))
-    for _ in range(3):
-        weighted = inputs[kept] / np.square(scale)
-        squares = (weighted @ inputs[kept].T).astype(np.float64)
-        products = (weighted @ residual).astype(np.float64)
-        spread = max(float(np.trace(squares)) / len(squares), 1e-12)
-        squares[np.diag_indices_from(squares)] += _RIDGE * spread
-        solved = np.linalg.solve(squares, products)
-        found[:] = 0
-        found[kept] = np.maximum(solved, 0)
-        scale = np.maximum(found.astype(np.float32) @ inputs, _LEAST_SCALE)
-        kept = np.flatnonzero(found > 0)
-        if not kept.size:
-            break
-    largest = found[:-1].max()
-    unit = linear.WEIGHT_HIGH / largest if largest > 0 else 1.0
-    unit = min(unit, linear.OFFSET_HIGH / max(found[-1], 1e-9))
-    offset = int(np.clip(np.rint(found[-1] * unit), 1, linear.OFFSET_HIGH))
-    return np.rint(found[:-1] * unit), offset, scale
-
-
-def _places(sample: Sample, exponent: int, weights: np.ndarray, phases: int) -> np.ndarray:
-    """int32 [n]: predictions in 1/phases symbol, clipped to the symbols that there are."""
-    sums = weights.astype(np.float32) @ sample.differences + sample.reference * 2**exponent
-    place = np.floor(sums * np.float32(phases / 2**exponent))
-    return np.clip(place, 0, phases * sample.limits - 1).astype(np.int32)
-
-
-def _first_scale(octave: np.ndarray, scales: int) -> int:
+def _lowest(octave: np.ndarray, scales: int) -> int:
     """The first of `scales` scales that hold most of the voxels."""
     counts = np.bincount(np.clip(octave, 0, 95), minlength=96 + scales)
     inside = np.convolve(counts, np.ones(scales, int), "full")[scales - 1 :]
-    best = np.flatnonzero(inside[: linear.FIRST_HIGH + 1] == inside[: linear.FIRST_HIGH + 1].max())
+    inside = inside[: linear.FIRST_HIGH + 1]
+    best = np.flatnonzero(inside == inside.max())
     return int(best[len(best) // 2])
 
 
 def _histogram(
-    symbols: np.ndarray, place: np.ndarray, index: np.ndarray, architecture: LinearArchitecture
+    sample: Sample, numbers: LinearNumbers, architecture: LinearArchitecture, which: int = 0
 ) -> np.ndarray:
     """How often each residual occurs, int [scale, phase, residual]."""
-    scales, phases = architecture.scales, architecture.phases
-    residual = (symbols.astype(np.int32) - place // phases + linear.CENTRE) % linear.RESIDUALS
-    flat = (index * phases + place % phases) * linear.RESIDUALS + residual
-    counts = np.bincount(flat, minlength=scales * phases * linear.RESIDUALS)
-    return counts.reshape(scales, phases, linear.RESIDUALS)
+    found = linear_bits.predicted(
+        sample.reference, sample.differences, sample.limits, numbers, architecture, which
+    )
+    shape = (architecture.scales, architecture.phases, linear.RESIDUALS)
+    index = linear_bits.table_index(sample.symbols, found, architecture)
+    return np.bincount(index, minlength=int(np.prod(shape))).reshape(shape)

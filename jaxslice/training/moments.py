@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
-from jaxslice.codec.features import features_of
-from jaxslice.codec.march import OUTSIDE
-from jaxslice.training.training_set import TrainingSet, sample
-
-_BATCH_VOXELS = 1 << 13
+from jaxslice.codec.numpy_features import shifted
+from jaxslice.training.batch import batches
+from jaxslice.training.training_set import TrainingSet
 
 
-@functools.partial(jax.jit, static_argnames=("architecture", "count"))
-def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count: int) -> jax.Array:
+def moments(
+    data: TrainingSet, seed: int | Sequence[int], architecture: Architecture, count: int
+) -> np.ndarray:
     """Sums over sampled voxels of the products of all pairs of inputs and target.
 
     Voxels with a constant neighbourhood are skipped, since they hold no information about the
@@ -24,29 +22,27 @@ def moments(data: TrainingSet, key: jax.Array, architecture: Architecture, count
 
     Args:
       data: training set to sample from.
-      key: random key of the samples.
-      architecture: architecture of the network (static).
-      count: voxels to sample, rounded down to a multiple of 8192, at least 8192 (static).
+      seed: random seed of the samples.
+      architecture: architecture of the network.
+      count: voxels to sample, rounded down to a multiple of 8192, at least 8192.
 
     Returns:
-      float32 [c + 4, c + 4] for a context of c voxels. The rows and columns are the c differences
+      float64 [c + 4, c + 4] for a context of c voxels. The rows and columns are the c differences
       and the target, both multiplied by gain / 64, the two extras, and the constant 1, in the order
       differences, extras, 1, target.
     """
-
-    def add(index, total):
-        contexts, symbol, limit = sample(
-            jax.random.fold_in(key, index), data, architecture, _BATCH_VOXELS
-        )
-        features = features_of(contexts, architecture, limit)
-        scale = features.gain / 64
-        target = features.difference_of(symbol) * scale
-        rows = jnp.concatenate(
-            [features.differences * scale[None], features.extras, jnp.ones_like(target)[None],
-             target[None]]
-        )  # fmt: skip
-        counted = (symbol != OUTSIDE) & features.is_lively(architecture)
-        return total + (rows * counted.astype(jnp.float32)[None]) @ rows.T
-
     size = len(architecture.context) + NUM_FEATURES + 2
-    return jax.lax.fori_loop(0, max(count // _BATCH_VOXELS, 1), add, jnp.zeros((size, size)))
+    total = np.zeros((size, size))
+    for features, symbols, _ in batches(seed, data, architecture, count):
+        scale = features.gain / 64
+        target = symbols.astype(np.float32) - features.reference
+        if architecture.is_wide:
+            target = shifted(target, features.shift)
+        target *= scale
+        rows = np.concatenate([
+            features.differences * scale, features.extras, np.ones_like(target)[None], target[None]
+        ])  # fmt: skip
+        lively = (features.activity > architecture.activity_offset) | (features.shift > 0)
+        rows = rows[:, lively].astype(np.float64)
+        total += rows @ rows.T
+    return total

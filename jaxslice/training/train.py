@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from jaxslice.codec.architecture import Architecture
@@ -234,8 +233,8 @@ def train_params(
     on_progress: Callable[[int, float], None] | None = None,
 ) -> Params:
     """Trains from initial float parameters; see `train_network`. Returns float parameters."""
+    basis = basis_of(moments(data, int(jax.random.bits(key)), architecture, BASIS_VOXELS))
     data = jax.device_put(data)
-    basis = basis_of(np.asarray(moments(data, key, architecture, BASIS_VOXELS)))
 
     def advance(state: TrainingState) -> tuple[TrainingState, jax.Array]:
         return _train_some(state, key, data, basis, architecture, config)

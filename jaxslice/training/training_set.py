@@ -6,17 +6,18 @@ A batch consists of short rows of voxels at random places, with the context of e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxslice.codec import levels
+from jaxslice.codec import level_tables
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.core.errors import UsageError
 from jaxslice.core.types import Volume
+
+if TYPE_CHECKING:
+    import jax
 
 ROW_VOXELS = 32
 """Voxels along x in one row. Reading rows is faster than reading single voxels."""
@@ -34,9 +35,9 @@ class TrainingSet(NamedTuple):
         where the border ends.
     """
 
-    symbols: jax.Array
-    limits: jax.Array
-    extents: jax.Array
+    symbols: np.ndarray | jax.Array
+    limits: np.ndarray | jax.Array
+    extents: np.ndarray | jax.Array
 
 
 def prepare(
@@ -60,11 +61,12 @@ def prepare(
     """
     if not blocks:
         raise UsageError("Got no blocks to train on, expected at least one.")
-    reach = _reach(architecture)
+    reach = reach_of(architecture)
     leads = leads or [0] * len(blocks)
     sizes = np.array([block.shape for block in blocks]) - np.array([[n, 0, 0] for n in leads])
     depth, height, width = sizes.max(axis=0) if shape is None else np.array(shape)
     whole = (depth + reach[0], height + 2 * reach[1], max(width, 1) + 2 * reach[2])
+    levels = level_tables.of(architecture.dtype)
     symbols = np.full((len(blocks), *whole), OUTSIDE, architecture.symbol_dtype)
     limits = np.ones((len(blocks), whole[0]), np.int32)
     for index, (block, lead) in enumerate(zip(blocks, leads, strict=True)):
@@ -73,12 +75,12 @@ def prepare(
         inside = tuple(slice(a, a + n) for a, n in zip(first, block.shape, strict=True))
         symbols[(index, *inside)] = levels.symbols_of(block, tables)
         limits[index, inside[0]] = levels.sizes(tables)
-    return TrainingSet(symbols, limits, sizes.astype(np.int32))  # type: ignore[arg-type]
+    return TrainingSet(symbols, limits, sizes.astype(np.int32))
 
 
 def row_length(data: TrainingSet, architecture: Architecture) -> int:
     """Voxels in a row of `sample`: ROW_VOXELS, or the width of the blocks if that is smaller."""
-    return min(ROW_VOXELS, data.symbols.shape[3] - 2 * _reach(architecture)[2])
+    return min(ROW_VOXELS, data.symbols.shape[3] - 2 * reach_of(architecture)[2])
 
 
 def sample(
@@ -105,8 +107,11 @@ def sample(
       (contexts, symbols, limits): float32 [c, n], int32 [n], int32 [n] for n sampled voxels.
       Symbols are OUTSIDE where a row reaches beyond the extent of its block.
     """
+    import jax
+    import jax.numpy as jnp
+
     blocks, depth, height, width = data.symbols.shape
-    reach = _reach(architecture)
+    reach = reach_of(architecture)
     length = row_length(data, architecture)
     rows = max(count // length, 1)
     keys = jax.random.split(key, 4)
@@ -131,7 +136,7 @@ def sample(
     return contexts.astype(jnp.float32), symbol, limit
 
 
-def _reach(architecture: Architecture) -> tuple[int, int, int]:
+def reach_of(architecture: Architecture) -> tuple[int, int, int]:
     """Largest distance of a context voxel along z, y and x."""
     z, y, x = np.abs(np.array(architecture.context)).max(axis=0)
     return int(z), int(y), int(x)

@@ -58,4 +58,5 @@ def open_source(place: str, options: SourceOptions) -> Source:
         chunk_shape=archive.block_shape,
         voxel_size_known=archive.placement.voxel_size_nm != UNKNOWN_SIZE,
     )
-    return Source(place, archive.box, archive.placement, ArchiveReader(archive), details=details)
+    reader = ArchiveReader(archive)
+    return Source(place, archive.box, archive.placement, reader, archive.dtype, details)

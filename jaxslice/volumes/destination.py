@@ -6,6 +6,8 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+import numpy as np
+
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.storage.location import parse_location
@@ -14,6 +16,8 @@ from jaxslice.volumes.formats import format_to_write
 from jaxslice.volumes.interface import Destination, NewVolume, VoxelSize
 
 __all__ = ["Destination", "check_destination", "create_destination"]
+
+_UINT8 = np.dtype(np.uint8)
 
 
 @contextlib.contextmanager
@@ -26,6 +30,7 @@ def create_destination(
     overwrite: bool = False,
     dest_format: str | None = None,
     encoding: str | None = None,
+    dtype: np.dtype = _UINT8,
 ) -> Iterator[Destination]:
     """Creates a volume, which is complete when the `with` block ends without an exception.
 
@@ -43,6 +48,7 @@ def create_destination(
         one is complete. What else lies in its folder is kept.
       dest_format: key of the format; if None, what the name says, else precomputed.
       encoding: how chunks are stored, where the format has a choice; None for its usual way.
+      dtype: of the voxels.
 
     Yields:
       The destination to write to.
@@ -57,8 +63,8 @@ def create_destination(
     assert known.create is not None
     assert known.kind is not None
     with new_place(place, known.kind, overwrite) as location:
-        new = NewVolume(box, voxel_size_nm, chunk_shape, encoding)
-        yield Destination(place, box, known.create(place, location, new))
+        new = NewVolume(box, voxel_size_nm, chunk_shape, encoding, dtype)
+        yield Destination(place, box, known.create(place, location, new), dtype)
 
 
 def check_destination(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class Reader(Protocol):
     """Reads the voxels of boxes; a frozen value that pickles, called from several threads."""
 
     def __call__(self, box: Box, /) -> np.ndarray:
-        """uint8 [z,y,x] of a box inside the volume, an array of the caller's own.
+        """Voxels [z,y,x] of a box inside the volume, an array of the caller's own.
 
         Raises:
           SourceDataError: a chunk is missing, damaged or cannot be fetched.
@@ -32,12 +32,29 @@ class Reader(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True)
+class MovedReader:
+    """Reads a volume as if it were elsewhere.
+
+    Attributes:
+      reader: of the volume.
+      by: voxels by which it is moved.
+    """
+
+    reader: Reader
+    by: Triple
+
+    def __call__(self, box: Box) -> np.ndarray:
+        z, y, x = self.by
+        return self.reader(box.shift((-z, -y, -x)))
+
+
 @runtime_checkable
 class Writer(Protocol):
     """Writes the voxels of boxes; a frozen value that pickles, called from several threads."""
 
     def __call__(self, box: Box, voxels: np.ndarray, /) -> None:
-        """Stores uint8 [z,y,x] in a box inside the volume.
+        """Stores voxels [z,y,x] in a box inside the volume.
 
         Raises:
           OSError: the storage refuses, for instance because it is full.
@@ -108,7 +125,7 @@ class Source:
           box: global coordinates, wholly inside `self.box`.
 
         Returns:
-          uint8 [z,y,x], C-contiguous, the caller's own copy.
+          [z,y,x], C-contiguous, the caller's own copy.
 
         Raises:
           UsageError: `box` is not inside `self.box`.
@@ -117,6 +134,27 @@ class Source:
         if not self.box.contains(box):
             raise UsageError(f"Got the box {box}, expected one inside {self.box}.")
         return np.ascontiguousarray(self.reader(box))
+
+    def moved_to(self, start: Triple) -> Source:
+        """The same volume at another place."""
+        z, y, x = (a - b for a, b in zip(start, self.box.start, strict=True))
+        reader = MovedReader(self.reader, (z, y, x))
+        placement = dataclasses.replace(self.placement, offset_voxels=start)
+        return dataclasses.replace(
+            self, box=self.box.shift((z, y, x)), placement=placement, reader=reader
+        )
+
+    def covering(self, box: Box) -> Source:
+        """The part in a box; a volume of that shape that knows no place is taken to be there.
+
+        A file that keeps no offset, such as a `.npy`, begins at 0,0,0.
+
+        Raises:
+          UsageError: it does not cover the box.
+        """
+        if not self.box.contains(box) and self.box == Box.of_shape(box.shape):
+            return self.moved_to(box.start)
+        return self.part(box)
 
     def part(self, box: Box | None) -> Source:
         """The part of the volume in a box; all of it if None.
@@ -143,18 +181,20 @@ class Destination:
       description: the file or URL, to be printed.
       box: the voxels of the volume, in global coordinates.
       writer: of the format.
+      dtype: of the voxels.
     """
 
     description: str
     box: Box
     writer: Writer = dataclasses.field(repr=False)
+    dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
 
     def write(self, box: Box, voxels: np.ndarray) -> None:
         """Writes the voxels of `box`; threads may write disjoint boxes at the same time.
 
         Args:
           box: global coordinates, wholly inside `self.box`.
-          voxels: uint8 [z,y,x] of the shape of `box`.
+          voxels: [z,y,x] of the shape of `box`.
 
         Raises:
           UsageError: `box` is not inside `self.box`, or `voxels` does not fit it.
@@ -162,10 +202,10 @@ class Destination:
         """
         if not self.box.contains(box):
             raise UsageError(f"Got the box {box}, expected one inside {self.box}.")
-        if voxels.dtype != np.uint8 or voxels.shape != box.shape:
+        if voxels.dtype != self.dtype or voxels.shape != box.shape:
             raise UsageError(
-                f"Got voxels of dtype {voxels.dtype} and shape {voxels.shape}, expected uint8 and"
-                f" {box.shape}."
+                f"Got voxels of dtype {voxels.dtype} and shape {voxels.shape}, expected"
+                f" {self.dtype} and {box.shape}."
             )
         self.writer(box, voxels)
 
@@ -237,6 +277,9 @@ class NewVolume:
     encoding: str | None = None
     dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
 
+
+AnySource: TypeAlias = Any
+"""A path or URL, an array, or a `Source`: whatever `open_source` takes."""
 
 Open: TypeAlias = Callable[[str, Location, SourceOptions], Source]
 """Opens the volume at a location; the string names it in messages. No voxel is read.

@@ -6,25 +6,22 @@ import dataclasses
 import glob
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
+from jaxslice.core.voxel_types import check_voxel_type
 from jaxslice.storage.location import parse_location
 from jaxslice.volumes.arrays import is_array, source_of_array
 from jaxslice.volumes.formats import SUPPORTED, format_of
-from jaxslice.volumes.interface import Format, NotThisFormat, Source, SourceOptions
+from jaxslice.volumes.interface import AnySource, Format, NotThisFormat, Source, SourceOptions
 
 __all__ = ["Source", "SourceOptions", "open_any", "open_source"]
 
-DTYPES = (np.dtype(np.uint8),)
-"""What voxels may be."""
-
 
 def open_source(
-    source: str | os.PathLike[str] | Source | Any,
+    source: AnySource,
     *,
     bbox: Box | None = None,
     scale: int | str = 0,
@@ -54,7 +51,7 @@ def open_source(
     return opened.part(bbox)
 
 
-def open_any(source: str | os.PathLike[str] | Source | Any, options: SourceOptions) -> Source:
+def open_any(source: AnySource, options: SourceOptions) -> Source:
     """As `open_source`, with voxels of any dtype."""
     if isinstance(source, Source):
         opened = source
@@ -71,11 +68,7 @@ def open_any(source: str | os.PathLike[str] | Source | Any, options: SourceOptio
 
 def check_dtype(source: Source) -> None:
     """Refuses voxels that cannot be compressed (UsageError)."""
-    if source.dtype not in DTYPES:
-        expected = " or ".join(str(dtype) for dtype in DTYPES)
-        raise UsageError(
-            f"Got {source.description!r} with dtype {source.dtype}, expected {expected}."
-        )
+    check_voxel_type(source.dtype, repr(source.description))
 
 
 def _open_place(place: str, options: SourceOptions) -> Source:

@@ -51,6 +51,14 @@ class _Counted:
                 self.running -= 1
 
 
+def decode_one(archive, data: bytes) -> np.ndarray:
+    places = [archive.configuration.place_of(None)]
+    (block,) = decoder.decode_payloads(
+        [data], archive.block_shape, archive.configuration, places, archive.dtype
+    )
+    return block
+
+
 @pytest.mark.usefixtures("fresh")
 def test_the_first_block_is_decoded_alone(small_archive, payloads, monkeypatch):
     counted = _Counted(block.decode_blocks)
@@ -58,7 +66,7 @@ def test_the_first_block_is_decoded_alone(small_archive, payloads, monkeypatch):
     archive = open_archive(small_archive)
     shape, configuration = archive.block_shape, archive.configuration
     with ThreadPoolExecutor(8) as pool:
-        decode = lambda data: decoder.decode_payloads([data], shape, configuration)[0]
+        decode = lambda data: decode_one(archive, data)
         found = list(pool.map(decode, payloads[:8]))
     assert (counted.calls, counted.beside_the_first) == (8, 0)
     for data, voxels in zip(payloads, found, strict=False):
@@ -69,10 +77,9 @@ def test_the_first_block_is_decoded_alone(small_archive, payloads, monkeypatch):
 @pytest.mark.usefixtures("fresh")
 def test_a_first_block_that_is_damaged_lets_the_next_try(small_archive, payloads):
     archive = open_archive(small_archive)
-    shape, configuration = archive.block_shape, archive.configuration
     with pytest.raises(jaxslice.FormatError):
-        decoder.decode_payloads([payloads[0][:-1]], shape, configuration)
-    assert decoder.decode_payloads([payloads[0]], shape, configuration)[0].shape == shape
+        decode_one(archive, payloads[0][:-1])
+    assert decode_one(archive, payloads[0]).shape == archive.block_shape
 
 
 def test_a_network_is_unpacked_once(small_archive, monkeypatch):
@@ -90,7 +97,10 @@ def test_a_network_is_unpacked_once(small_archive, monkeypatch):
 def test_blocks_of_a_batch_keep_their_order(small_archive, payloads, count):
     archive = open_archive(small_archive)
     shape, configuration = archive.block_shape, archive.configuration
-    together = decoder.decode_payloads(payloads[:count], shape, configuration)
+    places = [archive.place_of(index) for index in archive.blocks()][:count]
+    together = decoder.decode_payloads(
+        payloads[:count], shape, configuration, places, archive.dtype
+    )
     assert len(together) == count
     for data, voxels in zip(payloads, together, strict=False):
         alone = block.decode_block(data, shape, model.model_of(configuration))

@@ -1,5 +1,6 @@
 """Archives through zarr, with nothing of zarr but what it makes public."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 import zarr
 
+import jaxslice
 from jaxslice.archive import decoder, zarr_codec
 from jaxslice.archive.zarr_codec import JaxsliceCodec
-from jaxslice.core.errors import FormatError
+from jaxslice.core.errors import FormatError, UsageError
 
 
 def test_zarr_reads_it_without_importing_jaxslice(small_volume, small_archive):
@@ -29,6 +31,7 @@ def test_zarr_writes_what_zarr_reads(small_volume, small_archive, tmp_path):
     source = zarr.open_array(f"{small_archive}/0", mode="r")
     (codec,) = source.metadata.codecs
     assert isinstance(codec, JaxsliceCodec)
+    codec = codec.for_new_array()
     target = zarr.create_array(
         tmp_path / "new.zarr",
         shape=(6, 20, 40),
@@ -39,6 +42,37 @@ def test_zarr_writes_what_zarr_reads(small_volume, small_archive, tmp_path):
     )
     target[...] = small_volume.voxels[:6, :20, :40]
     np.testing.assert_array_equal(target[...], small_volume.voxels[:6, :20, :40])
+    again = zarr.open_array(tmp_path / "new.zarr", mode="r+")
+    again[1:3, 5:, 3] = 9
+    assert (again[2, 5:, 3] == 9).all()
+
+
+def test_a_sealed_array_is_not_written(archive_copy):
+    array = zarr.open_array(archive_copy / "0", mode="r+")
+    with pytest.raises(UsageError, match="write to a sealed array"):
+        array[0] = 7
+    assert jaxslice.verify(str(archive_copy)).details["verified"]
+
+
+def test_a_lost_chunk_of_a_sealed_array_is_noticed(archive_copy):
+    (archive_copy / "0" / "c" / "0" / "0" / "1").unlink()
+    array = zarr.open_array(archive_copy / "0", mode="r")
+    assert array[0, 0, 0] > 0
+    with pytest.raises(FormatError, match="Got no chunk, expected every chunk"):
+        array[...]
+
+
+def test_a_chunk_of_another_array_is_noticed(archive_copy, tmp_path):
+    (codec,) = zarr.open_array(archive_copy / "0", mode="r").metadata.codecs
+    for name in ("a", "b"):
+        array = zarr.create_array(
+            tmp_path / name, shape=(4, 16, 32), chunks=(4, 16, 32), dtype="uint8",
+            serializer=codec.for_new_array(), compressors=None,
+        )  # fmt: skip
+        array[...] = 7
+    shutil.copy(tmp_path / "a" / "c" / "0" / "0" / "0", tmp_path / "b" / "c" / "0" / "0" / "0")
+    with pytest.raises(FormatError, match="of the array"):
+        zarr.open_array(tmp_path / "b", mode="r")[...]
 
 
 def test_zarr_refuses_other_data(small_archive, tmp_path):
@@ -68,6 +102,7 @@ def test_chunks_of_a_batch_are_decoded_together(small_volume, small_archive, mon
 
 def test_chunks_that_are_not_there_are_left_out(small_archive, tmp_path):
     (codec,) = zarr.open_array(f"{small_archive}/0", mode="r").metadata.codecs
+    codec = codec.for_new_array()
     with zarr.config.set({"codec_pipeline.batch_size": 4}):
         array = zarr.create_array(
             tmp_path / "n.zarr", shape=(4, 16, 96), chunks=(4, 16, 32), dtype="uint8",

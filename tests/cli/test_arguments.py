@@ -7,25 +7,36 @@ import pytest
 from jaxslice.bench import bench as bench_module
 from jaxslice.cli import bench, registry, train
 from jaxslice.cli.arguments import parse
+from jaxslice.cli.shared_flags import source_options
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.recipe import Recipe
+from jaxslice.volumes.interface import SourceOptions
 
+SOURCE = (
+    "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
+)
 FLAGS = {
-    "compress": "bbox scale missing effort model context block_shape training_steps seed verify "
+    "compress": f"bbox {SOURCE} effort model context block_shape training_steps seed verify "
     "engine workers batch_blocks overwrite json",
-    "decompress": "bbox engine workers batch_blocks overwrite json",
-    "verify": "source scale missing engine workers batch_blocks json",
-    "info": "json",
+    "decompress": "dest_format dest_encoding bbox engine workers batch_blocks overwrite json",
+    "verify": f"source {SOURCE} engine workers batch_blocks json",
+    "inspect": f"{SOURCE} json",
+    "info": "blocks json",
+    "diff": f"{SOURCE} bbox engine workers batch_blocks json",
+    "slice": "z y x square_pixels overwrite json",
+    "completion": "json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
-    "bench": "efforts batches peers bbox scale missing model context block_shape training_steps "
+    "serve": "port host gzip cache_mb json",
+    "bench": f"efforts batches peers bbox {SOURCE} model context block_shape training_steps "
     "seed engine workers output plot json",
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "info": ["a.zarr"], "train": ["v.npy"], "demo": [], "bench": [],
+    "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
@@ -134,12 +145,13 @@ def test_parsing_leaves_nothing_behind():
 
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
-    names = FLAGS["compress"].replace("scale", "").replace("json", "").split()
+    names = FLAGS["compress"].replace(SOURCE, "").replace("json", "").split()
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {
         name: getattr(defaults, name) for name in names
     }
-    assert values.scale == str(defaults.scale)
+    reading = source_options(values)
+    assert reading == SourceOptions(scale=str(defaults.scale), missing=defaults.missing)
 
 
 def test_choices_are_those_of_the_library():

@@ -166,7 +166,7 @@ def test_damaged_metadata_exit_with_3(jaxslice, archive_copy):
     ],
 )
 def test_errors_become_one_line(jaxslice, monkeypatch, error, code, message):
-    def fail(_archive):
+    def fail(_archive, **_):
         raise error
 
     monkeypatch.setattr("jaxslice.info", fail, raising=False)
@@ -189,7 +189,7 @@ def test_a_full_disk_names_the_place(jaxslice, monkeypatch, small_volume, tmp_pa
 def test_an_error_of_jax_is_one_line_and_a_bug_is_not(jaxslice, monkeypatch):
     import jax
 
-    def fail(_archive):
+    def fail(_archive, **_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 3 bytes")
 
     monkeypatch.setattr("jaxslice.info", fail, raising=False)
@@ -197,7 +197,7 @@ def test_an_error_of_jax_is_one_line_and_a_bug_is_not(jaxslice, monkeypatch):
     assert code == 1
     assert err == "jaxslice: JAX failed: RESOURCE_EXHAUSTED: Out of memory allocating 3 bytes\n"
 
-    def bug(*_):
+    def bug(*_, **__):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("jaxslice.info", bug, raising=False)

@@ -91,6 +91,15 @@ def test_progress_in_a_log(capsys):
     assert len(err) < 60
 
 
+def test_progress_of_one_step(capsys):
+    now = [0.0]
+    lines = ProgressLines(lambda: now[0])
+    lines("fit", 0, 1)
+    now[0] = 54.0
+    lines("fit", 1, 1)
+    assert capsys.readouterr().err.splitlines() == ["fit: begun, 0 s", "fit: done, 54 s"]
+
+
 def test_progress_of_a_long_job_goes_on(capsys):
     now = [0.0]
     lines = ProgressLines(lambda: now[0])

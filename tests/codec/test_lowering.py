@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from jax import export
 
-from jaxslice.codec import payload
 from jaxslice.codec.engines import xla
 from jaxslice.codec.geometry import Geometry
 from jaxslice.models.presets import FULL
@@ -40,7 +39,7 @@ def _lowered(direction: str, block_networks: bool, platform: str) -> str:
     else:
         program = xla.decoder_program(geometry, FULL, block_networks, platform)
         heads = np.zeros(lanes, np.uint64)
-        words = np.zeros((BATCH, payload.most_words(SHAPE)), np.uint32)
+        words = np.zeros((BATCH, limits.most_words(SHAPE)), np.uint32)
         arguments = (heads, words, limits, np.int32(0))
     with jax.enable_x64(True):
         return export.export(program, platforms=[platform])(network, *arguments).mlir_module()

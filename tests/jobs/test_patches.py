@@ -56,3 +56,13 @@ def test_large_blocks_are_cut_along_y_and_x(volume, monkeypatch):
     assert sum((patch.voxels.shape[0] - patch.lead) * patch.voxels[0].size for patch in drawn) == (
         45 * 12 * 14
     )
+
+
+def test_repeated_slices_are_not_drawn(volume):
+    voxels = volume.read(volume.box)[:8]
+    voxels[1], voxels[3], voxels[6], voxels[7] = voxels[0], voxels[2], 5, voxels[2]
+    patch = patches.without_repeats(patches.Patch(voxels, 3))
+    np.testing.assert_array_equal(patch.voxels, voxels[[0, 2, 4, 5]])
+    assert patch.lead == 2
+    alone = patches.Patch(voxels[[0, 2, 6, 6]], 2)
+    assert patches.without_repeats(alone) is alone

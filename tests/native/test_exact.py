@@ -72,6 +72,7 @@ def configuration_of(model: Model) -> dict:
     return {
         "format_version": 4,
         "identity": NOWHERE.identity.hex(),
+        "sealed": False,
         "own_networks": False,
         "architecture": {"kind": "network", **model.architecture.to_json()},
         "network": base64.b64encode(packed).decode(),

@@ -55,7 +55,7 @@ def test_a_task_out_of_its_ranges_is_refused(field, value, code, number):
     bad = call(number)
     setattr(bad.task, field, value)
     with pytest.raises(library.NativeError) as error:
-        bad.run("march_encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
+        bad.run("encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
     assert error.value.code == code
     assert library._loaded().march_scratch_bytes(bad.task, number) == code
 
@@ -77,7 +77,7 @@ def test_shapes_that_do_not_fit_are_refused(field, values, code):
     bad = call(SETS[-1])
     setattr(bad.task, field, type(getattr(bad.task, field))(*values))
     with pytest.raises(library.NativeError) as error:
-        bad.run("march_encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
+        bad.run("encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
     assert error.value.code == code
 
 
@@ -118,7 +118,7 @@ def test_room_and_messages_are_never_overrun(number):
     message = native.encode(SYMBOLS, SYMBOLS.shape, SIZES, TINY_MODEL, number)
     for size in (0, 7, 140, message.size - 1):
         with pytest.raises(library.NativeError) as error:
-            call(number).run("march_encode", SYMBOLS, np.empty(size, np.uint32))
+            call(number).run("encode", SYMBOLS, np.empty(size, np.uint32))
         assert error.value.code == -9
         with pytest.raises(FormatError, match="too few words"):
             native.decode(message[:size], SYMBOLS.shape, SYMBOLS.shape, SIZES, TINY_MODEL, number)
@@ -128,7 +128,7 @@ def test_room_and_messages_are_never_overrun(number):
     small = call(number)
     small.scratch = small.scratch[:-1]
     with pytest.raises(library.NativeError) as error:
-        small.run("march_encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
+        small.run("encode", SYMBOLS, np.empty(SYMBOLS.size, np.uint32))
     assert error.value.code == -9
 
 

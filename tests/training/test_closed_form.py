@@ -1,6 +1,6 @@
 """Adapting without training: least squares, what it is for, and that nothing breaks it."""
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from models_for_tests import EARLIER, TINY, random_network, strange_blocks
@@ -18,8 +18,7 @@ CONTEXT = len(TINY.context)
 
 
 def _sums(*blocks: np.ndarray, architecture=TINY) -> np.ndarray:
-    data = jax.device_put(prepare(list(blocks), architecture))
-    return np.asarray(moments.moments(data, jax.random.key(0), architecture, 1 << 14))
+    return moments.moments(prepare(list(blocks), architecture), 0, architecture, 1 << 14)
 
 
 def _autoregressive(coefficients: dict[tuple[int, int, int], float], seed: int = 0) -> np.ndarray:
@@ -93,6 +92,15 @@ def test_the_linear_prediction_and_its_negative_are_in_place():
     for got, want in zip(made.weights[1:], network.weights[1:], strict=True):
         np.testing.assert_array_equal(got, want)
     np.testing.assert_array_equal(made.biases[0][:-LINEAR_UNITS], network.biases[0][:-LINEAR_UNITS])
+
+
+def test_jax_adapts_as_numpy_does():
+    params, moves = to_params(random_network(TINY, seed=1)), _adaptation(np.zeros(NUM_TRAITS), 0.1)
+    fit = closed_form.linear_fit(_sums(synthetic_volume(SHAPE)), TINY)
+    by_numpy, by_jax = (closed_form.adapted(params, moves, fit, n)["params"] for n in (np, jnp))
+    assert by_numpy.keys() == by_jax.keys()
+    for name, value in by_numpy.items():
+        np.testing.assert_allclose(by_jax[name], value, atol=1e-5)
 
 
 def test_biases_follow_the_traits():

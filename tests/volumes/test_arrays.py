@@ -97,7 +97,7 @@ def test_a_channel_of_an_array(tmp_path: Path):
         (both, "2 entries along c"),
         (np.zeros(7, np.uint8), "expected z, y and x"),
         (np.zeros((0, 4, 4), np.uint8), "at least 1 voxel"),
-        (np.zeros((4, 4, 4), np.float32), "dtype float32, expected"),
+        (np.zeros((4, 4, 4), np.float32), "of float32, expected"),
     ):
         with pytest.raises(UsageError, match=part):
             open_source(array)

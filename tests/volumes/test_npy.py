@@ -43,9 +43,9 @@ def test_npy(tmp_path: Path, order):
 @pytest.mark.parametrize(
     ("array", "part"),
     [
-        (np.zeros((2, 3, 4), np.int32), "dtype int32"),
-        (np.zeros((2, 3, 4), np.int8), "dtype int8"),
-        (np.zeros((2, 3, 4), bool), "dtype bool"),
+        (np.zeros((2, 3, 4), np.int32), "of int32"),
+        (np.zeros((2, 3, 4), np.int8), "of int8"),
+        (np.zeros((2, 3, 4), bool), "of bool"),
         (np.zeros((2, 3, 4), object), "dtype object"),
         (np.zeros(3, np.uint8), "the axes (3,)"),
         (np.zeros((2, 3, 4, 1), np.uint8), "2 entries along c"),

@@ -99,9 +99,9 @@ def test_truncated_chunk(tmp_path: Path, kind: str, missing: str):
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"dtype": "uint32"}, ("dtype uint32", "expected uint8")),
-        ({"dtype": "float32"}, ("dtype float32", "expected uint8")),
-        ({"dtype": "uint64"}, ("dtype uint64", "expected uint8")),
+        ({"dtype": "uint32"}, ("of uint32", "expected uint8")),
+        ({"dtype": "float32"}, ("of float32", "expected uint8")),
+        ({"dtype": "uint64"}, ("of uint64", "expected uint8")),
         ({"channels": 3}, ("3 entries along c", "expected --channel")),
         ({"kind": "segmentation"}, ("type 'segmentation'", "expected 'image'")),
     ],

@@ -93,7 +93,7 @@ def test_a_packed_chunk_that_is_damaged_or_missing(tmp_path: Path):
     with pytest.raises(SourceDataError, match="Cannot decode the chunk"):
         open_source(tmp_path / "v").read(BOX)
     chunk.unlink()
-    with pytest.raises(SourceDataError, match="is missing.*--missing=zero"):
+    with pytest.raises(SourceDataError, match=r"is missing.*--missing=zero"):
         open_source(tmp_path / "v").read(BOX)
     source = open_source(tmp_path / "v", missing="zero")
     assert ((source.read(BOX) == 0) | (source.read(BOX) == voxels)).all()
@@ -249,7 +249,7 @@ def test_a_bucket_that_may_not_be_listed(tmp_path: Path):
     voxels = make_volume(tmp_path / "v")
     chunk_files(tmp_path / "v")[3].unlink()
     with serve_folder(tmp_path, refuses_missing=True) as url:
-        with pytest.raises(SourceDataError, match="may not be listed.*--missing=zero"):
+        with pytest.raises(SourceDataError, match=r"may not be listed.*--missing=zero"):
             open_source(f"{url}/v").read(BOX)
         source = open_source(f"{url}/v", missing="zero")
         read = source.read(BOX)

@@ -16,8 +16,9 @@ import pkgutil
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from jaxslice.codec.architecture import Architecture
-from jaxslice.codec.network import IntegerNetwork, Model
+import numpy as np
+
+from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
@@ -78,6 +79,7 @@ class Engine(Protocol):
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> list[Words]:
         """Encodes a batch of blocks.
 
@@ -88,6 +90,8 @@ class Engine(Protocol):
           model: the architecture, and the network that predicts. `network.prove` must accept it.
           networks: a network for each block, instead of the model's. The same holds for these.
           device: the device to run on; the engine's default if None.
+          choices: uint8 [block, z], of several linear predictors the one of each slice; 0 beyond
+            the extent. The first for all if None.
 
         Returns:
           The message of each block, flattened.
@@ -107,6 +111,7 @@ class Engine(Protocol):
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> BlockSymbols:
         """Decodes a batch of blocks: the inverse of `encode`.
 
@@ -118,6 +123,7 @@ class Engine(Protocol):
           model: as for `encode`.
           networks: as for `encode`.
           device: as for `encode`.
+          choices: as for `encode`.
 
         Returns:
           int16 [block, z, y, x]. Values beyond a block's extent are unspecified.
@@ -133,7 +139,7 @@ class Engine(Protocol):
     def compile_for(
         self,
         block_shape: Triple,
-        architecture: Architecture,
+        architecture: AnyArchitecture,
         batch: int,
         *,
         encoder: bool = True,

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxslice.codec import payload
-from jaxslice.codec.architecture import Architecture
+from jaxslice.codec import limits, payload
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.message import unflatten
-from jaxslice.codec.network import IntegerNetwork, Model, blank
+from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
@@ -40,10 +39,14 @@ class BlockCall:
         extent: Triple,
         level_counts: np.ndarray,
         instruction_set: int | None,
+        choices: np.ndarray | None = None,
     ):
         counts = np.ascontiguousarray(level_counts, np.int32)
-        build = linear_task if isinstance(model.architecture, LinearArchitecture) else network_task
-        self.task, self._arrays = build(model, block_shape, extent, counts)
+        if isinstance(model.architecture, LinearArchitecture):
+            made = linear_task(model, block_shape, extent, counts, choices)
+        else:
+            made = network_task(model, block_shape, extent, counts)
+        self.task, self._arrays = made
         self.set = library.best_set() if instruction_set is None else instruction_set
         self.scratch = _scratch(library.scratch_bytes(self.task, self.set), block_shape)
 
@@ -83,22 +86,26 @@ def network_task(
 
 
 def linear_task(
-    model: Model, block_shape: Triple, extent: Triple, counts: np.ndarray
+    model: Model,
+    block_shape: Triple,
+    extent: Triple,
+    counts: np.ndarray,
+    choices: np.ndarray | None,
 ) -> tuple[library.LinearTask, tuple[np.ndarray, ...]]:
-    """A block's task for a linear predictor, and the arrays that it points to."""
-    architecture, numbers = model.architecture, model.network
+    """A block's task for linear predictors, and the arrays that it points to."""
+    architecture = model.architecture
     context = np.ascontiguousarray(architecture.context, np.int32)
-    parts = (numbers.weights, numbers.sizes, numbers.curves)
-    arrays = context, *map(np.ascontiguousarray, parts), counts
+    if choices is None:
+        choices = np.zeros(counts.size, np.uint8)
+    numbers = map(np.ascontiguousarray, (*model.network, np.asarray(choices, np.uint8)))
+    arrays = context, *numbers, counts
     task = library.LinearTask(
         len(context),
         architecture.fallback,
         architecture.shear,
         architecture.scales,
         architecture.phases,
-        numbers.exponent,
-        numbers.first,
-        numbers.offset,
+        architecture.predictors,
         (ctypes.c_int32 * 3)(*block_shape),
         (ctypes.c_int32 * 3)(*extent),
         counts.size,
@@ -127,6 +134,7 @@ def decode(
     level_counts: np.ndarray,
     model: Model,
     instruction_set: int | None = None,
+    choices: np.ndarray | None = None,
 ) -> np.ndarray:
     """Decodes one block's message.
 
@@ -137,6 +145,7 @@ def decode(
       level_counts: int [extent z], levels of each slice.
       model: whose network predicts.
       instruction_set: one of `library.instruction_sets`; the best if not given.
+      choices: int [extent z], the linear predictor of each slice; the first if not given.
 
     Returns:
       Symbols, of the architecture's dtype and of the extent's shape.
@@ -145,7 +154,7 @@ def decode(
       FormatError: the message is damaged.
       MemoryError: see `BlockCall`.
     """
-    call = BlockCall(model, block_shape, extent, level_counts, instruction_set)
+    call = BlockCall(model, block_shape, extent, level_counts, instruction_set, choices)
     symbols = np.empty(extent, model.architecture.dtype)
     try:
         call.run("decode", np.ascontiguousarray(message, np.uint32), symbols)
@@ -162,6 +171,7 @@ def encode(
     level_counts: np.ndarray,
     model: Model,
     instruction_set: int | None = None,
+    choices: np.ndarray | None = None,
 ) -> np.ndarray:
     """Encodes the symbols of one block's extent.
 
@@ -172,6 +182,7 @@ def encode(
       level_counts: int [extent z], levels of each slice.
       model: whose network predicts.
       instruction_set: one of `library.instruction_sets`; the best if not given.
+      choices: int [extent z], the linear predictor of each slice; the first if not given.
 
     Returns:
       The message, uint32 [word], as `rans.flatten` arranges it.
@@ -181,13 +192,15 @@ def encode(
     """
     symbols = np.ascontiguousarray(symbols, model.architecture.dtype)
     depth, height, width = symbols.shape
-    call = BlockCall(model, block_shape, (depth, height, width), level_counts, instruction_set)
+    call = BlockCall(
+        model, block_shape, (depth, height, width), level_counts, instruction_set, choices
+    )
     room = np.empty(_most_words(symbols.size, model.architecture) + 2 * height + 64, np.uint32)
     count = call.run("encode", symbols, room)
     return room[room.size - count :]
 
 
-def _most_words(voxels: int, architecture: Architecture) -> int:
+def _most_words(voxels: int, architecture: AnyArchitecture) -> int:
     """Words that some voxels take at most.
 
     An interval is at least 64 of 2**24, so that a symbol takes at most 18 bits and a rounding. Of
@@ -225,6 +238,7 @@ class NativeEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> list[Words]:
         """See `interface.Engine.encode`. A device other than a CPU is a `UsageError`."""
         _check_device(device)
@@ -236,7 +250,8 @@ class NativeEngine:
             used = Model(model.architecture, networks[block]) if networks else model
             inside = symbols[(block, *payload.within(extent))].astype(used.architecture.dtype)
             counts = sizes[block, : extent[0]]
-            messages.append(encode(inside, symbols.shape[1:], counts, used))
+            chosen = None if choices is None else choices[block, : extent[0]]
+            messages.append(encode(inside, symbols.shape[1:], counts, used, choices=chosen))
         return messages
 
     def decode(
@@ -248,6 +263,7 @@ class NativeEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> BlockSymbols:
         """See `interface.Engine.decode`. A device other than a CPU is a `UsageError`."""
         _check_device(device)
@@ -256,19 +272,22 @@ class NativeEngine:
             if not extent[0]:
                 continue
             _, tail = unflatten(messages[block], extent[1])
-            most = payload.most_words(block_shape)
+            most = limits.most_words(block_shape, model.architecture.dtype.itemsize)
             if tail.size > most:
                 raise FormatError(f"Got a message of {tail.size} words, expected at most {most}.")
             used = Model(model.architecture, networks[block]) if networks else model
             counts = sizes[block, : extent[0]]
             inside = (block, *payload.within(extent))
-            symbols[inside] = decode(messages[block], block_shape, extent, counts, used)
+            chosen = None if choices is None else choices[block, : extent[0]]
+            symbols[inside] = decode(
+                messages[block], block_shape, extent, counts, used, choices=chosen
+            )
         return symbols
 
     def compile_for(
         self,
         block_shape: Triple,
-        architecture: Architecture,
+        architecture: AnyArchitecture,
         batch: int,
         *,
         encoder: bool = True,

@@ -13,14 +13,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxslice.codec import payload
-from jaxslice.codec.architecture import Architecture
+from jaxslice.codec import limits, payload
 from jaxslice.codec.engines import xla_lanes
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.geometry import Geometry
+from jaxslice.codec.linear import LinearArchitecture
+from jaxslice.codec.linear_mixture import CHOICE_UNIT
 from jaxslice.codec.march import OUTSIDE, shear, unshear, voxels_of
 from jaxslice.codec.message import LOWER_BOUND, check_finished, flatten, unflatten
-from jaxslice.codec.network import IntegerNetwork, Model, blank
+from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device, Extents, Words
@@ -53,9 +54,12 @@ class XlaEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> list[Words]:
         """See `interface.Engine.encode`."""
-        program, arguments = self._encoder_call(symbols, sizes, extents, model, networks, device)
+        program, arguments = self._encoder_call(
+            symbols, _with_choices(sizes, choices), extents, model, networks, device
+        )
         with jax.enable_x64(True):
             heads, words, emitted = jax.device_get(program(*arguments))
         return [
@@ -72,22 +76,26 @@ class XlaEngine:
         model: Model,
         networks: Sequence[IntegerNetwork] | None = None,
         device: Device | None = None,
+        choices: np.ndarray | None = None,
     ) -> BlockSymbols:
         """See `interface.Engine.decode`."""
         program, arguments, tails = self._decoder_call(
-            messages, sizes, extents, block_shape, model, networks, device
+            messages, _with_choices(sizes, choices), extents, block_shape, model, networks, device
         )
         with jax.enable_x64(True):
             sheared, last, used = jax.device_get(program(*arguments))
         for head, taken, tail in zip(last, used, tails, strict=True):
             check_finished(head, int(taken), tail)
         geometry = Geometry.of(block_shape, model.architecture, len(messages))
-        return unshear(sheared, geometry)
+        symbols = unshear(sheared, geometry)
+        if isinstance(model.architecture, LinearArchitecture):
+            _check_symbols(symbols, sizes)
+        return symbols
 
     def compile_for(
         self,
         block_shape: Triple,
-        architecture: Architecture,
+        architecture: AnyArchitecture,
         batch: int,
         *,
         encoder: bool = True,
@@ -153,20 +161,33 @@ class XlaEngine:
             geometry, model.architecture, networks is not None, _platform(device)
         )
         network = model.network if networks is None else stacked(networks)
-        heads, words, tails = _arrays(messages, extents, block_shape, geometry)
+        heads, words, tails = _arrays(
+            messages, extents, block_shape, geometry, model.architecture.dtype
+        )
         limits = sheared_limits(sizes, extents, geometry, model.architecture.symbol_dtype)
         with jax.enable_x64(True):
             arguments = (network, heads, words, limits, _steps_for(extents, geometry))
             return program, jax.device_put(arguments, device), tails
 
     def decoder_program(
-        self, geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+        self, geometry: Geometry, architecture: AnyArchitecture, block_networks: bool, platform: str
     ) -> Any:
         """The compiled decoder."""
         return decoder_program(geometry, architecture, block_networks, platform)
 
 
 ENGINE = XlaEngine()
+
+
+def _with_choices(sizes: AlphabetSizes, choices: np.ndarray | None) -> AlphabetSizes:
+    """Alphabet sizes that also say which linear predictor a slice has; see `linear_mixture`."""
+    return sizes if choices is None else sizes + np.int32(CHOICE_UNIT) * choices
+
+
+def _check_symbols(symbols: BlockSymbols, sizes: AlphabetSizes) -> None:
+    """Refuses symbols that their slices have no levels for: a damaged message can lead to them."""
+    if (symbols.max(axis=(2, 3)) >= np.maximum(sizes, 1)).any():
+        raise FormatError("Got a symbol beyond its slice's levels: the message is damaged.")
 
 
 def _run_once(program: Any, arguments: tuple[Any, ...]) -> int:
@@ -194,12 +215,16 @@ def _message(head: np.ndarray, words: np.ndarray, emitted: np.ndarray) -> Words:
 
 
 def _arrays(
-    messages: Sequence[Words], extents: Extents, block_shape: Triple, geometry: Geometry
+    messages: Sequence[Words],
+    extents: Extents,
+    block_shape: Triple,
+    geometry: Geometry,
+    dtype: np.dtype,
 ) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Heads uint64 [block, lane], padded tails uint32 [block, word], and the tails' true sizes."""
     batch, sizes = len(messages), []
     heads = np.full((batch, geometry.lanes), LOWER_BOUND, np.uint64)
-    words = np.zeros((batch, payload.most_words(block_shape)), np.uint32)
+    words = np.zeros((batch, limits.most_words(block_shape, dtype.itemsize)), np.uint32)
     for block, message in enumerate(messages):
         rows = int(extents[block][1])
         heads[block, :rows], tail = unflatten(message, rows)
@@ -225,9 +250,7 @@ def sheared_limits(
 
 
 @functools.lru_cache(maxsize=2)
-def _cached_limits(
-    sizes: bytes, extents: bytes, geometry: Geometry, dtype: np.dtype
-) -> np.ndarray:
+def _cached_limits(sizes: bytes, extents: bytes, geometry: Geometry, dtype: np.dtype) -> np.ndarray:
     """Limits rarely change between blocks: one entry for encoding and one for decoding suffice."""
     alphabets = np.frombuffer(sizes, np.int32).reshape(geometry.blocks, -1)
     limits = np.zeros((geometry.num_rows, geometry.blocks, geometry.lanes), dtype)
@@ -245,7 +268,7 @@ def compiled(function: Any, platform: str, **static: Any) -> Any:
     return jax.jit(functools.partial(function, **static), compiler_options=options)
 
 
-def _predictor(geometry: Geometry, architecture: Architecture, block_networks: bool) -> Any:
+def _predictor(geometry: Geometry, architecture: AnyArchitecture, block_networks: bool) -> Any:
     """What both directions call to predict, with its static arguments."""
     return functools.partial(
         xla_lanes.predict,
@@ -257,7 +280,7 @@ def _predictor(geometry: Geometry, architecture: Architecture, block_networks: b
 
 @functools.lru_cache(maxsize=32)
 def encoder_program(
-    geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+    geometry: Geometry, architecture: AnyArchitecture, block_networks: bool, platform: str
 ) -> Any:
     """The jitted encoder of batches, `xla_lanes.encode_lanes`."""
     predict = _predictor(geometry, architecture, block_networks)
@@ -266,7 +289,7 @@ def encoder_program(
 
 @functools.lru_cache(maxsize=32)
 def decoder_program(
-    geometry: Geometry, architecture: Architecture, block_networks: bool, platform: str
+    geometry: Geometry, architecture: AnyArchitecture, block_networks: bool, platform: str
 ) -> Any:
     """The jitted decoder of batches, `xla_lanes.decode_lanes`."""
     predict = _predictor(geometry, architecture, block_networks)
@@ -274,7 +297,7 @@ def decoder_program(
 
 
 def programs_of(
-    shape: Triple, architecture: Architecture, batch: int, block_networks: bool, platform: str
+    shape: Triple, architecture: AnyArchitecture, batch: int, block_networks: bool, platform: str
 ) -> tuple[Any, Any]:
     """The encoder and the decoder of batches of blocks."""
     key = architecture, block_networks, platform

@@ -16,6 +16,8 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.curve import PRECISION
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.history import contexts_of, rows_of
+from jaxslice.codec.linear import RESIDUALS, LinearArchitecture, LinearNumbers
+from jaxslice.codec.linear_mixture import LinearPrediction, linear_prediction
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.message import LOWER_BOUND
 from jaxslice.codec.mixture import mixture_of
@@ -23,14 +25,14 @@ from jaxslice.codec.network import IntegerNetwork
 
 
 def predict(
-    network: IntegerNetwork,
+    network: IntegerNetwork | LinearNumbers,
     contexts: jax.Array,
     limit: jax.Array,
     *,
     geometry: Geometry,
-    architecture: Architecture,
+    architecture: Architecture | LinearArchitecture,
     block_networks: bool,
-) -> intervals.AnyMixture:
+) -> intervals.AnyMixture | LinearPrediction:
     """Predicts the mixtures of all lanes at some time steps.
 
     Args:
@@ -46,6 +48,9 @@ def predict(
       Mixtures of n = t * block * lane voxels.
     """
     count = len(contexts)
+    if isinstance(architecture, LinearArchitecture):
+        flat = contexts.reshape(count, -1)
+        return linear_prediction(network, flat, architecture, limit.reshape(-1))
     if block_networks and geometry.blocks == 1:
         network, block_networks = jax.tree.map(lambda leaf: leaf[0], network), False
     if not block_networks:
@@ -65,13 +70,13 @@ def predict(
 
 
 def encode_lanes(
-    network: IntegerNetwork,
+    network: IntegerNetwork | LinearNumbers,
     sheared: jax.Array,
     limits: jax.Array,
     steps: jax.Array,
     *,
     geometry: Geometry,
-    predict: Callable[[IntegerNetwork, jax.Array, jax.Array], intervals.AnyMixture],
+    predict: Callable[..., intervals.AnyMixture | LinearPrediction],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Encodes a batch of blocks.
 
@@ -113,6 +118,11 @@ def encode_lanes(
             low = [symbol & ((1 << low_bits) - 1), low_bits]
             symbol, limit = symbol >> low_bits, bins.count_of(mixture.bins, limit)
             low = [part.reshape(chunk, *row) for part in low]
+        if isinstance(mixture, LinearPrediction):
+            # Idle lanes have a single residual, which takes no bits.
+            live = part(limits, 0).reshape(-1) > 0
+            symbol = jnp.where(live, mixture.index_of(symbol), 0)
+            mixture, limit = mixture.residuals, jnp.where(live, jnp.int32(RESIDUALS), 1)
         # The loop computes end - start: outside of it, XLA would evaluate one of the edges twice.
         edges = [
             intervals.cumulative(mixture, index, limit).reshape(chunk, *row)
@@ -139,14 +149,14 @@ def encode_lanes(
 
 
 def decode_lanes(
-    network: IntegerNetwork,
+    network: IntegerNetwork | LinearNumbers,
     head: jax.Array,
     words: jax.Array,
     limits: jax.Array,
     steps: jax.Array,
     *,
     geometry: Geometry,
-    predict: Callable[[IntegerNetwork, jax.Array, jax.Array], intervals.AnyMixture],
+    predict: Callable[..., intervals.AnyMixture | LinearPrediction],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Decodes a batch of blocks.
 
@@ -187,9 +197,15 @@ def decode_lanes(
             low_bits = bins.low_bits_of(mixture.bins).reshape(row)
             head, low = rans.without_low(head, low_bits)
             count = bins.count_of(mixture.bins, count)
+        prediction = mixture
+        if isinstance(prediction, LinearPrediction):
+            mixture = prediction.residuals
+            count = jnp.where(limit.reshape(-1) > 0, jnp.int32(RESIDUALS), 1)
         position = rans.peek(head, PRECISION).reshape(-1)
         found = intervals.find_interval(mixture, position, count)
         symbol, start, freq = (part.reshape(row) for part in found)
+        if isinstance(prediction, LinearPrediction):
+            symbol = prediction.symbol_of(found[0]).reshape(row)
         head, cursor = rans.pop(head, start, freq, words, cursor, PRECISION)
         if low is not None:
             symbol = jnp.minimum((symbol << low_bits) | low, used - 1)

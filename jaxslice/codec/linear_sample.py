@@ -25,12 +25,19 @@ class Sample(NamedTuple):
       limits: float32 [n], levels of each voxel's slice.
       reference: float32 [n], of FORMAT.md, section 4.
       differences: float32 [c, n], context voxels less the reference, 0 where these are outside.
+      slices: int [n], a number for the slice that each voxel is in, from 0, ascending.
     """
 
     symbols: np.ndarray
     limits: np.ndarray
     reference: np.ndarray
     differences: np.ndarray
+    slices: np.ndarray
+
+    def of_slices(self, chosen: np.ndarray) -> Sample:
+        """The voxels of the slices with the numbers `chosen`."""
+        inside = np.isin(self.slices, chosen)
+        return Sample(*(part[..., inside] for part in self))
 
 
 def draw(
@@ -52,16 +59,19 @@ def draw(
     generator = np.random.default_rng(seed)
     total = sum(block[lead:].size for block, lead in zip(blocks, leads, strict=True))
     share = min(1.0, count / total)
-    parts = [
-        _draw_from(block, lead, architecture, share, generator)
-        for block, lead in zip(blocks, leads, strict=True)
-    ]
-    symbols, limits, contexts = (
+    parts, first = [], 0
+    for block, lead in zip(blocks, leads, strict=True):
+        *drawn, z = _draw_from(block, lead, architecture, share, generator)
+        parts.append((*drawn, z + first))
+        first += len(block)
+    symbols, limits, contexts, slices = (
         np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)
     )
     reference = _reference(contexts, architecture.fallback)
     differences = np.where(contexts == OUTSIDE, 0, contexts - reference).astype(np.float32)
-    return Sample(*(a.astype(np.float32) for a in (symbols, limits, reference)), differences)
+    slices = np.unique(slices, return_inverse=True)[1]
+    voxels = (a.astype(np.float32) for a in (symbols, limits, reference))
+    return Sample(*voxels, differences, slices)
 
 
 def _draw_from(
@@ -70,8 +80,8 @@ def _draw_from(
     architecture: LinearArchitecture,
     share: float,
     generator: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Symbols, levels and contexts of a share of a block's voxels."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Symbols, levels, contexts and slices of a share of a block's voxels."""
     offsets = np.array(architecture.context)
     reach = np.abs(offsets).max(axis=0)
     tables = levels.choose(block)
@@ -90,7 +100,7 @@ def _draw_from(
     flat = padded.ravel()
     contexts = np.stack([flat[place + lag] for lag in offsets @ strides])
     limits = np.repeat(levels.sizes(tables)[z], length)
-    return flat[place], limits, contexts
+    return flat[place], limits, contexts, np.repeat(z, length)
 
 
 def _reference(contexts: np.ndarray, fallback: int) -> np.ndarray:

@@ -1,0 +1,10 @@
+"""Section 9 of FORMAT.md: limits."""
+
+AXIS = 2**31 - 1
+VOXELS = 2**62
+CHUNK_AXIS = 2**16
+CHUNK_VOXELS = 2**28
+OLD_CHUNK_VOXELS = 2**31 - 1
+STEPS = 2**31 - 1
+JSON_BYTES = 2**24
+JSON_DEPTH = 64

@@ -1,0 +1,1 @@
+"""One page about one archive, to read and to send."""
