@@ -10,7 +10,7 @@ is the smallest row of the volume in --peers, a CSV of frontier.py. Rows of othe
 efforts are kept. --plot-only draws the CSV.
 
 Cost: 2 to 3 minutes for each model on one core, and 10 seconds to 5 minutes for each volume and
-effort. Expected: every volume at every effort below every peer, 0.973, 0.954 and 0.949 of the best
+effort. Expected: every volume at every effort below every peer, 0.957, 0.954 and 0.949 of the best
 one on average at efforts 0 to 2.
 """
 
