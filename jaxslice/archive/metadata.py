@@ -229,6 +229,9 @@ def _checked_seal(group: Any, arrays: list[Any], found: list[Metadata]) -> Seal 
     if len(set(sealed)) != 1:
         raise FormatError("Got arrays of which some are sealed, expected all or none.")
     if not sealed[0]:
+        known = found[0].configuration.blocks_know_their_place
+        if known and SEAL in group["attributes"][CODEC_NAME]:
+            raise FormatError("Got a seal of an array that is not sealed, expected none.")
         return None
     seal = Seal.from_json(group["attributes"][CODEC_NAME].get(SEAL))
     if [len(layers) for layers in seal.layers] != [each.grid_shape[0] for each in found]:

@@ -8,11 +8,11 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
-from jaxslice.cli.flag_types import CommaSerializer, ScalesParser, ShapeParser
+from jaxslice.cli.flag_types import CommaSerializer, EffortParser, ScalesParser, ShapeParser
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
-from jaxslice.cli.terminal import progress_display
-from jaxslice.jobs.effort import FAST, NAMED, effort_named
-from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
+from jaxslice.cli.terminal import progress_display, warnings_in_one_line
+from jaxslice.jobs.effort import NAMED, effort_named
+from jaxslice.jobs.options import LOSSY_CHOICES, MOST_SCALES, VERIFY_CHOICES, CompressOptions
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -28,13 +28,13 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Coarser scales to make of the last one by mean pooling, for viewers to zoom.",
         0, MOST_SCALES, values, module_name=shared_flags.SOURCE,
     )  # fmt: skip
-    flags.DEFINE_enum(
-        "effort", str(DEFAULTS.effort), list(NAMED),
-        "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped "
-        "network to samples of the volume, without training; 1 tunes it on more "
-        "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
-        "trains longer, with the largest network.",
-        values, module_name=QUALITY,
+    flags.DEFINE(
+        EffortParser(tuple(NAMED)), "effort", DEFAULTS.effort,
+        "fast fits linear predictors to samples of the volume, for speed; 0 fits a shipped network "
+        "to samples, without training; 1 tunes it on more of them; 2 takes a larger network and "
+        "also trains one for each block where that pays; 3 trains longer, with the largest "
+        "network.",
+        values, flags.ArgumentSerializer(), module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
     flags.DEFINE(
@@ -42,6 +42,12 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Largest size of a shard, an object that holds whole blocks, so that a large archive has "
         "fewer objects. Default: each block is an object.",
         values, CommaSerializer(), module_name=QUALITY,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "lossy_source", DEFAULTS.lossy_source, list(LOSSY_CHOICES),
+        "A source coded with loss, such as JPEG, whose voxels take more bytes than its chunks: "
+        "refuse it, or keep its voxels exactly.",
+        values, module_name=CHECKS,
     )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
@@ -67,13 +73,14 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         downsample=values.downsample,
         block_shape=values.block_shape,
         shard_shape=values.shard_shape,
-        effort=values.effort if values.effort == FAST else int(values.effort),
+        effort=values.effort,
         model=values.model,
         context=values.context,
         seed=values.seed,
         verify=values.verify,
         overwrite=values.overwrite,
         resume=values.resume,
+        lossy_source=values.lossy_source,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
@@ -82,7 +89,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     places.check_destination(archive, values.overwrite)
     # Tuning runs on JAX, whatever runs the march.
     backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
-    with progress_display() as progress:
+    with progress_display() as progress, warnings_in_one_line():
         opened = open_sources(source, options, reading)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 
@@ -94,6 +101,7 @@ COMMAND = Command(
     "gs:// or s3:// URL. The archive is a Zarr store that holds the exact voxels.",
     examples=(
         "jaxslice compress volume.npy volume.zarr",
+        "jaxslice compress volume.npy volume.zarr --effort=fast",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
         "jaxslice compress 'slices/*.tif' volume.zarr --voxel_size=40,4,4",
         "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",

@@ -12,6 +12,7 @@ from jaxslice.jobs.block_shape import LARGEST_BLOCK_AXIS
 from jaxslice.jobs.effort import FAST, effort_named
 from jaxslice.models.presets import CONTEXTS
 
+LOSSY_CHOICES = ("refuse", "allow")
 VERIFY_CHOICES = ("all", "sample", "none")
 LARGEST_BLOCK_VOXELS = 1 << 28
 MOST_SCALES = 31
@@ -31,10 +32,9 @@ class CompressOptions:
         `block_shape.default_block_shape` of the effort's depth.
       shard_shape: largest z, y, x of a shard, an object that holds whole blocks; None for an
         object for each block.
-      effort: "fast" fits a linear predictor to samples of the volume; 0 fits a shipped network to
-        samples of the volume in closed form; 1 also tunes it on more of them; 2 starts from a
-        larger network and also trains one for each block, where that pays; 3 trains longer, with
-        the largest network.
+      effort: "fast" fits linear predictors to samples of the volume; 0 fits a shipped network to
+        samples in closed form; 1 also tunes it on more of them; 2 starts from a larger network and
+        also trains one for each block, where that pays; 3 trains longer, with the largest network.
       model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
         effort's.
       context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
@@ -43,6 +43,8 @@ class CompressOptions:
       verify: "all" decodes every block again before it is written, "sample" one block in eight.
       overwrite: whether an archive that is there may be replaced.
       missing: "error", or "zero" to take missing chunks of the source as black.
+      lossy_source: "refuse" a source whose chunks were coded with loss where that takes fewer bytes
+        than its voxels will, or "allow" it.
       training_steps: optimiser steps of every network; None for the effort's own numbers.
       workers: threads that compute; None for one for each core, or each accelerator.
       batch_blocks: blocks that run together on one device; None for 1 on a CPU, 16 elsewhere.
@@ -64,6 +66,7 @@ class CompressOptions:
     verify: str = "all"
     overwrite: bool = False
     missing: str = "error"
+    lossy_source: str = "refuse"
     training_steps: int | None = None
     workers: int | None = None
     batch_blocks: int | None = None
@@ -98,6 +101,10 @@ class CompressOptions:
             raise UsageError(f"Got the shard shape {self.shard_shape}, expected at least 1 voxel.")
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
+        if self.lossy_source not in LOSSY_CHOICES:
+            raise UsageError(
+                f"Got lossy_source {self.lossy_source!r}, expected one of {LOSSY_CHOICES}."
+            )
         if self.engine not in NAMES:
             raise UsageError(f"Got the engine {self.engine!r}, expected one of {', '.join(NAMES)}.")
         largest = self.block_shape or (1, 1, 1)

@@ -53,6 +53,12 @@ class Plan:
         return effort_named(self.options.effort)
 
     @property
+    def network_architecture(self) -> Architecture:
+        """The architecture, where that is of a network."""
+        assert isinstance(self.architecture, Architecture)
+        return self.architecture
+
+    @property
     def block_networks(self) -> bool:
         """Whether blocks may get networks of their own."""
         return self.effort.block_network > 0

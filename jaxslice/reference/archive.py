@@ -49,7 +49,7 @@ def _read_json(path: Path) -> Any:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"Got no array metadata from {path} ({error!r:.200}).") from None
-    level = [document]
+    level = [document] if type(document) in (dict, list) else []
     for _ in range(limits.JSON_DEPTH):
         values = (v.values() if type(v) is dict else v for v in level)
         level = [v for group in values for v in group if type(v) in (dict, list)]
@@ -91,9 +91,21 @@ def _read_array(folder: Path) -> _Array:
     array = _Array(
         folder, shape, chunk_shape, object_shape, configuration, dtype, predictor.sealed, None
     )
-    if predictor.version < 4 or not predictor.sealed:
+    if predictor.version < 4:
+        return array
+    if not predictor.sealed:
+        _check_unsealed(folder.parent / "zarr.json")
         return array
     return array._replace(layers=_read_layers(array, metadata))
+
+
+def _check_unsealed(path: Path) -> None:
+    """Refuses a seal in the group of an array that is not sealed; the group may be missing."""
+    try:
+        sealed = "seal" in json.loads(path.read_bytes())["attributes"]["jaxslice"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return
+    require(not sealed, "Got a seal of an array that is not sealed.")
 
 
 def _read_layers(array: _Array, metadata: Any) -> list[bytes]:

@@ -9,3 +9,8 @@ STEPS = 2**31 - 1
 SHARD_BLOCKS = 2**16
 JSON_BYTES = 2**24
 JSON_DEPTH = 64
+
+
+def most_words(size: int) -> int:
+    """Words of the tail of a message, for coded voxels of `size` bytes."""
+    return size // 4 + 1
