@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from jaxslice.jobs.compress import compress
     from jaxslice.jobs.decompress import decompress
     from jaxslice.jobs.diff import diff
+    from jaxslice.jobs.extend import extend
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
     from jaxslice.volumes.inspect import inspect
-    from jaxslice.volumes.interface import RawHeader, Source, SourceOptions
+    from jaxslice.volumes.interface import Source
+    from jaxslice.volumes.options import RawHeader, SourceOptions
     from jaxslice.volumes.source import open_source
 
 _MODULE = {
@@ -46,11 +48,11 @@ _MODULE = {
     "FormatError": "core.errors",
     "MissingExtraError": "core.errors",
     "Model": "codec.network",
-    "RawHeader": "volumes.interface",
+    "RawHeader": "volumes.options",
     "Report": "archive.report",
     "Source": "volumes.interface",
     "SourceDataError": "core.errors",
-    "SourceOptions": "volumes.interface",
+    "SourceOptions": "volumes.options",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
@@ -58,6 +60,7 @@ _MODULE = {
     "decompress": "jobs.decompress",
     "diff": "jobs.diff",
     "encode_blocks": "codec.block",
+    "extend": "jobs.extend",
     "info": "archive.report",
     "inspect": "volumes.inspect",
     "load_model": "models.model_file",
@@ -89,6 +92,7 @@ __all__ = [
     "decompress",
     "diff",
     "encode_blocks",
+    "extend",
     "info",
     "inspect",
     "load_model",

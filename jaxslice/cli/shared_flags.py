@@ -19,7 +19,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models.presets import CONTEXTS
 from jaxslice.volumes import formats
-from jaxslice.volumes.interface import RawHeader, SourceOptions
+from jaxslice.volumes.options import RawHeader, SourceOptions
 
 SOURCE, QUALITY, TRAINING = "What to read", "How well to compress", "How to train"
 CHECKS = "Checks"
@@ -115,6 +115,14 @@ def source_options(values: flags.FlagValues) -> SourceOptions:
     return SourceOptions(
         values.scale, values.missing, values.source_format, values.dataset, values.channel,
         values.time, values.voxel_size, raw,
+    )  # fmt: skip
+
+
+def define_resume(values: flags.FlagValues) -> None:
+    flags.DEFINE_boolean(
+        "resume", DEFAULTS.resume,
+        "Go on with what an interrupted run of the same command left; otherwise remove that.",
+        values, module_name=OUTPUT,
     )  # fmt: skip
 
 

@@ -230,4 +230,5 @@ PRECOMPUTED = Format(
     takes=frozenset({"scale", "channel"}),
     create=create,
     kind=KIND,
+    several_scales=True,
 )
