@@ -30,13 +30,15 @@ FLAGS = {
     "completion": "json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
+    "report": "verify source peers overwrite json",
     "serve": "port host gzip cache_mb json",
     "bench": f"efforts batches peers bbox {SOURCE} model context block_shape training_steps "
     "seed engine workers output plot json",
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
+    "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
