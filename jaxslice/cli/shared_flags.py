@@ -19,7 +19,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models.presets import CONTEXTS
 from jaxslice.volumes import formats
-from jaxslice.volumes.interface import RawHeader, SourceOptions
+from jaxslice.volumes.options import RawHeader, SourceOptions
 
 SOURCE, QUALITY, TRAINING = "What to read", "How well to compress", "How to train"
 CHECKS = "Checks"
@@ -104,6 +104,15 @@ def define_source(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "raw_skip_bytes", 0, "Bytes before its first voxel.", 0, None, values, module_name=SOURCE
     )
+
+
+def define_missing(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "missing", DEFAULTS.missing, ["error", "zero"],
+        "A chunk that the source does not have is an error, or is read as zeros. Zarr and N5 say "
+        "themselves what such a chunk holds.",
+        values, module_name=SOURCE,
+    )  # fmt: skip
 
 
 def source_options(values: flags.FlagValues) -> SourceOptions:

@@ -18,8 +18,8 @@ SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
 FLAGS = {
-    "compress": f"bbox {SOURCE} scales downsample lossy_source effort model context block_shape shard_shape "
-    "training_steps seed verify engine workers batch_blocks overwrite resume json",
+    "compress": f"bbox {SOURCE} lossy_source scales downsample effort model context block_shape "
+    "shard_shape training_steps seed verify engine workers batch_blocks overwrite resume json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
@@ -30,13 +30,15 @@ FLAGS = {
     "completion": "json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
+    "report": "verify source peers overwrite json",
     "serve": "port host gzip cache_mb json",
     "bench": f"efforts batches peers bbox {SOURCE} model context block_shape training_steps "
     "seed engine workers output plot json",
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
+    "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
