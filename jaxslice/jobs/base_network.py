@@ -30,7 +30,7 @@ NUM_PATCHES_TO_TUNE, NUM_PATCHES_TO_FIT, NUM_PATCHES_TO_FIT_LINEAR = 24, 12, 6
 """Patches that are read to tune a network, to fit a model in closed form, and to fit a linear
 predictor."""
 
-LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 384
+LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 256
 """Steps of natural gradient descent that fit a model without tuning."""
 
 
