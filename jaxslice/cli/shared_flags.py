@@ -54,16 +54,6 @@ def define_bbox(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
-def define_missing(values: flags.FlagValues) -> None:
-    """--missing."""
-    flags.DEFINE_enum(
-        "missing", DEFAULTS.missing, ["error", "zero"],
-        "A chunk that the source does not have is an error, or is read as zeros. Zarr and N5 say "
-        "themselves what such a chunk holds.",
-        values, module_name=SOURCE,
-    )  # fmt: skip
-
-
 def define_source(values: flags.FlagValues) -> None:
     """How a source is opened: the flags of `source_options`."""
     flags.DEFINE_enum(
