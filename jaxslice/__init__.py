@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jaxslice.jobs.compress import compress
     from jaxslice.jobs.decompress import decompress
     from jaxslice.jobs.diff import diff
+    from jaxslice.jobs.extend import extend
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
@@ -58,6 +59,7 @@ _MODULE = {
     "decompress": "jobs.decompress",
     "diff": "jobs.diff",
     "encode_blocks": "codec.block",
+    "extend": "jobs.extend",
     "info": "archive.report",
     "inspect": "volumes.inspect",
     "load_model": "models.model_file",
@@ -89,6 +91,7 @@ __all__ = [
     "decompress",
     "diff",
     "encode_blocks",
+    "extend",
     "info",
     "inspect",
     "load_model",

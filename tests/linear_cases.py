@@ -67,6 +67,7 @@ def configuration_of(model: Model) -> dict:
         "format_version": 4,
         "identity": NOWHERE.identity.hex(),
         "own_networks": False,
+        "sealed": False,
         "architecture": model.architecture.to_json(),
         "network": base64.b64encode(linear.pack(model.network)).decode(),
     }

@@ -40,12 +40,12 @@ class _RangeHandler(BaseHTTPRequestHandler):
             return
         body = path.read_bytes()
         total = len(body)
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
         if wanted is None:
             self.send_response(HTTPStatus.OK)
         else:
-            start = int(wanted[1])
-            stop = min(total, int(wanted[2]) + 1) if wanted[2] else total
+            start = int(wanted[1]) if wanted[1] else max(total - int(wanted[2]), 0)
+            stop = min(total, int(wanted[2]) + 1) if wanted[1] and wanted[2] else total
             if start >= stop:
                 self.send_error(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
                 return

@@ -59,6 +59,7 @@ def check(block: np.ndarray, model: Model, configuration: dict, own: IntegerNetw
 @pytest.fixture
 def always_coded(monkeypatch):
     monkeypatch.setattr("jaxslice.codec.block.shortest", coded_anyway)
+    monkeypatch.setattr("jaxslice.reference.limits.most_words", lambda size: 8 * size)
 
 
 @pytest.mark.usefixtures("always_coded")

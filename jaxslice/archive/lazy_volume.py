@@ -121,18 +121,21 @@ class LazyVolume(PicklesFields):
         return html_of(self)
 
 
-def open_volume(location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BYTES) -> LazyVolume:
+def open_volume(
+    location: str | os.PathLike[str], *, scale: int = 0, cache_bytes: int = CACHE_BYTES
+) -> LazyVolume:
     """Opens an archive as an array that is decoded where it is looked at.
 
     Args:
       location: a local folder or a file://, http(s)://, gs:// or s3:// URL.
+      scale: index of one of its resolutions, the finest being 0.
       cache_bytes: most memory for decoded blocks.
 
     Returns:
       An array [z, y, x], to be indexed as NumPy arrays are.
 
     Raises:
-      UsageError: there is no archive.
+      UsageError: there is no archive, or no such scale.
       FormatError: its metadata are damaged or of a later version.
 
     >>> import jaxslice
@@ -140,7 +143,7 @@ def open_volume(location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BY
     >>> volume.shape, volume[1, 2, :4].tolist()
     ((4, 32, 48), [96, 97, 98, 99])
     """
-    return LazyVolume(open_archive(location), cache_bytes)
+    return LazyVolume(open_archive(location, scale), cache_bytes)
 
 
 def _view_of(archive: Archive, cache_bytes: int) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import re
 from typing import Any
 
 import numpy as np
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
 from jaxslice.archive.seal import NOT_SEALED, Seal, metadata_digest
+from jaxslice.archive.shards import SHARDING, check_sharding, sharding_codec
 from jaxslice.codec.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_OFFSET, check_volume
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import ChecksumError, FormatError
@@ -19,10 +20,10 @@ from jaxslice.core.shorten import short_repr, shortened
 from jaxslice.core.voxel_types import VOXEL_TYPES
 
 SCALE_PATH = "0"
-"""Path of the full-resolution array in an archive's group."""
+"""Path of the full-resolution array in an archive's group, unless the group says another."""
 
-_SEAL = "seal"
-"""Field of the group's attribute `jaxslice`."""
+SEAL, COARSER_SCALES = "seal", "coarser_scales"
+"""Fields of the group's attribute `jaxslice`; the second has the provenance of further scales."""
 
 DATA_TYPES = VOXEL_TYPES
 """Names of the data types of voxels."""
@@ -42,6 +43,8 @@ class Metadata:
       provenance: how the archive was made, for `info`.
       data_type: of the voxels, one of DATA_TYPES.
       seal: of the archive; None if it is not sealed.
+      path: of the array in the archive's group.
+      shard_shape: voxels of a shard, whole blocks; None where each block is an object.
     """
 
     shape: Triple
@@ -51,6 +54,8 @@ class Metadata:
     provenance: dict[str, Any]
     data_type: str
     seal: Seal | None
+    path: str = dataclasses.field(default=SCALE_PATH, kw_only=True)
+    shard_shape: Triple | None = dataclasses.field(default=None, kw_only=True)
 
     @property
     def dtype(self) -> np.dtype:
@@ -67,44 +72,17 @@ class Metadata:
         """Blocks along z, y and x."""
         return grid_of(self.shape, self.block_shape)
 
-    def group_json(self, name: str, layers: Sequence[Sequence[bytes]] | None = None) -> bytes:
-        """The group's `zarr.json`.
-
-        Args:
-          name: of the volume.
-          layers: of each array, to seal the archive with; None to leave it unsealed.
-        """
-        group = self._group(name)
-        if layers is not None:
-            digest = metadata_digest(group, [self._array()])
-            seal = Seal(digest, tuple(map(tuple, layers)))
-            group["attributes"][CODEC_NAME]["seal"] = seal.to_json()
-        return json.dumps(group, indent=1).encode()
-
     def array_json(self) -> bytes:
         """The array's `zarr.json`."""
-        return json.dumps(self._array(), separators=(",", ":")).encode()
+        return json.dumps(self.to_json(), separators=(",", ":")).encode()
 
-    def _group(self, name: str) -> dict[str, Any]:
-        voxel_size, offset = self.placement.voxel_size_nm, self.placement.offset_voxels
-        translation = [o * s for o, s in zip(offset, voxel_size, strict=True)]
-        transformations = [
-            {"type": "scale", "scale": list(voxel_size)},
-            {"type": "translation", "translation": translation},
-        ]
-        multiscale = {
-            "name": name,
-            "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
-            "datasets": [{"path": SCALE_PATH, "coordinateTransformations": transformations}],
-        }
-        attributes = {
-            "ome": {"version": "0.5", "multiscales": [multiscale]},
-            CODEC_NAME: {**self.provenance, "offset_voxels": list(offset)},
-        }
-        return {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-
-    def _array(self) -> dict[str, Any]:
-        grid = {"name": "regular", "configuration": {"chunk_shape": list(self.block_shape)}}
+    def to_json(self) -> dict[str, Any]:
+        """The array's `zarr.json`, as a JSON object."""
+        codec = {"name": CODEC_NAME, "configuration": self.configuration.to_json()}
+        if self.shard_shape is not None:
+            codec = sharding_codec(self.block_shape, codec)
+        chunk_shape = list(self.shard_shape or self.block_shape)
+        grid = {"name": "regular", "configuration": {"chunk_shape": chunk_shape}}
         return {
             "zarr_format": 3,
             "node_type": "array",
@@ -113,7 +91,7 @@ class Metadata:
             "chunk_grid": grid,
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": 0,
-            "codecs": [{"name": CODEC_NAME, "configuration": self.configuration.to_json()}],
+            "codecs": [codec],
             "attributes": {},
             "dimension_names": ["z", "y", "x"],
         }
@@ -125,23 +103,52 @@ def grid_of(shape: Triple, block_shape: Triple) -> Triple:
     return (z, y, x)
 
 
-def parse(group: bytes, array: bytes) -> Metadata:
-    """Reads the two `zarr.json` files of an archive.
+def scale_paths(group: bytes) -> tuple[str, ...]:
+    """The paths of an archive's arrays, the finest first, from the group's `zarr.json`.
+
+    Raises:
+      FormatError: it is damaged, or describes something else.
+    """
+    try:
+        datasets = read_json(group)["attributes"]["ome"]["multiscales"][0]["datasets"]
+        paths = tuple(dataset["path"] for dataset in datasets)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(
+            f"Got {short_repr(error)}, expected the zarr.json of an archive's group."
+        ) from None
+    if not paths or not all(isinstance(path, str) and _PATH.fullmatch(path) for path in paths):
+        raise FormatError(f"Got the paths {short_repr(paths)}, expected names of arrays.")
+    return paths
+
+
+_PATH = re.compile(r"[\w-][\w.-]*", re.ASCII)
+"""A name of an array: no path that leaves the group."""
+
+
+def parse(group: bytes, *arrays: bytes) -> list[Metadata]:
+    """Reads the `zarr.json` files of an archive: of the group, and of all its arrays in order.
 
     Raises:
       FormatError: they are damaged, or describe something else; VersionError if of a later version.
     """
+    paths = scale_paths(group)
     try:
-        return _parsed(_json(group), _json(array))
+        document, described = read_json(group), [read_json(array) for array in arrays]
+        found = [
+            dataclasses.replace(_parsed(document, array, scale), path=path)
+            for scale, (path, array) in enumerate(zip(paths, described, strict=True))
+        ]
+        seal = _checked_seal(document, described, found)
     except FormatError as error:
         raise type(error)(shortened(str(error))) from None
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise FormatError(
             f"Got {short_repr(error)}, expected the zarr.json files of an archive."
         ) from None
+    return [dataclasses.replace(each, seal=seal) for each in found]
 
 
-def _json(data: bytes) -> Any:
+def read_json(data: bytes) -> Any:
     if len(data) > MAX_JSON_BYTES:
         raise FormatError(
             f"Got {len(data)} bytes of JSON, expected at most {MAX_JSON_BYTES} of a zarr.json."
@@ -165,7 +172,7 @@ def _check_depth(document: Any) -> None:
     raise FormatError(f"Got JSON nested more than {MAX_JSON_DEPTH} deep, expected less.")
 
 
-def _parsed(group: Any, array: Any) -> Metadata:
+def _parsed(group: Any, array: Any, scale: int) -> Metadata:
     _expect(group, "group", zarr_format=3, node_type="group")
     _expect(array, "array", zarr_format=3, node_type="array", fill_value=0)
     data_type = array.get("data_type")
@@ -177,12 +184,16 @@ def _parsed(group: Any, array: Any) -> Metadata:
     _expect({"separator": "/"} | keys.get("configuration", {}), "chunk key encoding", separator="/")
     if array.get("storage_transformers"):
         raise FormatError("Got an array with storage_transformers, expected none.")
-    codecs = array["codecs"]
+    codecs, shard_shape = array["codecs"], None
+    shape = _integers(array["shape"], "shape")
+    block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
+    if isinstance(codecs, list) and len(codecs) == 1 and codecs[0].get("name") == SHARDING:
+        shard_shape, sharding = block_shape, codecs[0]["configuration"]
+        block_shape, codecs = _integers(sharding["chunk_shape"], "chunk shape"), sharding["codecs"]
+        check_sharding(sharding, block_shape, shard_shape)
     if not isinstance(codecs, list) or len(codecs) != 1:
         raise FormatError(f"Got the codecs {short_repr(codecs)}, expected {CODEC_NAME!r} alone.")
     _expect(codecs[0], "codec", name=CODEC_NAME)
-    shape = _integers(array["shape"], "shape")
-    block_shape = _integers(grid["configuration"]["chunk_shape"], "chunk shape")
     configuration = CodecConfiguration.from_json(codecs[0].get("configuration"))
     check_volume(shape)
     configuration.check_blocks(block_shape)
@@ -190,10 +201,13 @@ def _parsed(group: Any, array: Any) -> Metadata:
         raise FormatError(
             f"Got voxels of {data_type} and a network for {configuration.architecture.dtype}."
         )
-    seal = _checked_seal(group, array, configuration, grid_of(shape, block_shape))
     attributes = group["attributes"]
-    dataset = attributes["ome"]["multiscales"][0]["datasets"][0]
-    provenance = {key: value for key, value in attributes[CODEC_NAME].items() if key != _SEAL}
+    dataset = attributes["ome"]["multiscales"][0]["datasets"][scale]
+    provenance = attributes[CODEC_NAME]
+    if scale:
+        provenance = provenance[COARSER_SCALES][scale - 1]
+    left_out = (SEAL, COARSER_SCALES)
+    provenance = {key: value for key, value in provenance.items() if key not in left_out}
     return Metadata(
         shape=shape,
         block_shape=block_shape,
@@ -204,20 +218,25 @@ def _parsed(group: Any, array: Any) -> Metadata:
         ),
         provenance=provenance,
         data_type=data_type,
-        seal=seal,
+        seal=None,
+        shard_shape=shard_shape,
     )
 
 
-def _checked_seal(
-    group: Any, array: Any, configuration: CodecConfiguration, grid_shape: Triple
-) -> Seal | None:
+def _checked_seal(group: Any, arrays: list[Any], found: list[Metadata]) -> Seal | None:
     """The seal, if the archive is sealed, compared with the metadata."""
-    if not configuration.sealed:
+    sealed = [each.configuration.sealed for each in found]
+    if len(set(sealed)) != 1:
+        raise FormatError("Got arrays of which some are sealed, expected all or none.")
+    if not sealed[0]:
+        known = found[0].configuration.blocks_know_their_place
+        if known and SEAL in group["attributes"][CODEC_NAME]:
+            raise FormatError("Got a seal of an array that is not sealed, expected none.")
         return None
-    seal = Seal.from_json(group["attributes"][CODEC_NAME].get(_SEAL))
-    if [len(layers) for layers in seal.layers] != [grid_shape[0]]:
+    seal = Seal.from_json(group["attributes"][CODEC_NAME].get(SEAL))
+    if [len(layers) for layers in seal.layers] != [each.grid_shape[0] for each in found]:
         raise FormatError("Got a seal of other layers than the array has, expected one for each.")
-    if seal.metadata != metadata_digest(group, [array]):
+    if seal.metadata != metadata_digest(group, arrays):
         raise ChecksumError(
             "Got metadata that are not those that were sealed: damaged, or changed since."
         )

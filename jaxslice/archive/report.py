@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from jaxslice.archive.store import Archive, open_archive
+from jaxslice.archive.store import Archive, compressed_bytes, open_scales
 from jaxslice.core.box import Triple
+from jaxslice.storage.draft import unfinished_draft
 
 _READERS = 16
 """Blocks whose bytes are read at the same time."""
@@ -34,7 +37,8 @@ def info(location: str | os.PathLike[str], *, blocks: bool = False) -> Report:
     >>> report.raw_bytes, report.details["shape"]
     (6144, [4, 32, 48])
     """
-    opened = open_archive(location)
+    scales = open_scales(location)
+    opened = scales[0]
     details = {
         "shape": list(opened.shape),
         "data_type": opened.data_type,
@@ -45,9 +49,25 @@ def info(location: str | os.PathLike[str], *, blocks: bool = False) -> Report:
         "seal": opened.root,
         "provenance": opened.provenance,
     }
+    if len(scales) > 1:
+        details["scales"] = {str(number): _scale(scale) for number, scale in enumerate(scales)}
+    # Storage that does not say has no draft that this process could go on with.
+    with contextlib.suppress(OSError):
+        if left := unfinished_draft(opened.location):
+            details["unfinished"] = left
     if blocks:
         details["blocks"] = [dataclasses.asdict(block) for block in blocks_of(opened)]
-    return report_of(opened, {}, details)
+    return report_of(scales, {}, details)
+
+
+def _scale(scale: Archive) -> dict[str, Any]:
+    return {
+        "shape": list(scale.shape),
+        "voxel_size_nm": list(scale.placement.voxel_size_nm),
+        "offset_voxels": list(scale.placement.offset_voxels),
+        "block_shape": list(scale.block_shape),
+        "blocks": scale.num_blocks,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,16 +104,24 @@ def blocks_of(opened: Archive) -> list[BlockSize]:
 
 
 def report_of(
-    opened: Archive, seconds: dict[str, float], details: dict[str, Any] | None = None
+    scales: Sequence[Archive], seconds: dict[str, float], details: dict[str, Any] | None = None
 ) -> Report:
-    """A report of an archive and of what was done with it."""
+    """A report of an archive and of what was done with it.
+
+    Args:
+      scales: of the archive, the finest first; sizes and blocks are those of all of them.
+      seconds: of each part of the work.
+      details: whatever else there is to say.
+    """
+    opened = scales[0]
     architecture = opened.configuration.architecture
+    voxels = sum(math.prod(scale.shape) for scale in scales)
     return Report(
         archive=opened.location,
-        voxels=math.prod(opened.shape),
-        raw_bytes=math.prod(opened.shape) * opened.dtype.itemsize,
-        compressed_bytes=opened.compressed_bytes(),
-        num_blocks=opened.num_blocks,
+        voxels=voxels,
+        raw_bytes=voxels * opened.dtype.itemsize,
+        compressed_bytes=compressed_bytes(scales),
+        num_blocks=sum(scale.num_blocks for scale in scales),
         block_shape=opened.block_shape,
         num_params=architecture.num_params,
         multiply_adds_per_voxel=architecture.multiply_adds_per_voxel,

@@ -5,43 +5,37 @@ Nothing here needs JAX, so that looking at an archive is quick.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import itertools
-import json
 import math
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
-from jaxslice.archive.identity import identity_of
-from jaxslice.archive.metadata import SCALE_PATH, Metadata, parse
-from jaxslice.archive.seal import Leaves
-from jaxslice.codec.limits import check_volume
+from jaxslice.archive.keys import METADATA_KEY as _METADATA
+from jaxslice.archive.keys import keys_of
+from jaxslice.archive.metadata import SCALE_PATH, Metadata, parse, scale_paths
+from jaxslice.archive.shards import (
+    Index,
+    IndexCache,
+    index_bytes,
+    pack_shard,
+    part_of,
+    place_in_shard,
+    unpack_index,
+)
 from jaxslice.codec.payload import black_payload
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
-from jaxslice.core.placement import Placement
 from jaxslice.core.shorten import short_repr
-from jaxslice.storage.folder import Folder, folder_at, open_folder
-from jaxslice.storage.kind import Kind, OwnKeys
-from jaxslice.storage.location import (
-    OPEN_TIMEOUT_SECONDS,
-    public_name,
-    unreachable_is_usage_error,
-)
-from jaxslice.storage.replace import check_new_place, new_place
+from jaxslice.storage.draft import unfinished_draft
+from jaxslice.storage.folder import Folder, open_folder
+from jaxslice.storage.location import OPEN_TIMEOUT_SECONDS, unreachable_is_usage_error
 
 BLOCKS_BYTES = "blocks_bytes"
 """Field of the provenance: bytes of all blocks, for storage that cannot tell cheaply."""
-
-_METADATA = "zarr.json"
-
-_PLACES = ("source", "model")
-"""Fields of the provenance that are locations as the user wrote them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +45,12 @@ class Archive(Metadata):
     Attributes:
       location: as the user wrote it.
       folder: where its objects are.
+      scales: paths of all arrays of the archive, the finest first.
     """
 
     location: str
     folder: Folder = dataclasses.field(repr=False)
+    scales: tuple[str, ...] = dataclasses.field(default=(SCALE_PATH,), kw_only=True)
 
     @property
     def box(self) -> Box:
@@ -87,171 +83,165 @@ class Archive(Metadata):
         )
         return Box.of_shape(self.block_shape, (z, y, x)).intersect(self.box)
 
+    @property
+    def scale(self) -> int:
+        """Index of this resolution among the archive's."""
+        return self.scales.index(self.path)
+
     def place_of(self, index: Triple) -> Place:
         """The place that the payload of a block says."""
         return self.configuration.place_of(index)
+
+    @property
+    def blocks_per_shard(self) -> Triple:
+        """Blocks of a stored object along z, y and x."""
+        shards = self.shard_shape or self.block_shape
+        z, y, x = (s // b for s, b in zip(shards, self.block_shape, strict=True))
+        return (z, y, x)
+
+    def shards(self) -> Iterator[tuple[Triple, list[Triple]]]:
+        """The index of each stored object, and those of its blocks, x fastest."""
+        per_shard = self.blocks_per_shard
+        grid = [-(-n // p) for n, p in zip(self.grid_shape, per_shard, strict=True)]
+        for z, y, x in itertools.product(*map(range, grid)):
+            yield (z, y, x), self.blocks_of((z, y, x))
+
+    def blocks_of(self, shard: Triple) -> list[Triple]:
+        """Indices of the blocks of a stored object, x fastest."""
+        z, y, x = (
+            range(i * p, min((i + 1) * p, n))
+            for i, p, n in zip(shard, self.blocks_per_shard, self.grid_shape, strict=True)
+        )
+        return list(itertools.product(z, y, x))
 
     def read_payload(self, index: Triple) -> bytes:
         """A block's bytes; those of a black block where an archive may lack it.
 
         Raises:
-          FormatError: the archive lacks that block.
+          FormatError: the archive lacks that block, or the shard that it is in is damaged.
           OSError: the storage cannot be reached.
         """
-        key = _block_key(index)
-        data = self.folder.read(key)
+        try:
+            data = self._read(index)
+        except FormatError as error:
+            raise type(error)(f"In block {index} of {self.location!r}: {error}") from None
         if data is None and not self.configuration.has_all_blocks:
             return black_payload(self.block_shape, self.place_of(index), self.dtype)
         if data is None:
+            key = self.key_of(place_in_shard(index, self.blocks_per_shard)[0])
             raise FormatError(
-                f"Got no object {key!r} in {self.location!r}, expected a block of the archive."
+                f"Got no object {key!r} in {self.location!r}, expected block {index} of the "
+                "archive."
             )
         return data
 
+    def _read(self, index: Triple) -> bytes | None:
+        """A block's bytes, which are an object or a part of one; None if they are not there."""
+        if self.shard_shape is None:
+            return self.folder.read(self.key_of(index))
+        shard, number = place_in_shard(index, self.blocks_per_shard)
+        key = self.key_of(shard)
+        entries = self._indices.get(shard, lambda: self._read_index(key))
+        part = None if entries is None else part_of(entries, number)
+        return None if part is None else self.folder.read(key, part=part)
+
+    def _read_index(self, key: str) -> Index | None:
+        size = index_bytes(self.blocks_per_shard)
+        data = self.folder.read(key, part=slice(-size, None))
+        return None if data is None else unpack_index(data, self.blocks_per_shard)
+
+    @functools.cached_property
+    def _indices(self) -> IndexCache:
+        return IndexCache()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "_indices"}
+
     def write_payload(self, index: Triple, payload: bytes) -> None:
-        """Stores a block's bytes."""
-        self.folder.write(_block_key(index), payload)
+        """Stores a block's bytes, in an object of its own."""
+        assert self.shard_shape is None, "shards are written as a whole"
+        self.folder.write(self.key_of(index), payload)
 
-    def compressed_bytes(self) -> int:
-        """Bytes of all objects of the archive: blocks and metadata, the network included."""
-        total = self.folder.total_bytes(_is_own_key)
-        if total is not None:
-            return total
-        blocks_bytes = self.provenance.get(BLOCKS_BYTES)
-        if type(blocks_bytes) is not int:
-            raise FormatError(
-                f"Got {short_repr(blocks_bytes)} for {BLOCKS_BYTES} of {self.location!r}, expected "
-                "a number of bytes."
-            )
-        metadata = (self.folder.read(key) for key in (_METADATA, f"{SCALE_PATH}/{_METADATA}"))
-        return blocks_bytes + sum(len(data or b"") for data in metadata)
+    def write_shard(self, shard: Triple, payloads: Mapping[Triple, bytes]) -> None:
+        """Stores a shard: the payloads of all its blocks, by their indices."""
+        self.folder.write(self.key_of(shard), pack_shard(payloads, self.blocks_per_shard))
+
+    def key_of(self, index: Triple) -> str:
+        """The key of a stored object: of a block, or of a shard where there are shards."""
+        return f"{self.path}/c/" + "/".join(str(i) for i in index)
 
 
-def open_archive(location: str | os.PathLike[str]) -> Archive:
+def open_archive(location: str | os.PathLike[str], scale: int = 0) -> Archive:
     """Opens an archive: a local folder or a file://, http(s)://, gs:// or s3:// URL.
 
+    Args:
+      location: of the archive.
+      scale: index of one of its resolutions, the finest being 0.
+
     Raises:
-      UsageError: there is no archive, or its storage cannot be reached.
+      UsageError: there is no archive or no such scale, or the storage cannot be reached.
       FormatError: its metadata are damaged, or made by another codec.
       VersionError: it was written by a later format version.
     """
+    found = open_scales(location)
+    if scale not in range(len(found)):
+        raise UsageError(
+            f"Got the scale {scale} of {os.fspath(location)!r}, expected 0 to {len(found) - 1}."
+        )
+    return found[scale]
+
+
+def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
+    """Opens all scales of an archive, the finest first; see `open_archive`."""
     place = os.fspath(location)
     folder = open_folder(place)
     with unreachable_is_usage_error(place):
         group = folder.read(_METADATA, OPEN_TIMEOUT_SECONDS)
+        left = unfinished_draft(place) if group is None else None
     if group is None:
-        raise UsageError(f"Got {place!r}, where there is no {_METADATA}, expected an archive.")
-    with unreachable_is_usage_error(place):
-        array = folder.read(f"{SCALE_PATH}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
-    if array is None:
-        raise UsageError(f"Got {place!r}, expected an archive with an array {SCALE_PATH!r}.")
+        hint = f" An unfinished one is in {left!r}." if left else ""
+        raise UsageError(
+            f"Got {place!r}, where there is no {_METADATA}, expected an archive.{hint}"
+        )
     try:
-        described = parse(group, array)
+        paths, arrays = scale_paths(group), []
+        for path in paths:
+            with unreachable_is_usage_error(place):
+                array = folder.read(f"{path}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
+            if array is None:
+                raise UsageError(f"Got {place!r}, expected an archive with an array {path!r}.")
+            arrays.append(array)
+        described = parse(group, *arrays)
     except FormatError as error:
         raise type(error)(f"Cannot read the metadata of {place!r}: {error}") from None
-    return Archive(**vars(described), location=place, folder=folder)
+    return [
+        Archive(**vars(each), location=place, folder=folder, scales=paths) for each in described
+    ]
 
 
-@contextlib.contextmanager
-def create_archive(
-    location: str | os.PathLike[str],
-    box: Box,
-    block_shape: Triple,
-    configuration: CodecConfiguration,
-    placement: Placement,
-    provenance: dict[str, Any],
-    *,
-    data_type: str = "uint8",
-    leaves: Leaves | None = None,
-    overwrite: bool = False,
-) -> Iterator[Archive]:
-    """Creates an archive, which is there when the `with` block ends without an exception.
-
-    Locally it is written beside its place, synced and renamed at the end. In a bucket the blocks of
-    a new archive are written in place and its metadata last, so that a part of an archive never
-    opens as a whole; on an exception they are deleted. An archive that replaces another is written
-    to a folder inside it and copied at the end, which is not atomic: see `bucket.new_folder`.
+def compressed_bytes(scales: Sequence[Archive]) -> int:
+    """Bytes of all objects of an archive: blocks and metadata, the networks included.
 
     Args:
-      location: a local folder or a gs:// or s3:// URL.
-      box: of the volume, in global coordinates.
-      block_shape: of the blocks.
-      configuration: of the codec. Without an identity the array gets one.
-      placement: of the volume; its offset is that of `box`.
-      provenance: JSON object to keep with the archive; read when the block ends, so that fields
-        can be added until then. Of the locations in it only `public_name` is kept.
-      data_type: of the voxels.
-      leaves: which has the leaf of every block when the `with` block ends, to seal the archive;
-        None for an archive that is not sealed.
-      overwrite: whether to replace an archive that is there. Whatever else lies in its folder,
-        such as the `labels` of an OME group, is kept.
+      scales: all of the archive's.
 
     Raises:
-      UsageError: something is there already, or the place cannot be written.
+      FormatError: the storage cannot tell, and the archive does not say.
     """
-    place = os.fspath(location)
-    try:
-        check_volume(box.shape)
-        configuration.check_blocks(block_shape)
-    except FormatError as error:
-        raise UsageError(str(error)) from None
-    with new_place(place, KIND, overwrite) as where:
-        configuration = dataclasses.replace(configuration, sealed=leaves is not None)
-        archive = Archive(
-            box.shape, block_shape, configuration, placement, provenance, data_type, None, place,
-            folder_at(place, where),
-        )  # fmt: skip
-        if configuration.blocks_know_their_place and configuration.identity is None:
-            identity = identity_of(_public(archive), SCALE_PATH)
-            configuration = dataclasses.replace(configuration, identity=identity)
-            archive = dataclasses.replace(archive, configuration=configuration)
-        yield archive
-        _write_metadata(archive, [leaves.layers()] if leaves else None)
+    opened = scales[0]
+    total = opened.folder.total_bytes(keys_of(opened.scales))
+    if total is not None:
+        return total
+    keys = [_METADATA, *(f"{scale.path}/{_METADATA}" for scale in scales)]
+    metadata_bytes = sum(len(opened.folder.read(key) or b"") for key in keys)
+    return metadata_bytes + sum(map(_blocks_bytes, scales))
 
 
-def check_creatable(location: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raises what `create_archive` would at its start, before any work is spent.
-
-    Raises:
-      UsageError: something is there already, or is no archive that could be overwritten, or the
-        place cannot be written.
-    """
-    check_new_place(os.fspath(location), KIND, overwrite)
-
-
-def _write_metadata(archive: Archive, layers: list[list[bytes]] | None) -> None:
-    name = public_name(archive.location).rpartition("/")[2] or "volume"
-    recorded = _public(archive)
-    archive.folder.write(f"{SCALE_PATH}/{_METADATA}", recorded.array_json())
-    archive.folder.write(_METADATA, recorded.group_json(name, layers))
-
-
-def _public(archive: Archive) -> Archive:
-    """The archive with the provenance that it keeps."""
-    places = {key: archive.provenance.get(key) for key in _PLACES}
-    public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
-    return dataclasses.replace(archive, provenance={**archive.provenance, **public})
-
-
-def _block_key(index: Triple) -> str:
-    return f"{SCALE_PATH}/c/" + "/".join(str(i) for i in index)
-
-
-_OWN_KEY = re.compile(rf"zarr\.json|{SCALE_PATH}/zarr\.json|{SCALE_PATH}/c/\d+/\d+/\d+")
-
-
-def _is_own_key(key: str) -> bool:
-    return _OWN_KEY.fullmatch(key) is not None
-
-
-def _own_keys(group: bytes | None) -> OwnKeys | None:
-    """The objects of an archive in the folder with this group; None if it is another group."""
-    try:
-        is_archive = group is None or CODEC_NAME in json.loads(group)["attributes"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return _is_own_key if is_archive else None
-
-
-KIND = Kind("a jaxslice archive", _METADATA, _own_keys)
-"""What `--overwrite` may replace."""
+def _blocks_bytes(scale: Archive) -> int:
+    recorded = scale.provenance.get(BLOCKS_BYTES)
+    if type(recorded) is not int:
+        raise FormatError(
+            f"Got {short_repr(recorded)} for {BLOCKS_BYTES} of {scale.location!r}, expected a "
+            "number of bytes."
+        )
+    return recorded

@@ -29,6 +29,7 @@ from jaxslice.core.errors import DeviceError, UsageError
 from jaxslice.core.machine import num_cores
 from jaxslice.core.progress import Progress
 from jaxslice.core.types import Volume
+from jaxslice.jobs.effort import FAST
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models import model_file
 from jaxslice.volumes.source import Source, open_source
@@ -42,7 +43,7 @@ EXACTNESS_SHAPE: Triple = (8, 48, 64)
 def bench(
     source: str | Source | None = None,
     *,
-    efforts: Sequence[int | str] = (0, 1),
+    efforts: Sequence[int | str] = (FAST, 0, 1),
     batches: Sequence[int | str] | None = None,
     with_peers: str = "quick",
     output: str | None = None,
@@ -118,7 +119,7 @@ def _machine(engine: str) -> dict[str, Any]:
 def _our_rows(
     volume: Source,
     voxels: Volume,
-    efforts: Sequence[int],
+    efforts: Sequence[int | str],
     batches: Sequence[int],
     options: CompressOptions,
     scratch: Path,
@@ -182,17 +183,19 @@ def _checked(
     with_peers: str,
     output: str | None,
     plot: str | None,
-) -> tuple[list[int], list[int], list[peers.Peer]]:
+) -> tuple[list[int | str], list[int], list[peers.Peer]]:
     """Efforts, batches and peers; refuses what cannot be done before any work starts."""
     if with_peers not in PEER_CHOICES:
         raise UsageError(f"Got peers {with_peers!r}, expected one of {PEER_CHOICES}.")
     if batches is None:
         batches = (1, 4) if jax.default_backend() == "cpu" else (1, 16, 64)
     try:
-        numbers, together = [int(part) for part in efforts], [int(part) for part in batches]
+        numbers = [part if part == FAST else int(part) for part in efforts]
+        together = [int(part) for part in batches]
     except ValueError:
         raise UsageError(
-            f"Got efforts {list(efforts)} and batches {list(batches)}, expected whole numbers."
+            f"Got efforts {list(efforts)} and batches {list(batches)}, expected whole numbers, or "
+            f"the effort {FAST!r}."
         ) from None
     if not together or min(together) < 1:
         raise UsageError(f"Got batches {together}, expected numbers of at least 1.")

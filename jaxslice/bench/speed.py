@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxslice.archive.create import create_archive
 from jaxslice.archive.model import model_of
-from jaxslice.archive.store import Archive, create_archive, open_archive
+from jaxslice.archive.store import Archive, open_archive
 from jaxslice.bench.compilations import counted_compilations
 from jaxslice.codec import block, body, payload
 from jaxslice.codec.engines.interface import engine_named

@@ -9,12 +9,12 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
-from jaxslice.cli.flag_types import CommaSerializer, IntegersParser, define_text
+from jaxslice.cli.flag_types import CommaSerializer, EffortsParser, IntegersParser, define_text
 from jaxslice.cli.shared_flags import MOST_BATCH_BLOCKS, OUTPUT
 from jaxslice.cli.terminal import progress_display
 from jaxslice.core.errors import UsageError
 from jaxslice.core.writable import check_writable
-from jaxslice.jobs.effort import EFFORTS
+from jaxslice.jobs.effort import NAMED
 from jaxslice.jobs.options import CompressOptions
 
 PEER_CHOICES = ("quick", "all", "none")
@@ -24,7 +24,7 @@ _MEASURED = "What to measure"
 
 def _define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE(
-        IntegersParser(0, len(EFFORTS) - 1), "efforts", (0, 1),
+        EffortsParser(tuple(NAMED)), "efforts", ("fast", 0, 1),
         "Efforts to measure, as of `jaxslice compress --effort`.",
         values, CommaSerializer(), module_name=_MEASURED,
     )  # fmt: skip
@@ -115,7 +115,7 @@ COMMAND = Command(
     "SOURCE is given.",
     examples=(
         "jaxslice bench",
-        "jaxslice bench volume.npy --efforts=0,1,2 --output=bench.csv --plot=bench.png",
+        "jaxslice bench volume.npy --efforts=fast,0,1 --output=bench.csv --plot=bench.png",
     ),
     define_flags=_define_flags,
     run=_run,

@@ -8,24 +8,41 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
+from jaxslice.cli.flag_types import CommaSerializer, EffortParser, ScalesParser, ShapeParser
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
 from jaxslice.cli.terminal import progress_display
-from jaxslice.jobs.effort import FAST, NAMED
-from jaxslice.jobs.options import VERIFY_CHOICES, CompressOptions
+from jaxslice.jobs.effort import NAMED, effort_named
+from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
 
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
     shared_flags.define_source(values)
-    flags.DEFINE_enum(
-        "effort", str(DEFAULTS.effort), list(NAMED),
-        "fast fits a linear predictor to samples of the volume, for speed; 0 fits a shipped "
-        "network to samples of the volume, without training; 1 tunes it on more "
-        "of them; 2 takes a larger network and also trains one for each block where that pays; 3 "
-        "trains longer, with the largest network.",
-        values, module_name=QUALITY,
+    flags.DEFINE(
+        ScalesParser(), "scales", DEFAULTS.scales,
+        "Scales of the source to keep together, by index or key, the finest first; or all.",
+        values, CommaSerializer(), module_name=shared_flags.SOURCE,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "downsample", DEFAULTS.downsample,
+        "Coarser scales to make of the last one by mean pooling, for viewers to zoom.",
+        0, MOST_SCALES, values, module_name=shared_flags.SOURCE,
+    )  # fmt: skip
+    flags.DEFINE(
+        EffortParser(tuple(NAMED)), "effort", DEFAULTS.effort,
+        "fast fits linear predictors to samples of the volume, for speed; 0 fits a shipped network "
+        "to samples, without training; 1 tunes it on more of them; 2 takes a larger network and "
+        "also trains one for each block where that pays; 3 trains longer, with the largest "
+        "network.",
+        values, flags.ArgumentSerializer(), module_name=QUALITY,
     )  # fmt: skip
     shared_flags.define_network(values)
+    flags.DEFINE(
+        ShapeParser(), "shard_shape", DEFAULTS.shard_shape,
+        "Largest size of a shard, an object that holds whole blocks, so that a large archive has "
+        "fewer objects. Default: each block is an object.",
+        values, CommaSerializer(), module_name=QUALITY,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
         "Blocks that are decoded again before they are written: all, one in eight, or none.",
@@ -35,22 +52,28 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
     shared_flags.define_overwrite(values, "the archive at ARCHIVE")
+    shared_flags.define_resume(values)
     shared_flags.define_json(values)
 
 
 def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     import jaxslice
+    from jaxslice.jobs.scales import open_sources
 
     reading = shared_flags.source_options(values)
     options = CompressOptions(
         bbox=values.bbox,
+        scales=values.scales,
+        downsample=values.downsample,
         block_shape=values.block_shape,
-        effort=values.effort if values.effort == FAST else int(values.effort),
+        shard_shape=values.shard_shape,
+        effort=values.effort,
         model=values.model,
         context=values.context,
         seed=values.seed,
         verify=values.verify,
         overwrite=values.overwrite,
+        resume=values.resume,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
@@ -58,9 +81,9 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     )
     places.check_destination(archive, values.overwrite)
     # Tuning runs on JAX, whatever runs the march.
-    backend.start_backend("xla" if EFFORTS[options.effort].tuning else options.engine)
+    backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
     with progress_display() as progress:
-        opened = jaxslice.open_source(source, options=reading)
+        opened = open_sources(source, options, reading)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 
 
@@ -71,13 +94,15 @@ COMMAND = Command(
     "gs:// or s3:// URL. The archive is a Zarr store that holds the exact voxels.",
     examples=(
         "jaxslice compress volume.npy volume.zarr",
+        "jaxslice compress volume.npy volume.zarr --effort=fast",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
         "jaxslice compress 'slices/*.tif' volume.zarr --voxel_size=40,4,4",
         "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",
+        "jaxslice compress volume.npy volume.zarr --downsample=4",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
     ),
     define_flags=_define_flags,
     run=_run,
     output=lambda _values, _source, archive: archive,
-    after_interrupt=lambda _values, _source, archive: places.after_interrupt(archive),
+    after_interrupt=lambda _values, _source, archive: places.after_interrupted_job(archive),
 )

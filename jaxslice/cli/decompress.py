@@ -16,6 +16,11 @@ from jaxslice.volumes.formats import FORMATS
 
 def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_bbox(values)
+    flags.DEFINE_integer(
+        "scale", None,
+        "Index of the scale to write. Default: all scales, or the finest where DEST can hold only "
+        "one.", 0, None, values, module_name=shared_flags.SOURCE,
+    )  # fmt: skip
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
@@ -45,6 +50,7 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
             dest_format=values.dest_format,
             encoding=values.dest_encoding,
             bbox=values.bbox,
+            scale=values.scale,
             overwrite=values.overwrite,
             engine=values.engine,
             workers=values.workers,

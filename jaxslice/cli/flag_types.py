@@ -6,6 +6,8 @@ volume".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from absl import flags
 
 from jaxslice.core.box import Box, Triple, parse_shape
@@ -74,10 +76,54 @@ class IntegersParser(flags.ArgumentParser[tuple[int, ...]]):
         return numbers
 
 
-class CommaSerializer(flags.ArgumentSerializer):
-    """Integers as `IntegersParser` and `ShapeParser` read them."""
+class ScalesParser(flags.ArgumentParser[tuple[str, ...]]):
+    """Names of scales, separated by commas, or all."""
 
-    def serialize(self, value: tuple[int, ...]) -> str:
+    syntactic_help = "all, or indices or keys such as 0,1"
+
+    def parse(self, argument: str | tuple[str, ...]) -> tuple[str, ...]:
+        if not isinstance(argument, str):
+            return argument
+        names = tuple(part.strip() for part in argument.split(","))
+        if not all(names):
+            raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
+        return names
+
+
+class EffortParser(flags.ArgumentParser[int | str]):
+    """Name of an effort; those that are numbers become integers."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Takes the names that there are."""
+        self._names = tuple(names)
+        self.syntactic_help = f"one of {', '.join(names)}"
+
+    def parse(self, argument: str | int) -> int | str:
+        name = str(argument)
+        if name not in self._names:
+            raise ValueError(f"{name} is not {self.syntactic_help}")
+        return int(name) if name.isdigit() else name
+
+
+class EffortsParser(flags.ArgumentParser[tuple[int | str, ...]]):
+    """Names of efforts, separated by commas; those that are numbers become integers."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Takes the names that there are."""
+        self._names = tuple(names)
+        self.syntactic_help = f"some of {','.join(names)}"
+
+    def parse(self, argument: str | tuple[int | str, ...]) -> tuple[int | str, ...]:
+        parts = argument.split(",") if isinstance(argument, str) else tuple(map(str, argument))
+        if not parts or not set(parts) <= set(self._names):
+            raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
+        return tuple(int(part) if part.isdigit() else part for part in parts)
+
+
+class CommaSerializer(flags.ArgumentSerializer):
+    """What `IntegersParser`, `EffortsParser`, `ScalesParser` and `ShapeParser` read."""
+
+    def serialize(self, value: tuple[int | str, ...]) -> str:
         return ",".join(map(str, value))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jaxslice.core.errors import UsageError
 from jaxslice.core.writable import check_writable
+from jaxslice.storage.draft import unfinished_draft
 from jaxslice.storage.location import parse_location
 
 
@@ -38,6 +39,16 @@ def check_local(flag: str, place: str) -> None:
 def is_remote(place: str) -> bool:
     """Whether a place is a URL of object storage or of a web server."""
     return re.search(r"(gs|s3|https?)://", place) is not None
+
+
+def after_interrupted_job(place: str) -> str:
+    """What an interrupted job that can be resumed leaves, in a sentence."""
+    if is_remote(place):
+        return f"What is finished may remain in {place!r}: the same command goes on from there."
+    left = unfinished_draft(place)
+    if left is None:
+        return after_interrupt(place)
+    return f"What is finished is kept in {left!r}: the same command goes on from there."
 
 
 def after_interrupt(place: str) -> str:

@@ -12,6 +12,7 @@ from jaxslice.core.errors import UsageError
 SUMMARIES = {
     "compress": "Compress a volume into a new archive.",
     "decompress": "Write the voxels of an archive as a new volume.",
+    "extend": "Add the slices to an archive that its volume has got since.",
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
     "inspect": "Say what a volume is, without compressing it.",
     "info": "Describe an archive without decoding it.",

@@ -118,6 +118,14 @@ def source_options(values: flags.FlagValues) -> SourceOptions:
     )  # fmt: skip
 
 
+def define_resume(values: flags.FlagValues) -> None:
+    flags.DEFINE_boolean(
+        "resume", DEFAULTS.resume,
+        "Go on with what an interrupted run of the same command left; otherwise remove that.",
+        values, module_name=OUTPUT,
+    )  # fmt: skip
+
+
 def define_seed(values: flags.FlagValues, what: str, group: str) -> None:
     flags.DEFINE_integer(
         "seed", DEFAULTS.seed, f"Seed of {what}.", 0, LARGEST_SEED, values, module_name=group

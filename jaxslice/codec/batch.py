@@ -11,7 +11,6 @@ from jaxslice.codec import level_tables, linear_choice, network_difference, payl
 from jaxslice.codec.body import CodedBody
 from jaxslice.codec.draft import Draft
 from jaxslice.codec.engines.interface import engine_named
-from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.core.box import Triple
@@ -44,8 +43,9 @@ def coder_inputs(draft: Draft, difference: bytes | None, model: Model) -> CoderI
     tables = levels.choose(voxels)
     depth, height, width = voxels.shape
     symbols, choices = levels.symbols_of(voxels, tables), None
-    if isinstance(model.architecture, LinearArchitecture) and model.architecture.predictors > 1:
-        choices = linear_choice.choose(symbols, levels.sizes(tables), model)
+    numbers, architecture = model.network, model.architecture
+    if architecture.predictors > 1:
+        choices = linear_choice.choose(symbols, numbers, architecture)
     return CoderInputs(symbols, tables, (depth, height, width), difference, choices)
 
 

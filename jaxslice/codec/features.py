@@ -46,7 +46,7 @@ class Features(NamedTuple):
         return difference.astype(jnp.float32)
 
     def is_lively(self, architecture: Architecture) -> jax.Array:
-        """Bool [n]: whether the neighbours that determine the activity differ from the reference."""
+        """Whether each voxel has near neighbours that differ from the reference, bool [n]."""
         quiet = self.activity <= architecture.activity_offset
         if self.bins is not None:
             quiet &= self.bins.shift[0] == 0

@@ -131,7 +131,6 @@ def find_interval(
     Returns:
       (symbol, start, freq), int32 [n] each.
     """
-
     rounds, first = jnp.int32(8), jnp.int32(SYMBOL_LIMIT // 2)
     if isinstance(mixture, WideMixture):
         rounds = most_rounds(limit)

@@ -1,7 +1,7 @@
 """Which module handles the level tables of voxels: `levels` of uint8, `wide_levels` of uint16.
 
-Both have `choose`, `pack`, `unpack`, `symbols_of`, `voxels_of` and `sizes`, with tables of their own
-kind.
+Both have `choose`, `pack`, `unpack`, `symbols_of`, `voxels_of` and `sizes`, each with its own kind
+of tables.
 """
 
 from types import ModuleType

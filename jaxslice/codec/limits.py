@@ -25,6 +25,9 @@ MAX_BLOCK_VOXELS = 2**28
 MAX_OLD_BLOCK_VOXELS = 2**31 - 1
 """Voxels of a block before version 4."""
 
+MAX_SHARD_BLOCKS = 2**16
+"""Blocks of a shard: its index is read as a whole."""
+
 MAX_STEPS = 2**31 - 1
 """Time steps of a block."""
 

@@ -2,7 +2,7 @@
 
 A linear predictor takes the place of the network where speed counts most. A voxel's prediction is
 a weighted sum of its context; another weighted sum, of the sizes of differences, chooses the table
-of intervals that its residual is coded with. FORMAT.md defines both.
+of intervals that its residual is coded with. FORMAT.md, section 11, defines both.
 """
 
 from __future__ import annotations

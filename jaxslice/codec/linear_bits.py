@@ -29,26 +29,26 @@ def predicted(
     limits: np.ndarray,
     numbers: LinearNumbers,
     architecture: LinearArchitecture,
-    which: int = 0,
-) -> Found:
-    """Predicts voxels.
+) -> list[Found]:
+    """Predicts voxels with each of some predictors.
 
     Args:
       reference: float32 [n].
       differences: float32 [c, n].
       limits: float32 [n], levels of each voxel's slice.
-      numbers: of predictors.
+      numbers: of the predictors.
       architecture: of these.
-      which: the predictor's index.
     """
-    exponent, first, offset = map(int, numbers.scalars[which])
-    phases = architecture.phases
-    sums = numbers.weights[which].astype(np.float32) @ differences + reference * 2**exponent
-    place = np.floor(sums * np.float32(phases / 2**exponent))
-    place = np.clip(place, 0, phases * limits - 1).astype(np.int32)
-    activity = numbers.sizes[which].astype(np.float32) @ np.abs(differences) + np.float32(offset)
-    scale = np.clip(octave_of(activity) - first, 0, architecture.scales - 1)
-    return Found(place, scale)
+    phases, found = architecture.phases, []
+    sums = numbers.weights.astype(np.float32) @ differences
+    activities = numbers.sizes.astype(np.float32) @ np.abs(differences)
+    for scalars, total, activity in zip(numbers.scalars, sums, activities, strict=True):
+        exponent, first, offset = map(int, scalars)
+        place = (total + reference * np.float32(2**exponent)) * np.float32(phases / 2**exponent)
+        place = np.clip(np.floor(place), 0, phases * limits - 1).astype(np.int32)
+        scale = octave_of(activity + np.float32(offset)) - first
+        found.append(Found(place, np.clip(scale, 0, architecture.scales - 1)))
+    return found
 
 
 def octave_of(activity: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxslice.codec.features import REFERENCE_SHARES, difference_to, nearest_of
 from jaxslice.codec.intervals import Mixture
@@ -57,7 +58,9 @@ def linear_prediction(
         predictor.
     """
     contexts = contexts.astype(jnp.float32)
-    nearest = jnp.stack(nearest_of(*contexts[:4], contexts[architecture.fallback]))
+    first, second, third, fourth = contexts[:4]
+    fallback = contexts[architecture.fallback]
+    nearest = jnp.stack(nearest_of(first, second, third, fourth, fallback))
     reference = jnp.floor(_product(jnp.array(REFERENCE_SHARES, jnp.float32)[None], nearest))[0]
     differences = difference_to(reference[None], contexts)
     which, levels = limit // CHOICE_UNIT, limit % CHOICE_UNIT
@@ -80,7 +83,7 @@ def _chosen(sums: jax.Array, which: Integers) -> Integers:
     return jnp.take_along_axis(sums.astype(jnp.int32), which[None], axis=0)[0]
 
 
-def _product(weights: jax.Array, inputs: jax.Array) -> jax.Array:
+def _product(weights: jax.Array | np.ndarray, inputs: jax.Array) -> jax.Array:
     carried = jnp.asarray(weights).astype(jnp.float32)
     return jnp.dot(carried, inputs, precision=jax.lax.Precision.HIGHEST)
 

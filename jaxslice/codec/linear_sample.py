@@ -70,8 +70,8 @@ def draw(
     reference = _reference(contexts, architecture.fallback)
     differences = np.where(contexts == OUTSIDE, 0, contexts - reference).astype(np.float32)
     slices = np.unique(slices, return_inverse=True)[1]
-    voxels = (a.astype(np.float32) for a in (symbols, limits, reference))
-    return Sample(*voxels, differences, slices)
+    floats = [part.astype(np.float32) for part in (symbols, limits, reference)]
+    return Sample(floats[0], floats[1], floats[2], differences, slices)
 
 
 def _draw_from(

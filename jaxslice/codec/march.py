@@ -27,8 +27,8 @@ def shear(blocks: np.ndarray, geometry: Geometry) -> Sheared:
       geometry: geometry of the blocks.
 
     Returns:
-      The same dtype [t, block, place], `geometry.num_rows` rows of the history, OUTSIDE where a lane is idle
-      and in the margins.
+      The same dtype [t, block, place], `geometry.num_rows` rows of the history, OUTSIDE where a
+      lane is idle and in the margins.
     """
     shape = (geometry.num_rows, geometry.blocks, geometry.lane_pitch)
     sheared = np.full(shape, OUTSIDE, blocks.dtype)

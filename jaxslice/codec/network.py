@@ -59,10 +59,11 @@ AnyArchitecture: TypeAlias = Architecture | LinearArchitecture
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A network, or a linear predictor, with its architecture: what decoding needs beside shapes."""
+    """A network, or linear predictors, and their architecture: what decoding needs beside shapes."""
 
-    architecture: AnyArchitecture
-    network: AnyNetwork
+    # Any stands for AnyArchitecture and AnyNetwork: what takes one kind alone says so itself.
+    architecture: Any
+    network: Any
 
     def of_voxels(self, dtype: np.dtype | type) -> Model:
         """The same network for voxels of another dtype, uint8 or uint16."""
@@ -84,7 +85,7 @@ def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
     )
 
 
-def blank(architecture: AnyArchitecture) -> AnyNetwork:
+def blank(architecture: AnyArchitecture) -> Any:
     """A network of zeros, or a linear predictor that predicts the reference."""
     if isinstance(architecture, LinearArchitecture):
         return linear.blank(architecture)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxslice.codec.architecture import Architecture
+from jaxslice.codec.architecture import ACTIVITY_HIGH, Architecture
 
 NO_REFERENCE = 128
 """Value of the fallback voxel where it is outside, of 8-bit voxels."""
@@ -52,13 +52,19 @@ def numpy_features_of(
     differences -= reference
     differences[outside] = 0
     activity = np.abs(differences[: architecture.activity_count]).sum(axis=0)
+    offset = np.float32(architecture.activity_offset)
     shift, beyond = np.zeros(len(limits), np.int32), np.zeros(len(limits), np.int32)
     if architecture.is_wide:
         shift = np.minimum(bit_length(activity.astype(np.int32) >> 8), SHIFT_HIGH)
         beyond = np.maximum(bit_length(limits - 1) - 8, 0)
-        differences = shifted(differences, shift)
-    activity = np.floor((activity + np.float32(architecture.activity_offset)) / (1 << shift))
-    activity = activity.astype(np.float32)
+        unit = (1 << shift).astype(np.float32)
+        rest = reference - unit * np.floor(reference / unit)
+        reference = reference - rest
+        differences = shifted(differences + rest, shift)
+        differences[outside] = 0
+        activity = np.floor(activity / unit)
+        offset = np.where(shift > 0, np.floor(activity * offset / 256), offset)
+    activity = np.minimum(activity + offset, ACTIVITY_HIGH).astype(np.float32)
     bits = activity.view(np.int32)
     gain = ((((127 + 16) << 23) - (bits - (127 << 23))) & ~0x3FFFF).astype(np.int32)
     level = (bits >> 19) - ((127 << 4) + 112) + 16 * (shift - beyond)

@@ -169,7 +169,7 @@ def _unpack_table(data: bytes, begin: int) -> tuple[np.ndarray, int]:
     runs, end = _unpack_number(data, begin + _HEADER.size)
     if runs == 0 or step == 0:
         raise FormatError(f"Got a level table of {runs} runs with a step of {step}.")
-    place, parts = 0, []
+    place, parts, gap = 0, [], 0
     for run in range(runs):
         if run:
             gap, end = _unpack_number(data, end)

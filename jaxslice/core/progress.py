@@ -45,15 +45,16 @@ def no_progress(part: str, done: int, total: int) -> None:
 class Count:
     """Counts finished blocks from several threads, and reports progress."""
 
-    def __init__(self, part: str, total: int, progress: Progress) -> None:
-        """Starts at 0.
+    def __init__(self, part: str, total: int, progress: Progress, done: int = 0) -> None:
+        """Starts at `done`.
 
         Args:
           part: of the work, for `progress`.
           total: blocks that there are.
           progress: called after each addition.
+          done: blocks that are finished already.
         """
-        self._lock, self._done = threading.Lock(), 0
+        self._lock, self._done = threading.Lock(), done
         self._part, self._total, self._progress = part, total, progress
 
     def add(self, blocks: int) -> None:

@@ -30,7 +30,7 @@ NUM_PATCHES_TO_TUNE, NUM_PATCHES_TO_FIT, NUM_PATCHES_TO_FIT_LINEAR = 24, 12, 6
 """Patches that are read to tune a network, to fit a model in closed form, and to fit a linear
 predictor."""
 
-LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 384
+LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 256
 """Steps of natural gradient descent that fit a model without tuning."""
 
 
@@ -121,10 +121,10 @@ def _fitted_linear(
 
 
 def _packed(network: IntegerNetwork, plan: Plan, provenance: dict[str, Any]) -> BaseNetwork:
-    packed, rounded = network_bytes.pack_coded(network, plan.architecture)
+    packed, rounded = network_bytes.pack_coded(network, plan.network_architecture)
     fingerprint = network_bytes.fingerprint(network_bytes.pack(rounded))
     return BaseNetwork(
-        CodecConfiguration(plan.architecture, packed, plan.block_networks),
+        CodecConfiguration(plan.network_architecture, packed, plan.block_networks),
         {**provenance, "network_fingerprint": fingerprint},
     )
 
@@ -133,13 +133,13 @@ def _training_set(source: Source, plan: Plan, watch: Stopwatch) -> tuple[Trainin
     """Samples of the volume, and how many voxels they are."""
     from jaxslice.training.training_set import prepare
 
-    reach = max(-dz for dz, _, _ in plan.architecture.context)
+    reach = max(-dz for dz, _, _ in plan.network_architecture.context)
     count = NUM_PATCHES_TO_TUNE if plan.effort.tuning else NUM_PATCHES_TO_FIT
     with watch.measure("read"):
         patches = sample_patches(source, plan.block_shape, count, reach, plan.options.seed)
     with watch.measure("adapt"):
         voxels = [patch.voxels for patch in patches]
-        data = prepare(voxels, plan.architecture, [patch.lead for patch in patches])
+        data = prepare(voxels, plan.network_architecture, [patch.lead for patch in patches])
     return data, sum(part.size for part in voxels)
 
 
@@ -152,7 +152,7 @@ def _fitted(start: ModelFile, data: TrainingSet, plan: Plan) -> tuple[IntegerNet
     from jaxslice.training.natural_gradient import descend
 
     assert start.adaptation is not None
-    architecture, seed = plan.architecture, plan.options.seed
+    architecture, seed = plan.network_architecture, plan.options.seed
     # The matrices are small: more threads would wait for each other, and could change the sums.
     with threadpool_limits(1, user_api="blas"):
         networks = [start.network, adapt(start.network, start.adaptation, data, architecture, seed)]
@@ -176,7 +176,7 @@ def _tuned(
     from jaxslice.training.fine_tune import tune_network
     from jaxslice.training.train import train_network
 
-    architecture, options = plan.architecture, plan.options
+    architecture, options = plan.network_architecture, plan.options
     steps = options.training_steps or efforts.tuning_steps(plan.effort, architecture, voxels)
     config = TrainingConfig(steps=steps, batch_voxels=efforts.BATCH_VOXELS)
 

@@ -1,6 +1,8 @@
 """The shape of a volume's blocks, from the volume's own shape."""
 
+from jaxslice.archive.shards import check_shards
 from jaxslice.core.box import Triple
+from jaxslice.core.errors import FormatError, UsageError
 
 BLOCK_SHAPE: Triple = (64, 256, 256)
 """Of a volume that is large along every axis, at the efforts that favour quick reading."""
@@ -45,6 +47,28 @@ def fitted_block_shape(largest: Triple, shape: Triple) -> Triple:
       shape: of the volume.
     """
     z, y, x = (_fitted(size, most, most) for size, most in zip(shape, largest, strict=True))
+    return (z, y, x)
+
+
+def fitted_shard_shape(largest: Triple, block_shape: Triple, shape: Triple) -> Triple:
+    """The shape of shards that are at most `largest` and of whole blocks, at least one.
+
+    Args:
+      largest: that shards may be.
+      block_shape: of the blocks.
+      shape: of the volume.
+
+    Raises:
+      UsageError: they would hold too many blocks.
+    """
+    z, y, x = (
+        b * max(1, min(most // b, -(-n // b)))
+        for most, b, n in zip(largest, block_shape, shape, strict=True)
+    )
+    try:
+        check_shards(block_shape, (z, y, x))
+    except FormatError as error:
+        raise UsageError(str(error)) from None
     return (z, y, x)
 
 

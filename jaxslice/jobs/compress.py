@@ -6,42 +6,42 @@ import dataclasses
 import importlib.metadata
 import math
 import os
-import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from jaxslice.archive.metadata import grid_of
+from jaxslice.archive.create import check_creatable, check_writable_shapes, new_array, publish
+from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
 from jaxslice.archive.seal import Leaves
-from jaxslice.archive.store import (
-    BLOCKS_BYTES,
-    Archive,
-    check_creatable,
-    create_archive,
-    open_archive,
-)
+from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.errors import SourceDataError
-from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
+from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
-from jaxslice.jobs.encoding import BlockTraining, EncodeStats, encode_tasks
-from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.block_networks import BlockTraining
+from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
+from jaxslice.jobs.encoding import EncodeStats
+from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import Resources, prepare
+from jaxslice.jobs.resume import finished_blocks, missing_blocks
+from jaxslice.jobs.scales import next_source, open_sources
+from jaxslice.storage.draft import Draft, open_draft
 from jaxslice.volumes.interface import AnySource
-from jaxslice.volumes.source import Source, open_source
+from jaxslice.volumes.source import Source
 
 REPORTED = (
     "effort", "model", "adaptation_gain_bits_per_voxel", "tuning_gain_bits_per_voxel",
-    "own_networks", "own_networks_bytes", "own_networks_saved_bytes",
+    "own_networks", "own_networks_bytes",
 )  # fmt: skip
 """Fields of an archive's provenance that the report repeats."""
 
 
 def compress(
-    source: AnySource,
+    source: AnySource | Sequence[Source],
     archive: str | os.PathLike[str],
     options: CompressOptions = CompressOptions(),  # noqa: B008 - frozen
     progress: Progress | None = None,
@@ -49,7 +49,8 @@ def compress(
     """Compresses a volume into a new archive.
 
     Args:
-      source: a path or URL of a volume of any format, or an array; see `open_source`.
+      source: a path or URL of a volume of any format, or an array, see `open_source`; or the
+        scales of one that are open, the finest first.
       archive: a folder, or a gs:// or s3:// URL.
       options: how to compress.
       progress: called now and then with (part of the work, done, total), from any thread.
@@ -69,41 +70,99 @@ def compress(
     (6144, 1)
     """
     watch, progress, archive = Stopwatch(), progress or no_progress, os.fspath(archive)
-    opened = open_source(source, bbox=options.bbox, scale=options.scale, missing=options.missing)
+    sources = open_sources(source, options)
     check_creatable(archive, options.overwrite)
-    planned = plan(opened, options)
+    planned = plan(sources[0], options)
     with watch.measure("compile"):
         probe.check_devices(options.engine)
+    with open_draft(archive, KIND, options.overwrite) as draft:
+        resumed = begin_or_resume(draft, job_of(sources, planned), options.resume)
+        made, layers, total = [], [], EncodeStats()
+        while found := next_source(sources, made, options):
+            part = _Part(
+                draft, len(made), found[0], plan(found[0], options), found[1], resumed, watch,
+                progress,
+            )  # fmt: skip
+            scale, leaves, stats = part.compress()
+            made.append(scale)
+            layers.append(leaves.layers())
+            total += stats
+        _check_found(sources[0])
+        publish(draft, made, layers)
+    return _report(archive, planned, total, watch, sources[0])
 
-    # The compiler keeps one core busy; reading and fitting the other.
-    with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-        compiled = pool.submit(_compile, planned, watch)
-        base = fit_base_network(opened, planned, watch, progress)
-        resources = compiled.result()
-    provenance = {
-        "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
-        "source": opened.description,
-        "source_format": _recorded(opened),
-        "missing": options.missing,
-        "effort": options.effort,
-        "context": options.context,
-        "seed": options.seed,
-        **base.provenance,
-        BLOCKS_BYTES: 0,
-    }
-    leaves = Leaves(grid_of(planned.box.shape, planned.block_shape))
-    with create_archive(
-        archive, planned.box, planned.block_shape, base.configuration, planned.placement,
-        provenance, leaves=leaves, data_type=opened.dtype.name, overwrite=options.overwrite,
-    ) as made:  # fmt: skip
-        stats = _encode_all(opened, planned, made, leaves, resources, watch, progress)
-        _check_found(opened)
-        provenance["missing_chunks"] = opened.missing.count
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One scale of a volume, to be compressed.
+
+    Attributes:
+      draft: to write to.
+      scale: its index, the finest being 0.
+      source: of its voxels.
+      plan: how to compress it.
+      made_of: fields of the provenance that say what the scale is made of.
+      resumed: whether blocks may be there already.
+      watch: measures the parts of the work.
+      progress: called now and then.
+    """
+
+    draft: Draft
+    scale: int
+    source: Source
+    plan: Plan
+    made_of: dict[str, Any]
+    resumed: bool
+    watch: Stopwatch
+    progress: Progress
+
+    def compress(self) -> tuple[Archive, Leaves, EncodeStats]:
+        """Fits the base network unless an interrupted run did, and encodes what is missing."""
+        kept = kept_network(self.draft, self.scale) if self.resumed else None
+        # The compiler keeps one core busy; reading and fitting the other.
+        with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
+            compiled = pool.submit(_compile, self.plan, self.watch)
+            base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
+            resources = compiled.result()
+        base = keep_network(self.draft, self.scale, base)
+        provenance = self.made_of | _provenance(self.source, self.plan, base)
+        configuration = dataclasses.replace(base.configuration, sealed=True)
+        check_writable_shapes(self.plan.box.shape, self.plan.block_shape, configuration)
+        made = new_array(
+            self.draft, self.scale, self.plan.box, self.plan.block_shape, configuration,
+            self.plan.placement, provenance, str(self.source.dtype), self.plan.shard_shape,
+        )  # fmt: skip
+        leaves = Leaves(made.grid_shape)
+        found = finished_blocks(made) if self.resumed else {}
+        if found:
+            place = repr(self.draft.place)
+            self.progress(f"resume {place}", len(found), self.plan.num_blocks)
+        for stats in found.values():
+            leaves.add_all(stats.leaves)
+        missing = missing_blocks(made, found)
+        encoded = encode_all(
+            self.source, made, missing, leaves, _encoding(self.plan, resources), self.watch,
+            self.progress,
+        )  # fmt: skip
+        stats = sum((without_leaves(stats) for stats in found.values()), encoded)
         provenance[BLOCKS_BYTES] = stats.payload_bytes
         provenance["own_networks"] = stats.block_networks
         provenance["own_networks_bytes"] = stats.block_networks_bytes
-        provenance["own_networks_saved_bytes"] = stats.block_networks_saved_bytes
-    return _report(archive, planned, base, watch, opened)
+        return made, leaves, stats
+
+
+def _provenance(source: Source, planned: Plan, base: BaseNetwork) -> dict[str, Any]:
+    return {
+        "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
+        "source": source.description,
+        "source_format": _recorded(source),
+        "missing": planned.options.missing,
+        "effort": planned.options.effort,
+        "context": planned.options.context,
+        "seed": planned.options.seed,
+        **base.provenance,
+        BLOCKS_BYTES: 0,
+    }
 
 
 def _recorded(source: Source) -> dict[str, Any]:
@@ -122,7 +181,7 @@ def _check_found(source: Source) -> None:
     if source.missing.all_missing:
         raise SourceDataError(
             f"Got none of {source.missing.count} chunks of {source.description!r}, expected at "
-            "least one: they lie elsewhere, or have other names. Nothing was kept."
+            "least one: they lie elsewhere, or have other names."
         )
 
 
@@ -136,52 +195,37 @@ def _compile(planned: Plan, watch: Stopwatch) -> Resources:
         )  # fmt: skip
 
 
-def _encode_all(
-    source: Source,
-    planned: Plan,
-    made: Archive,
-    leaves: Leaves,
-    resources: Resources,
-    watch: Stopwatch,
-    progress: Progress,
-) -> EncodeStats:
+def _encoding(planned: Plan, resources: Resources) -> Encoding:
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
-            planned.architecture, planned.effort, math.prod(planned.block_shape),
+            planned.network_architecture, planned.effort, math.prod(planned.block_shape),
             planned.num_blocks, options.training_steps,
         )  # fmt: skip
         networks = BlockTraining(config, options.seed)
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
-    total = [EncodeStats()]
-    lock, count = threading.Lock(), Count("compress", planned.num_blocks, progress)
-
-    def add(stats: EncodeStats) -> None:
-        leaves.add_all(stats.leaves)
-        with lock:
-            total[0] += dataclasses.replace(stats, leaves=())
-        count.add(stats.blocks)
-
-    tasks = encode_tasks(
-        source, made, resources.batch_blocks, options.verify, networks, options.engine
-    )
-    ThreadExecutor(workers).run(tasks, watch, add)
-    return total[0]
+    return Encoding(resources.batch_blocks, workers, options.verify, options.engine, networks)
 
 
 def _report(
-    archive: str, planned: Plan, base: BaseNetwork, watch: Stopwatch, source: Source
+    archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch, source: Source
 ) -> Report:
     parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
     if planned.block_networks:
         parts.insert(4, "train_blocks")
-    opened = open_archive(archive)
+    scales = open_scales(archive)
+    opened = scales[0]
+    # What an own network saved is known only where the block was encoded.
+    saved = None if stats.found_blocks else stats.block_networks_saved_bytes
     details: dict[str, Any] = {
         "engine": engine_named(planned.options.engine).name,
-        "network_bytes": len(base.configuration.packed_network),
+        "network_bytes": len(opened.configuration.packed_network),
+        **{key: opened.provenance[key] for key in REPORTED},
+        "own_networks_saved_bytes": saved,
+        "resumed_blocks": stats.found_blocks,
     }
+    # Only what this run has read: another may have read the rest.
     if source.missing.count:
         details["missing_chunks"] = source.missing.count
-    details |= {key: opened.provenance[key] for key in REPORTED}
-    return report_of(opened, watch.seconds(*parts), details)
+    return report_of(scales, watch.seconds(*parts), details)

@@ -162,7 +162,7 @@ def _check_layers(archive: Archive, leaves: Leaves) -> None:
     """Compares the layers that are complete with the seal."""
     if archive.seal is None:
         return
-    (sealed,) = archive.seal.layers
+    sealed = archive.seal.layers[archive.scale]
     for z, layer in sorted(leaves.complete().items()):
         if layer != sealed[z]:
             raise ChecksumError(

@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from jaxslice.archive.report import Report, report_of
-from jaxslice.archive.store import Archive, open_archive
+from jaxslice.archive.store import Archive, open_archive, open_scales
 from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
@@ -16,7 +16,8 @@ from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
 from jaxslice.jobs.task import Worker
-from jaxslice.volumes.destination import Destination, create_destination
+from jaxslice.volumes.destination import Destination, create_scales, takes_scales
+from jaxslice.volumes.interface import NewVolume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,7 @@ def decompress(
     dest_format: str | None = None,
     encoding: str | None = None,
     bbox: Box | None = None,
+    scale: int | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     batch_blocks: int | None = None,
@@ -57,7 +59,9 @@ def decompress(
       dest_format: key of its format, see `volumes.formats`; if None, what its name says, else
         precomputed.
       encoding: how its chunks are stored, where the format has a choice.
-      bbox: the voxels to write, in global coordinates; all if None.
+      bbox: the voxels to write, in global coordinates of the scale; all if None.
+      scale: index of the scale to write; if None, all, or the finest alone where a box is
+        requested or the destination can hold only one.
       overwrite: whether a volume that is there may be replaced.
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
@@ -77,20 +81,40 @@ def decompress(
     >>> numpy.load("part.npy").shape
     (2, 4, 6)
     """
-    watch, opened = Stopwatch(), open_archive(archive)
-    box = bbox or opened.box
-    if not opened.box.contains(box):
-        raise UsageError(f"Got the bbox {box}, expected one inside the volume, {opened.box}.")
-    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
-    with create_destination(
-        dest, box, opened.placement.voxel_size_nm,
-        chunk_shape=_chunk_shape(opened.block_shape), overwrite=overwrite, dtype=opened.dtype,
-        dest_format=dest_format, encoding=encoding,
-    ) as destination:  # fmt: skip
-        sink = WriteTo(opened, box, destination)
-        decode_all(opened, box, sink, executor, batch, watch, progress or no_progress, engine)
-    details = {"engine": engine_named(engine).name, "destination": os.fspath(dest), "box": str(box)}
-    return report_of(opened, watch.seconds("compile", "read", "decode", "write"), details)
+    watch, progress = Stopwatch(), progress or no_progress
+    scales = _chosen(archive, scale, bbox, takes_scales(dest, dest_format))
+    boxes = [bbox or opened.box for opened in scales]
+    if not scales[0].box.contains(boxes[0]):
+        raise UsageError(f"Got the bbox {bbox}, expected one inside the volume, {scales[0].box}.")
+    new = [
+        NewVolume(
+            box, opened.placement.voxel_size_nm, _chunk_shape(opened.block_shape), encoding,
+            opened.dtype,
+        )
+        for opened, box in zip(scales, boxes, strict=True)
+    ]  # fmt: skip
+    decoders = [prepare_decoder(opened, batch_blocks, workers, watch, engine) for opened in scales]
+    with create_scales(dest, new, overwrite=overwrite, dest_format=dest_format) as destinations:
+        for opened, decoder, destination in zip(scales, decoders, destinations, strict=True):
+            (batch, executor), box = decoder, destination.box
+            sink = WriteTo(opened, box, destination)
+            decode_all(opened, box, sink, executor, batch, watch, progress, engine)
+    details = {
+        "engine": engine_named(engine).name,
+        "destination": os.fspath(dest),
+        "box": str(boxes[0]),
+        "scales": len(scales),
+    }
+    return report_of(scales, watch.seconds("compile", "read", "decode", "write"), details)
+
+
+def _chosen(
+    archive: str | os.PathLike[str], scale: int | None, bbox: Box | None, several: bool
+) -> list[Archive]:
+    """The scales to write, opened."""
+    if scale is None and several and bbox is None:
+        return open_scales(archive)
+    return [open_archive(archive, scale or 0)]
 
 
 def _chunk_shape(block_shape: Triple) -> Triple:

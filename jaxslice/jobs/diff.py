@@ -142,7 +142,7 @@ def diff(
         "compared_with": volume.description,
         **_summary(found),
     }
-    return report_of(opened, watch.seconds("compile", "read", "decode"), details)
+    return report_of([opened], watch.seconds("compile", "read", "decode"), details)
 
 
 def _summary(found: list[Difference]) -> dict[str, Any]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -21,68 +20,12 @@ from jaxslice.codec.place import Place
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import Device, Volume
+from jaxslice.jobs.block_networks import BlockNetworks
 from jaxslice.jobs.task import Worker, batches, filled, run_task
-from jaxslice.training.config import TrainingConfig
 from jaxslice.volumes.source import Source
 
 VERIFIED_ONE_IN = 8
 """Of the blocks, where only a sample is decoded again."""
-
-
-@runtime_checkable
-class BlockNetworks(Protocol):
-    """Where the networks of single blocks come from. Implementations are frozen and pickle."""
-
-    def batches_at_once(self) -> int:
-        """Batches that one task should hold."""
-        ...
-
-    def differences(
-        self,
-        archive: Archive,
-        indices: Sequence[Triple],
-        voxels: Sequence[Volume],
-        stop: threading.Event,
-    ) -> list[bytes | None]:
-        """For each block the difference of its network to the base network, or None."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class BlockTraining:
-    """Trains a network for each block, on the block alone (Hinkle et al. 2020).
-
-    Attributes:
-      config: of each training.
-      seed: of the volume's first block.
-    """
-
-    config: TrainingConfig
-    seed: int
-
-    def batches_at_once(self) -> int:
-        """A batch for every device that trains."""
-        import jax
-
-        return len(jax.local_devices())
-
-    def differences(
-        self,
-        archive: Archive,
-        indices: Sequence[Triple],
-        voxels: Sequence[Volume],
-        stop: threading.Event,
-    ) -> list[bytes | None]:
-        """See `BlockNetworks.differences`."""
-        import jax
-
-        from jaxslice.training.block_networks import train_block_networks
-
-        model = model_of(archive.configuration)
-        seeds = [self.seed + int(np.ravel_multi_index(i, archive.grid_shape)) for i in indices]
-        return train_block_networks(
-            voxels, model.network, model.architecture, self.config, seeds, jax.local_devices(), stop
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +39,7 @@ class EncodeStats:
       block_networks_bytes: of those networks.
       block_networks_saved_bytes: by which the payloads of these blocks are shorter than without,
         networks counted.
+      found_blocks: number of blocks that an interrupted run had encoded.
       leaves: index and leaf of each block, for the seal.
     """
 
@@ -104,6 +48,7 @@ class EncodeStats:
     block_networks: int = 0
     block_networks_bytes: int = 0
     block_networks_saved_bytes: int = 0
+    found_blocks: int = 0
     leaves: tuple[tuple[Triple, bytes], ...] = ()
 
     def __add__(self, other: EncodeStats) -> EncodeStats:
@@ -118,7 +63,7 @@ class EncodeStats:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Encoded:
+class Encoded:
     """A block's payload, and the bytes that its block network costs and saves."""
 
     payload: bytes
@@ -176,7 +121,7 @@ class EncodeTask:
             return voxels
         return np.pad(voxels, [(0, b - n) for b, n in zip(shape, voxels.shape, strict=True)])
 
-    def compute(self, data: list[Volume], worker: Worker) -> list[_Encoded]:
+    def compute(self, data: list[Volume], worker: Worker) -> list[Encoded]:
         """The payload of each block.
 
         Raises:
@@ -193,7 +138,7 @@ class EncodeTask:
             raise RuntimeError("Stopped, because another task failed.")
         starts = range(0, len(data), self.batch_blocks)
 
-        def encode(start: int, device: Device) -> list[_Encoded]:
+        def encode(start: int, device: Device) -> list[Encoded]:
             part = slice(start, start + self.batch_blocks)
             return self._encode(start, data[part], differences[part], device, worker)
 
@@ -207,7 +152,7 @@ class EncodeTask:
         differences: list[bytes | None] | None,
         device: Device,
         worker: Worker,
-    ) -> list[_Encoded]:
+    ) -> list[Encoded]:
         """Encodes one batch, whose first block is `indices[start]`, on one device."""
         model = model_of(self.archive.configuration, self.engine)
         batch = filled(voxels, self.batch_blocks)
@@ -218,7 +163,7 @@ class EncodeTask:
                 batch, model, device, places=places, block_networks=differences is not None,
                 engine=self.engine, format_version=version,
             )  # fmt: skip
-            encoded = [_Encoded(payload) for payload in payloads]
+            encoded = [Encoded(payload) for payload in payloads]
             if differences is not None and any(data is not None for data in differences):
                 own = filled(differences, self.batch_blocks)
                 changed = blocks.encode_blocks(
@@ -242,7 +187,7 @@ class EncodeTask:
         self,
         start: int,
         voxels: list[Volume],
-        encoded: list[_Encoded],
+        encoded: list[Encoded],
         model: Model,
         device: Device,
     ) -> None:
@@ -260,22 +205,26 @@ class EncodeTask:
                     f"Block {self.indices[number]} did not decode to the voxels that were encoded."
                 )
 
-    def write(self, results: list[_Encoded], worker: Worker) -> EncodeStats:
+    def write(self, results: list[Encoded], worker: Worker) -> EncodeStats:
         """Stores the payloads."""
         with worker.watch.measure("write"):
             for index, item in zip(self.indices, results, strict=True):
                 self.archive.write_payload(index, item.payload)
-        return EncodeStats(
-            blocks=len(results),
-            payload_bytes=sum(len(item.payload) for item in results),
-            block_networks=sum(item.network_bytes > 0 for item in results),
-            block_networks_bytes=sum(item.network_bytes for item in results),
-            block_networks_saved_bytes=sum(item.saved_bytes for item in results),
-            leaves=tuple(
-                (index, leaf_of(item.payload))
-                for index, item in zip(self.indices, results, strict=True)
-            ),
-        )
+        return encoded_stats(self.indices, results)
+
+
+def encoded_stats(indices: Sequence[Triple], results: Sequence[Encoded]) -> EncodeStats:
+    """What encoding blocks came to, from what `EncodeTask.compute` returns."""
+    return EncodeStats(
+        blocks=len(results),
+        payload_bytes=sum(len(item.payload) for item in results),
+        block_networks=sum(item.network_bytes > 0 for item in results),
+        block_networks_bytes=sum(item.network_bytes for item in results),
+        block_networks_saved_bytes=sum(item.saved_bytes for item in results),
+        leaves=tuple(
+            (index, leaf_of(item.payload)) for index, item in zip(indices, results, strict=True)
+        ),
+    )
 
 
 def encode(task: EncodeTask) -> EncodeStats:
@@ -295,18 +244,27 @@ def encode_tasks(
     verify: str = "all",
     block_networks: BlockNetworks | None = None,
     engine: str = AUTO,
+    indices: Iterable[Triple] | None = None,
 ) -> Iterator[EncodeTask]:
-    """The tasks that together encode all blocks of an archive; arguments as in `EncodeTask`.
+    """The tasks that together encode blocks of an archive; arguments as in `EncodeTask`.
 
-    Where networks are trained for single blocks, a task holds a batch for every device.
+    Where networks are trained for single blocks, a task holds a batch for every device. `indices`
+    are those of the blocks, all if None.
     """
     size = batch_blocks * (block_networks.batches_at_once() if block_networks else 1)
-    for indices in batches(archive.blocks(), size):
-        yield EncodeTask(source, archive, indices, batch_blocks, verify, block_networks, engine)
+    wanted = archive.blocks() if indices is None else indices
+    groups: Iterable[Iterable[Triple]] = [wanted]
+    if archive.shard_shape is not None:
+        # A batch does not go beyond a shard.
+        chosen = set(wanted)
+        groups = ([i for i in blocks if i in chosen] for _, blocks in archive.shards())
+    for group in groups:
+        for some in batches(group, size):
+            yield EncodeTask(source, archive, some, batch_blocks, verify, block_networks, engine)
 
 
-def _shorter(before: _Encoded, changed: bytes, difference: bytes | None) -> _Encoded:
+def _shorter(before: Encoded, changed: bytes, difference: bytes | None) -> Encoded:
     saved = len(before.payload) - len(changed)
     if difference is None or saved <= 0:
         return before
-    return _Encoded(changed, len(difference), saved)
+    return Encoded(changed, len(difference), saved)

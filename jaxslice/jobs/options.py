@@ -14,6 +14,7 @@ from jaxslice.models.presets import CONTEXTS
 
 VERIFY_CHOICES = ("all", "sample", "none")
 LARGEST_BLOCK_VOXELS = 1 << 28
+MOST_SCALES = 31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +24,16 @@ class CompressOptions:
     Attributes:
       bbox: the voxels to compress, in global coordinates; all if None.
       scale: of a precomputed volume, by index or key.
+      scales: several of them instead, the finest first, or ("all",): one archive holds them.
+      downsample: how many further scales are made of the coarsest one by mean pooling; fewer where
+        the volume has nothing to halve any more.
       block_shape: largest z, y, x of a block, see `block_shape.fitted_block_shape`; if None,
         `block_shape.default_block_shape` of the effort's depth.
-      effort: "fast" fits a linear predictor to samples of the volume; 0 fits a shipped network to samples of the volume in closed form; 1 also tunes it on
-        more of them; 2 starts from a larger network and also trains one for each block, where that
-        pays; 3 trains longer, with the largest network.
+      shard_shape: largest z, y, x of a shard, an object that holds whole blocks; None for an
+        object for each block.
+      effort: "fast" fits linear predictors to samples of the volume; 0 fits a shipped network to
+        samples in closed form; 1 also tunes it on more of them; 2 starts from a larger network and
+        also trains one for each block, where that pays; 3 trains longer, with the largest network.
       model: `default`, `medium`, `large` or the path of a model that `train` wrote; None for the
         effort's.
       context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
@@ -40,11 +46,16 @@ class CompressOptions:
       workers: threads that compute; None for one for each core, or each accelerator.
       batch_blocks: blocks that run together on one device; None for 1 on a CPU, 16 elsewhere.
       engine: what runs the march: `auto`, or the name of an engine. The bytes are the same.
+      resume: whether to go on with what an interrupted run of the same job left; otherwise that
+        is removed.
     """
 
     bbox: Box | None = None
     scale: int | str = 0
+    scales: tuple[int | str, ...] = ()
+    downsample: int = 0
     block_shape: Triple | None = None
+    shard_shape: Triple | None = None
     effort: int | str = 1
     model: str | None = None
     context: str = "full"
@@ -56,6 +67,7 @@ class CompressOptions:
     workers: int | None = None
     batch_blocks: int | None = None
     engine: str = AUTO
+    resume: bool = True
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""
@@ -74,6 +86,15 @@ class CompressOptions:
                 f"Got context {self.context!r} with {got}, expected neither a model nor effort 0: "
                 "for this context a network is trained from scratch."
             )
+        if self.scales and (self.bbox or str(self.scale) != "0"):
+            raise UsageError(
+                f"Got the scales {self.scales} with a bbox or the scale {self.scale!r}, expected "
+                "either the one or the other: whole scales are taken."
+            )
+        if not 0 <= self.downsample <= MOST_SCALES:
+            raise UsageError(f"Got downsample {self.downsample}, expected 0 to {MOST_SCALES}.")
+        if self.shard_shape and not all(n >= 1 for n in self.shard_shape):
+            raise UsageError(f"Got the shard shape {self.shard_shape}, expected at least 1 voxel.")
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
         if self.engine not in NAMES:

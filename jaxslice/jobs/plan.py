@@ -10,7 +10,11 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.placement import Placement
-from jaxslice.jobs.block_shape import default_block_shape, fitted_block_shape
+from jaxslice.jobs.block_shape import (
+    default_block_shape,
+    fitted_block_shape,
+    fitted_shard_shape,
+)
 from jaxslice.jobs.effort import Effort, effort_named, model_for
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models import model_file
@@ -28,6 +32,7 @@ class Plan:
       placement: of the volume.
       options: as requested.
       block_shape: of every block.
+      shard_shape: of every shard, or None.
       model: name or path of the model that fitting starts from; None to train from scratch.
       architecture: of the base network, and of the networks of single blocks; or of the linear
         predictor.
@@ -38,6 +43,7 @@ class Plan:
     placement: Placement
     options: CompressOptions
     block_shape: Triple
+    shard_shape: Triple | None
     model: str | None
     architecture: Architecture | LinearArchitecture
 
@@ -45,6 +51,12 @@ class Plan:
     def effort(self) -> Effort:
         """What the requested effort does."""
         return effort_named(self.options.effort)
+
+    @property
+    def network_architecture(self) -> Architecture:
+        """The architecture, where that is of a network."""
+        assert isinstance(self.architecture, Architecture)
+        return self.architecture
 
     @property
     def block_networks(self) -> bool:
@@ -65,6 +77,7 @@ class Plan:
             "box": str(self.box),
             **dataclasses.asdict(self.placement),
             "block_shape": self.block_shape,
+            "shard_shape": self.shard_shape,
             "num_blocks": self.num_blocks,
             "model": self.model,
             "architecture": self.architecture.to_json(),
@@ -82,7 +95,7 @@ def plan(source: Source, options: CompressOptions) -> Plan:
       options: as requested.
 
     Raises:
-      UsageError: there is no model of that name.
+      UsageError: there is no model of that name, or a shard would hold too many blocks.
       FormatError: the model file is damaged.
     """
     effort, shape = effort_named(options.effort), source.shape
@@ -97,6 +110,10 @@ def plan(source: Source, options: CompressOptions) -> Plan:
     else:
         architecture = model_file.load(model).architecture
     architecture = architecture.of_voxels(source.dtype)
-    return Plan(
-        source.description, source.box, source.placement, options, block_shape, model, architecture
+    shard_shape = options.shard_shape and fitted_shard_shape(
+        options.shard_shape, block_shape, shape
     )
+    return Plan(
+        source.description, source.box, source.placement, options, block_shape, shard_shape, model,
+        architecture,
+    )  # fmt: skip

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from jaxslice.archive.report import Report, report_of
-from jaxslice.archive.store import Archive, open_archive
+from jaxslice.archive.store import Archive, open_scales
 from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
+from jaxslice.jobs.scales import POOLED_BY, SOURCE_SCALE
 from jaxslice.jobs.task import Worker
+from jaxslice.volumes.archive_volume import voxels_of
 from jaxslice.volumes.interface import AnySource
+from jaxslice.volumes.pooled import pooled
 from jaxslice.volumes.source import Source, open_source
 
 
@@ -84,17 +88,41 @@ def verify(
     >>> jaxslice.verify("volume.zarr", source="volume.npy").details["verified"]
     True
     """
-    watch, opened = Stopwatch(), open_archive(archive)
-    volume = None
-    if source is not None:
-        volume = open_source(source, scale=scale, missing=missing).covering(opened.box)
-    batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
-    sink = CompareWith(opened, volume)
-    decode_all(opened, None, sink, executor, batch, watch, progress or no_progress, engine)
+    watch, scales = Stopwatch(), open_scales(archive)
+    progress, compared = progress or no_progress, None
+    for number, opened in enumerate(scales):
+        volume = None
+        if source is not None:
+            volume = _expected(source, scales[:number], opened, scale, missing)
+            compared = compared or volume.description
+        batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
+        sink = CompareWith(opened, volume)
+        decode_all(opened, None, sink, executor, batch, watch, progress, engine)
     details = {
         "engine": engine_named(engine).name,
         "verified": True,
-        "seal": opened.root,
-        "compared_with": volume and volume.description,
+        "seal": scales[0].root,
+        "scales": len(scales),
+        "compared_with": compared,
     }
-    return report_of(opened, watch.seconds("compile", "read", "decode"), details)
+    return report_of(scales, watch.seconds("compile", "read", "decode"), details)
+
+
+def _expected(
+    source: AnySource, finer: Sequence[Archive], opened: Archive, scale: int | str, missing: str
+) -> Source:
+    """What a scale of an archive must equal: a scale of the source, or the next finer one pooled.
+
+    Raises:
+      FormatError: the scale is not what pooling makes of the finer one.
+    """
+    if finer and POOLED_BY in opened.provenance:
+        expected = pooled(voxels_of(finer[-1], finer[-1].location))
+        if expected is None or expected.box != opened.box:
+            raise FormatError(
+                f"Got {opened.box} for {opened.path!r} of {opened.location!r}, expected what "
+                "pooling makes of the finer scale."
+            )
+        return expected
+    name = opened.provenance.get(SOURCE_SCALE, scale)
+    return open_source(source, scale=name, missing=missing).covering(opened.box)

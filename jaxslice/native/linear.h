@@ -1,4 +1,4 @@
-/* The native engine for linear predictors, FORMAT.md's section on them: what march.h is for
+/* The native engine for linear predictors, FORMAT.md, section 11: what march.h is for
  * networks. Errors, sets, messages and memory are as there. */
 #ifndef JAXSLICE_LINEAR_H
 #define JAXSLICE_LINEAR_H

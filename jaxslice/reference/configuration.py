@@ -54,7 +54,7 @@ def read_configuration(configuration: Any) -> Predictor:
         linear = read_linear(fields, packed, size)
         return Predictor(
             np.array(context), 0, fields["fallback"], shear, 0, own, [], version, identity, sealed,
-            linear,
+            linear=linear,
         )
     limits = {"activity_count": (1, min(size, 16)), "components": (1, 8)}
     for name, limit in limits.items():

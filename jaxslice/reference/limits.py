@@ -6,5 +6,11 @@ CHUNK_AXIS = 2**16
 CHUNK_VOXELS = 2**28
 OLD_CHUNK_VOXELS = 2**31 - 1
 STEPS = 2**31 - 1
+SHARD_BLOCKS = 2**16
 JSON_BYTES = 2**24
 JSON_DEPTH = 64
+
+
+def most_words(size: int) -> int:
+    """Words of the tail of a message, for coded voxels of `size` bytes."""
+    return size // 4 + 1

@@ -1,4 +1,4 @@
-"""Section 8 of FORMAT.md: linear predictors."""
+"""Section 11 of FORMAT.md: linear predictors."""
 
 from typing import NamedTuple
 

@@ -158,7 +158,7 @@ def _decode_body(
         good = len(choices) == extent[0] and (choices < predictor.choices).all()
         require(good, f"Got slices without one of {predictor.choices} predictors.")
         message = message[extent[0] :]
-    most = math.prod(extent) * kind.itemsize // 4 + 1
+    most = limits.most_words(math.prod(extent) * kind.itemsize)
     symbols = decode_message(message, extent, width, counts, most, predictor, choices)
     planes = zip(levels, symbols, strict=True)
     stored = kind.newbyteorder("<")

@@ -82,7 +82,7 @@ def decode_wide(
 
 
 def _bit_length(values: np.ndarray) -> np.ndarray:
-    return sum((values >= 1 << bit).astype(np.int64) for bit in range(21))
+    return np.sum([values >= 1 << bit for bit in range(21)], axis=0)
 
 
 def _predict(v: np.ndarray, counts: np.ndarray, bits: np.ndarray, predictor: Predictor):

@@ -11,7 +11,7 @@ from typing import Any
 from jaxslice.core.errors import UsageError
 from jaxslice.storage import location as locations
 from jaxslice.storage.folder import RemoteFolder
-from jaxslice.storage.kind import Kind
+from jaxslice.storage.kind import Kind, OwnKeys
 from jaxslice.storage.location import unreachable_is_usage_error
 
 _REQUESTS = 16
@@ -107,9 +107,23 @@ def _deleted_on_failure(folder: RemoteFolder, kind: Kind) -> Iterator[None]:
 
 def _delete_own(folder: RemoteFolder, kind: Kind) -> None:
     """Deletes the objects of a folder that are the kind's own."""
-    is_own = kind.own_keys(_entry(folder, kind))
+    delete_own(folder, kind.own_keys(_entry(folder, kind)))
+
+
+def delete_own(folder: RemoteFolder, is_own: OwnKeys | None, kept: OwnKeys | None = None) -> None:
+    """Deletes the objects of a folder that belong to some content, but not those to be kept.
+
+    Args:
+      folder: of the objects.
+      is_own: which objects belong to the content; None for none.
+      kept: which objects to keep of them.
+
+    Raises:
+      OSError: the storage fails.
+    """
     if is_own is not None:
-        _in_parallel(folder.delete, (k for k in folder.list_keys() if is_own(k)))
+        own = (key for key in folder.list_keys() if is_own(key) and not (kept and kept(key)))
+        _in_parallel(folder.delete, own)
 
 
 def _switch(folder: RemoteFolder, staging: RemoteFolder, kind: Kind) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import functools
 import os
@@ -39,12 +40,16 @@ class Folder(PicklesFields, abc.ABC):
         """TensorStore's description of the folder."""
 
     @abc.abstractmethod
-    def read(self, key: str, timeout_seconds: float | None = None) -> bytes | None:
+    def read(
+        self, key: str, timeout_seconds: float | None = None, part: slice | None = None
+    ) -> bytes | None:
         """The bytes of an object, or None if there is none.
 
         Args:
           key: of the object.
           timeout_seconds: of remote storage; READ_TIMEOUT_SECONDS if None.
+          part: the bytes to read; all if None. A negative start counts from the end. What lies
+            beyond the object is left out.
 
         Raises:
           OSError: the storage cannot be reached or refuses.
@@ -65,6 +70,17 @@ class Folder(PicklesFields, abc.ABC):
         except ValueError as error:
             raise OSError(f"Cannot write {key!r} of {self.place!r}: {one_line(error)}.") from error
 
+    def adopt(self, key: str, other: Folder, other_key: str) -> None:
+        """Takes over an object of another folder, which must not be changed in place.
+
+        Raises:
+          OSError: it is not there, or the storage fails.
+        """
+        data = other.read(other_key)
+        if data is None:
+            raise OSError(f"Cannot read {other_key!r} of {other.place!r}: it is not there.")
+        self.write(key, data)
+
     def delete(self, key: str) -> None:
         """Deletes an object, if it is there."""
         try:
@@ -72,12 +88,51 @@ class Folder(PicklesFields, abc.ABC):
         except ValueError as error:
             raise OSError(f"Cannot delete {key!r} of {self.place!r}: {one_line(error)}.") from error
 
-    def list_keys(self) -> list[str]:
-        """The keys of all objects, in no order. Not on HTTP, which has no listings."""
+    def write_if_unchanged(self, key: str, data: bytes, generation: bytes) -> bool:
+        """Stores an object unless somebody changed it since `generation` was read.
+
+        Args:
+          key: of the object.
+          data: to store.
+          generation: from `generation_of`.
+
+        Returns:
+          Whether it was stored.
+
+        Raises:
+          OSError: the storage cannot be reached or refuses.
+        """
         try:
-            return [key.decode() for key in self._store.list().result()]
+            return bool(self._store.write(key, data, if_equal=generation).result().generation)
+        except ValueError as error:
+            raise OSError(f"Cannot write {key!r} of {self.place!r}: {one_line(error)}.") from error
+
+    def generation_of(self, key: str) -> bytes:
+        """What the storage says instead of a version number, also of an object that is absent.
+
+        Raises:
+          OSError: the storage cannot be reached or refuses.
+        """
+        try:
+            return self._store.read(key).result(locations.READ_TIMEOUT_SECONDS).stamp.generation
+        except ValueError as error:
+            raise OSError(f"Cannot read {key!r} of {self.place!r}: {one_line(error)}.") from error
+
+    def list_keys(self, prefix: str = "") -> list[str]:
+        """The keys of all objects that begin so, in no order. Not on HTTP, which has no listings.
+
+        Raises:
+          OSError: the storage cannot be reached or refuses.
+        """
+        import tensorstore as ts
+
+        # The first key that is behind all keys with the prefix.
+        stop = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else ""
+        try:
+            keys = self._store.list(ts.KvStore.KeyRange(prefix, stop)).result()
         except ValueError as error:
             raise OSError(f"Cannot list {self.place!r}: {one_line(error)}.") from error
+        return [key.decode() for key in keys]
 
     @functools.cached_property
     def _store(self) -> Any:
@@ -101,11 +156,29 @@ class LocalFolder(Folder):
     def kvstore(self) -> dict[str, Any]:
         return kvstore_spec(self.root)
 
-    def read(self, key: str, timeout_seconds: float | None = None) -> bytes | None:
+    def read(
+        self, key: str, timeout_seconds: float | None = None, part: slice | None = None
+    ) -> bytes | None:
         try:
-            return (self.root / key).read_bytes()
+            with (self.root / key).open("rb") as file:
+                if part is None:
+                    return file.read()
+                start, stop, _ = part.indices(os.fstat(file.fileno()).st_size)
+                file.seek(start)
+                return file.read(max(stop - start, 0))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+
+    def adopt(self, key: str, other: Folder, other_key: str) -> None:
+        assert isinstance(other, LocalFolder)
+        target = self.root / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # Objects are replaced and never changed, so that both folders may share a file.
+        with contextlib.suppress(FileExistsError):
+            try:
+                os.link(other.root / other_key, target)
+            except PermissionError:
+                super().adopt(key, other, other_key)
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> int:
         files = (path for path in self.root.rglob("*") if path.is_file())
@@ -126,15 +199,19 @@ class RemoteFolder(Folder):
     def kvstore(self) -> dict[str, Any]:
         return self.spec
 
-    def read(self, key: str, timeout_seconds: float | None = None) -> bytes | None:
+    def read(
+        self, key: str, timeout_seconds: float | None = None, part: slice | None = None
+    ) -> bytes | None:
         seconds = timeout_seconds or locations.READ_TIMEOUT_SECONDS
         try:
-            found = self._store.read(key).result(seconds)
+            found = self._store.read(key, byte_range=part).result(seconds)
         except TimeoutError as error:
             raise TimeoutError(
                 f"Cannot read {key!r} of {self.place!r}: no answer within {seconds:g} seconds."
             ) from error
         except ValueError as error:
+            if part is not None and str(error).startswith("OUT_OF_RANGE"):
+                return b""
             raise OSError(f"Cannot read {key!r} of {self.place!r}: {one_line(error)}.") from error
         return found.value if found.state == "value" else None
 

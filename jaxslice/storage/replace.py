@@ -19,6 +19,13 @@ from jaxslice.core.errors import UsageError
 from jaxslice.storage import bucket
 from jaxslice.storage.kind import Kind, OwnKeys
 from jaxslice.storage.location import Location, parse_location
+from jaxslice.storage.workspace import (
+    aside_of,
+    content_of,
+    locked_workspace,
+    remove,
+    remove_workspace,
+)
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Of Linux' renameat2, which Python does not offer."""
@@ -28,8 +35,9 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 def new_place(place: str, kind: Kind, overwrite: bool) -> Iterator[Location]:
     """A location to write to, whose content stands at `place` when the `with` block ends.
 
-    Locally it is a new name beside `place`, renamed at the end and removed on an exception. What
-    the replaced folder holds beside its own objects is kept. For buckets see `bucket.new_folder`.
+    Locally it is in a workspace beside `place`, renamed at the end and removed on an exception.
+    What the replaced folder holds beside its own objects is kept. For buckets see
+    `bucket.new_folder`.
 
     Args:
       place: as the user wrote it.
@@ -57,34 +65,57 @@ def check_new_place(place: str, kind: Kind, overwrite: bool) -> None:
     """
     location = parse_location(place)
     if isinstance(location, Path):
-        _check_local(place, Path(os.path.realpath(location)), kind, overwrite)
+        _check_local(place, real_path(location), kind, overwrite)
     else:
         bucket.check(place, location, kind, overwrite)
 
 
 @contextlib.contextmanager
 def _renamed_at_the_end(place: str, location: Path, kind: Kind, overwrite: bool) -> Iterator[Path]:
-    # What a link points to is replaced, not the link.
-    final = Path(os.path.realpath(location))
+    final = real_path(location)
     _check_local(place, final, kind, overwrite)
-    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    partial = final.with_name(f".{final.name}.partial-{unique}")
-    aside = final.with_name(f".{final.name}.replaced-{unique}")
-    try:
-        yield partial
-        # Checked again, because someone may have written there in the meantime.
-        _check_replaceable(place, final, kind, overwrite)
+    with locked_workspace(place, final) as workspace:
+        content = content_of(workspace)
         try:
-            if final.is_dir():
-                _carry_over(final, partial, kind)
-            _sync(partial)
-            _exchange(partial, final, aside)
-            _sync_folder(final.parent)
-        except OSError as error:
-            raise UsageError(f"Cannot create {place!r}: {error.strerror or error}.") from error
-    finally:
-        _remove(partial)
-        _remove(aside)
+            # What a process left that was killed.
+            remove(content)
+            yield content
+            bring(place, content, final, kind, overwrite)
+        finally:
+            remove_workspace(workspace)
+
+
+def real_path(location: Path) -> Path:
+    """The path that is written: what a link points to is replaced, not the link."""
+    return Path(os.path.realpath(location))
+
+
+def bring(place: str, content: Path, final: Path, kind: Kind, overwrite: bool) -> None:
+    """Renames new content from its workspace to its place, after it is on disk.
+
+    What the replaced folder holds beside its own objects is kept. The old content is left in the
+    workspace.
+
+    Args:
+      place: as the user wrote it.
+      content: the new file or folder.
+      final: where it goes.
+      kind: of the content.
+      overwrite: whether to replace what is there.
+
+    Raises:
+      UsageError: something is there that may not be replaced, or the storage refuses.
+    """
+    # Checked again, because someone may have written there in the meantime.
+    _check_replaceable(place, final, kind, overwrite)
+    try:
+        if final.is_dir():
+            _carry_over(final, content, kind)
+        _sync(content)
+        _exchange(content, final, aside_of(content.parent))
+        _sync_folder(final.parent)
+    except OSError as error:
+        raise UsageError(f"Cannot create {place!r}: {error.strerror or error}.") from error
 
 
 def _check_local(place: str, final: Path, kind: Kind, overwrite: bool) -> None:
@@ -186,10 +217,3 @@ def _sync_folder(path: Path) -> None:
     # Some network file systems and Windows cannot sync a folder; they keep its entries otherwise.
     with contextlib.suppress(OSError):
         _sync_one(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -94,8 +94,9 @@ def _histogram(
     sample: Sample, numbers: LinearNumbers, architecture: LinearArchitecture, which: int = 0
 ) -> np.ndarray:
     """How often each residual occurs, int [scale, phase, residual]."""
-    found = linear_bits.predicted(
-        sample.reference, sample.differences, sample.limits, numbers, architecture, which
+    one = LinearNumbers(*(part[which : which + 1] for part in numbers))
+    (found,) = linear_bits.predicted(
+        sample.reference, sample.differences, sample.limits, one, architecture
     )
     shape = (architecture.scales, architecture.phases, linear.RESIDUALS)
     index = linear_bits.table_index(sample.symbols, found, architecture)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -15,7 +16,13 @@ from jaxslice.storage.replace import check_new_place, new_place
 from jaxslice.volumes.formats import format_to_write
 from jaxslice.volumes.interface import Destination, NewVolume, VoxelSize
 
-__all__ = ["Destination", "check_destination", "create_destination"]
+__all__ = [
+    "Destination",
+    "check_destination",
+    "create_destination",
+    "create_scales",
+    "takes_scales",
+]
 
 _UINT8 = np.dtype(np.uint8)
 
@@ -59,12 +66,57 @@ def create_destination(
     if min(box.shape) < 1:
         raise UsageError(f"Got the box {box}, expected at least 1 voxel.")
     place = os.fspath(dest)
+    new = NewVolume(box, voxel_size_nm, chunk_shape, encoding, dtype)
+    with create_scales(place, [new], overwrite=overwrite, dest_format=dest_format) as (made,):
+        yield made
+
+
+@contextlib.contextmanager
+def create_scales(
+    dest: str | os.PathLike[str],
+    scales: Sequence[NewVolume],
+    *,
+    overwrite: bool = False,
+    dest_format: str | None = None,
+) -> Iterator[list[Destination]]:
+    """Creates a volume with several scales, as `create_destination` does one.
+
+    Args:
+      dest: as there.
+      scales: the finest first.
+      overwrite: as there.
+      dest_format: as there.
+
+    Yields:
+      A destination for each scale.
+
+    Raises:
+      UsageError: `dest` exists, cannot be created, or is of a format with one scale only.
+    """
+    place = os.fspath(dest)
     known = format_to_write(place, parse_location(place), dest_format)
     assert known.create is not None
     assert known.kind is not None
+    if len(scales) > 1 and not known.several_scales:
+        raise UsageError(f"Got {len(scales)} scales for {place!r}, expected one: {known.name}.")
     with new_place(place, known.kind, overwrite) as location:
-        new = NewVolume(box, voxel_size_nm, chunk_shape, encoding, dtype)
-        yield Destination(place, box, known.create(place, location, new), dtype)
+        made, finer = [], ()
+        for scale in scales:
+            new = dataclasses.replace(scale, finer=finer)
+            writer = known.create(place, location, new)
+            made.append(Destination(place, new.box, writer, new.dtype))
+            finer = (*finer, scale)
+        yield made
+
+
+def takes_scales(dest: str | os.PathLike[str], dest_format: str | None = None) -> bool:
+    """Whether a volume that is created at `dest` may have several scales.
+
+    Raises:
+      UsageError: no volume can be written there.
+    """
+    place = os.fspath(dest)
+    return format_to_write(place, parse_location(place), dest_format).several_scales
 
 
 def check_destination(

@@ -269,6 +269,7 @@ class NewVolume:
       chunk_shape: voxels of a chunk, z,y,x, for formats that have chunks.
       encoding: how chunks are stored, where the format has a choice; None for its usual way.
       dtype: of the voxels.
+      finer: the finer scales that were created before at the same place, the finest first.
     """
 
     box: Box
@@ -276,6 +277,7 @@ class NewVolume:
     chunk_shape: Triple
     encoding: str | None = None
     dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
+    finer: tuple[NewVolume, ...] = ()
 
 
 AnySource: TypeAlias = Any
@@ -308,6 +310,7 @@ class Format:
       takes: which of `scale`, `dataset`, `channel`, `time` and `raw` it understands.
       create: creates a volume; None if the format is only read.
       kind: what `--overwrite` may replace; None if the format is only read.
+      several_scales: whether a volume that is created may have several.
     """
 
     key: str
@@ -319,6 +322,7 @@ class Format:
     takes: frozenset[str] = frozenset()
     create: Create | None = None
     kind: Kind | None = None
+    several_scales: bool = False
 
 
 class NotThisFormat(Exception):

@@ -224,4 +224,5 @@ PRECOMPUTED = Format(
     takes=frozenset({"scale", "channel"}),
     create=create,
     kind=KIND,
+    several_scales=True,
 )

@@ -15,7 +15,7 @@ ENCODINGS = ("raw", "png")
 
 
 def create(place: str, location: Location, new: NewVolume) -> StoreWriter:
-    """Creates a volume of one scale; boxes of whole chunks are written fastest.
+    """Creates a volume, or adds a scale to it; boxes of whole chunks are written fastest.
 
     Raises:
       UsageError: it cannot be created, or the encoding is unknown.
@@ -39,7 +39,7 @@ def create(place: str, location: Location, new: NewVolume) -> StoreWriter:
         },
     }  # fmt: skip
     create_store(place, {**spec, **description})
-    return StoreWriter(place, spec, "xyzc", (0, 0, 0))
+    return StoreWriter(place, {**spec, "scale_index": len(new.finer)}, "xyzc", (0, 0, 0))
 
 
 _CHUNK = re.compile(r"-?\d+--?\d+_-?\d+--?\d+_-?\d+--?\d+(\.gz)?|[0-9a-f]+\.shard")

@@ -7,8 +7,6 @@ import glob
 import os
 from pathlib import Path
 
-import numpy as np
-
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.core.voxel_types import check_voxel_type

@@ -230,10 +230,10 @@ _TAKES = frozenset({"scale", "dataset", "channel", "time"})
 
 ZARR_3 = Format(
     "zarr3", "a Zarr array or OME-Zarr image of the versions 2 and 3", _open, (".zarr",),
-    ("zarr.json",), takes=_TAKES, create=create_3, kind=KIND_3,
+    ("zarr.json",), takes=_TAKES, create=create_3, kind=KIND_3, several_scales=True,
 )  # fmt: skip
 
 ZARR_2 = Format(
     "zarr2", "the same of version 2", _open, (), (".zarray", ".zgroup"), takes=_TAKES,
-    create=create_2, kind=KIND_2,
+    create=create_2, kind=KIND_2, several_scales=True,
 )  # fmt: skip

@@ -25,11 +25,10 @@ ENCODINGS_3 = {
     "zstd": [{"name": "zstd", "configuration": {"level": 3}}],
     "blosc": [{"name": "blosc", "configuration": {"cname": "zstd", "clevel": 5}}],
 }
-SCALE = "0"
 
 
 def create_3(place: str, location: Location, new: NewVolume) -> StoreWriter:
-    """Creates an OME-Zarr 0.5 image of one scale.
+    """Creates an OME-Zarr 0.5 image, or adds a scale to it.
 
     Raises:
       UsageError: it cannot be created, or the encoding is unknown.
@@ -51,7 +50,7 @@ def create_3(place: str, location: Location, new: NewVolume) -> StoreWriter:
 
 
 def create_2(place: str, location: Location, new: NewVolume) -> StoreWriter:
-    """Creates an OME-Zarr 0.4 image of one scale.
+    """Creates an OME-Zarr 0.4 image, or adds a scale to it.
 
     Raises:
       UsageError: it cannot be created, or the encoding is unknown.
@@ -73,28 +72,32 @@ def create_2(place: str, location: Location, new: NewVolume) -> StoreWriter:
 
 
 def multiscale(new: NewVolume) -> dict[str, Any]:
-    """The OME metadata of an image of one scale."""
-    size = list(new.voxel_size_nm)
-    translation = [o * s for o, s in zip(new.box.start, size, strict=True)]
+    """The OME metadata of an image, of which `new` is the coarsest scale."""
+    scales = (*new.finer, new)
     return {
         "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
         "datasets": [
-            {
-                "path": SCALE,
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": size},
-                    {"type": "translation", "translation": translation},
-                ],
-            }
+            {"path": str(number), "coordinateTransformations": _transformations(scale, scales[0])}
+            for number, scale in enumerate(scales)
         ],
     }
+
+
+def _transformations(scale: NewVolume, finest: NewVolume) -> list[dict[str, Any]]:
+    """Where the centres of voxels lie, that of the finest scale's voxel 0 being the origin."""
+    sizes = zip(scale.box.start, scale.voxel_size_nm, finest.voxel_size_nm, strict=True)
+    translation = [o * s + (s - f) / 2 for o, s, f in sizes]
+    return [
+        {"type": "scale", "scale": list(scale.voxel_size_nm)},
+        {"type": "translation", "translation": translation},
+    ]
 
 
 def _create(
     place: str, location: Location, new: NewVolume, driver: str, metadata: dict[str, Any]
 ) -> StoreWriter:
     base = kvstore_spec(location)
-    kvstore = {**base, "path": f"{base.get('path', '')}{SCALE}/"}
+    kvstore = {**base, "path": f"{base.get('path', '')}{len(new.finer)}/"}
     spec = {"driver": driver, "kvstore": kvstore}
     create_store(place, {**spec, "metadata": metadata})
     return StoreWriter(place, spec, "zyx", new.box.start)

@@ -53,9 +53,7 @@ class _Counted:
 
 def decode_one(archive, data: bytes) -> np.ndarray:
     places = [archive.configuration.place_of(None)]
-    (block,) = decoder.decode_payloads(
-        [data], archive.block_shape, archive.configuration, places, archive.dtype
-    )
+    (block,) = decoder.decode_payloads([data], archive.block_shape, archive.configuration, places)
     return block
 
 
@@ -98,9 +96,7 @@ def test_blocks_of_a_batch_keep_their_order(small_archive, payloads, count):
     archive = open_archive(small_archive)
     shape, configuration = archive.block_shape, archive.configuration
     places = [archive.place_of(index) for index in archive.blocks()][:count]
-    together = decoder.decode_payloads(
-        payloads[:count], shape, configuration, places, archive.dtype
-    )
+    together = decoder.decode_payloads(payloads[:count], shape, configuration, places)
     assert len(together) == count
     for data, voxels in zip(payloads, together, strict=False):
         alone = block.decode_block(data, shape, model.model_of(configuration))

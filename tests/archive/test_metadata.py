@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from models_for_tests import TINY
 
-from jaxslice.archive import metadata
+from jaxslice.archive import group, metadata
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.store import open_archive
 from jaxslice.core.errors import FormatError, VersionError
@@ -27,14 +27,16 @@ def documents(small_archive):
 
 
 def _parse(documents):
-    return metadata.parse(*(json.dumps(document).encode() for document in documents))
+    (described,) = metadata.parse(*(json.dumps(document).encode() for document in documents))
+    return described
 
 
 def test_metadata_round_trip(small_archive):
     described = open_archive(small_archive)
     assert described.shape == (10, 40, 50)
     layers = described.seal.layers
-    again = metadata.parse(described.group_json("small.zarr", layers), described.array_json())
+    written = group.group_json("small.zarr", [described], layers)
+    (again,) = metadata.parse(written, described.array_json())
     assert again == metadata.Metadata(**{f.name: getattr(described, f.name) for f in FIELDS})
 
 
@@ -86,7 +88,7 @@ REFUSED = [
         "array",
         ("data_type",),
         "uint16",
-        "Got voxels of 'uint16', expected one of",
+        "Got voxels of uint16 and a network for uint8",
     ),
     ("array", ("fill_value",), 1, "Got 1 for fill_value of the array, expected 0"),
     (

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import jaxslice
+from jaxslice.archive.create import create_archive
 from jaxslice.archive.lazy_volume import LazyVolume
-from jaxslice.archive.store import Archive, create_archive, open_archive
+from jaxslice.archive.store import Archive, open_archive
 from jaxslice.core.box import Box
 from jaxslice.volumes.destination import Destination, create_destination
 from jaxslice.volumes.source import Source, open_source

@@ -18,9 +18,10 @@ SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
 FLAGS = {
-    "compress": f"bbox {SOURCE} effort model context block_shape training_steps seed verify "
-    "engine workers batch_blocks overwrite json",
-    "decompress": "dest_format dest_encoding bbox engine workers batch_blocks overwrite json",
+    "compress": f"bbox {SOURCE} scales downsample effort model context block_shape shard_shape "
+    "training_steps seed verify engine workers batch_blocks overwrite resume json",
+    "extend": "missing verify engine workers batch_blocks resume json",
+    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
@@ -35,7 +36,7 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
@@ -80,7 +81,7 @@ def test_the_negation_of_a_flag_of_another_command_is_refused():
         (["--seed=-1"], "-1 is not an integer in the range [0, 4294967295]"),
         ([f"--seed={2**70}"], "is not an integer in the range"),
         (["--seed=one"], "--seed=one"),
-        (["--effort=4"], "4 is not an integer in the range [0, 3]"),
+        (["--effort=4"], "4 is not one of fast, 0, 1, 2, 3"),
         (["--workers=0"], "--workers=0"),
         (["--workers=100000"], "--workers=100000"),
         (["--batch_blocks=0"], "--batch_blocks=0"),
@@ -134,8 +135,8 @@ def test_arguments_and_flags_mix():
     assert values.json
     assert parse(registry.load("train"), ["a", "b", "c"])[1] == ["a", "b", "c"]
     assert parse(registry.load("bench"), ["a"])[1] == ["a"]
-    values, _ = parse(registry.load("bench"), ["--efforts=0,2", "--batches=1,4"])
-    assert (values.efforts, values.batches) == ((0, 2), (1, 4))
+    values, _ = parse(registry.load("bench"), ["--efforts=fast,0,2", "--batches=1,4"])
+    assert (values.efforts, values.batches) == (("fast", 0, 2), (1, 4))
 
 
 def test_parsing_leaves_nothing_behind():

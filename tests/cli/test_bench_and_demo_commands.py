@@ -15,7 +15,7 @@ def test_bench(jaxslice, monkeypatch, tmp_path):
     monkeypatch.setattr(bench, "bench", measured)
     code, out, _ = jaxslice("bench", "--json", "--peers=none")
     assert (code, json.loads(out)) == (0, {"rows": []})
-    assert (seen["source"], seen["efforts"], seen["batches"]) == (None, (0, 1), None)
+    assert (seen["source"], seen["efforts"], seen["batches"]) == (None, ("fast", 0, 1), None)
     words = ("--batches=1,4", f"--output={tmp_path}/b.csv", "--workers=2", "--block_shape=4,8,8")
     assert jaxslice("bench", "v.npy", "--json", *words)[0] == 0
     assert (seen["source"], seen["batches"], seen["with_peers"]) == ("v.npy", (1, 4), "quick")

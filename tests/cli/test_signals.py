@@ -47,15 +47,20 @@ def send_when(number: int, part: str):
 
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_nothing_is_left_of_a_local_archive(jaxslice, monkeypatch, small_volume, tmp_path, number):
+def test_what_is_finished_of_a_local_archive_is_kept(
+    jaxslice, monkeypatch, small_volume, tmp_path, number
+):
     Interrupter()
     monkeypatch.setattr(compress, "progress_display", send_when(number, "compress"))
     code, out, err = jaxslice(
         "compress", small_volume.path, tmp_path / "a.zarr", "--effort=0", "--block_shape=4,16,32"
     )
     assert (code, out) == (1, "")
-    assert err == f"jaxslice: Interrupted. Nothing new was kept at '{tmp_path / 'a.zarr'}'.\n"
-    assert not list(tmp_path.iterdir())
+    assert err == (
+        f"jaxslice: Interrupted. What is finished is kept in '{tmp_path / '.a.zarr.partial'}': the "
+        "same command goes on from there.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [".a.zarr.partial"]
 
 
 @pytest.mark.usefixtures("handlers")
@@ -133,8 +138,8 @@ def test_the_program_stops_by_a_signal(small_volume, tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")},
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "jaxslice: Interrupted. Nothing new was kept at 'a.zarr'.\n"
-    assert {path.name for path in tmp_path.iterdir()} <= {"cache"}
+    assert done.stderr.startswith("jaxslice: Interrupted. What is finished is kept in '")
+    assert {path.name for path in tmp_path.iterdir()} <= {"cache", ".a.zarr.partial"}
 
 
 @pytest.mark.usefixtures("handlers")
@@ -150,8 +155,8 @@ def test_an_ignored_signal_stays_ignored():
     [
         (compress, ["v", "a.zarr"], [], "Nothing new was kept at 'a.zarr'."),
         (compress, ["v", "file:///a.zarr"], [], "Nothing new was kept at 'file:///a.zarr'."),
-        (compress, ["v", "s3://b/a"], [], "Objects that were already written to 's3://b/a' may"),
-        (compress, ["v", "gs://b/a"], [], "Objects that were already written to 'gs://b/a' may"),
+        (compress, ["v", "s3://b/a"], [], "may remain in 's3://b/a': the same command goes on"),
+        (compress, ["v", "gs://b/a"], [], "may remain in 'gs://b/a': the same command goes on"),
         (verify, ["a.zarr"], [], "Nothing was written."),
         (train, ["v"], ["--output=m"], "No model was written."),
         (train, ["v"], ["--output=m", "--checkpoint_dir=s"], "goes on from the states in 's'."),

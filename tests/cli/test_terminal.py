@@ -39,8 +39,21 @@ def test_a_message_that_quotes_a_file_is_cut(jaxslice, archive_copy):
     assert "\x1b" not in err
 
 
+def unseal(archive) -> None:
+    """So that the metadata may be changed."""
+    path = archive / "zarr.json"
+    group = json.loads(path.read_text())
+    del group["attributes"]["jaxslice"]["seal"]
+    path.write_text(json.dumps(group))
+    path = archive / "0" / "zarr.json"
+    array = json.loads(path.read_text())
+    array["codecs"][0]["configuration"]["sealed"] = False
+    path.write_text(json.dumps(array))
+
+
 def test_names_and_provenance_are_printed_as_they_are(jaxslice, archive_copy):
     path = archive_copy / "zarr.json"
+    unseal(archive_copy)
     group = json.loads(path.read_text())
     text = json.dumps(group).replace('"seed": 0', '"seed": "[/x] [red]r[/red] :smile: \\u001b[2J"')
     assert text != json.dumps(group)

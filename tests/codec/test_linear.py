@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from linear_cases import TINY_LINEAR, linear_models, numbers_of
 
 from jaxslice.codec import linear, linear_choice
@@ -15,6 +15,7 @@ from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import ChecksumError, FormatError, UsageError
 
 
+@settings(deadline=None, max_examples=30)
 @given(linear_models())
 def test_numbers_come_back_from_their_bytes(model):
     unpacked = linear.unpack(linear.pack(model.network), model.architecture)
@@ -68,6 +69,7 @@ def test_damaged_numbers_are_refused():
         linear.unpack(data + b"0", TINY_LINEAR)
 
 
+@settings(deadline=None, max_examples=30)
 @given(linear_models())
 def test_every_residual_has_an_interval(model):
     edges = linear.edges(model.network.curves, model.architecture.phases)
@@ -101,8 +103,9 @@ def test_slices_choose_the_predictor_that_takes_fewer_bits():
     rng = np.random.default_rng(1)
     rows = np.repeat(rng.integers(0, 256, (1, 80, 1)), 64, axis=2)
     columns = np.repeat(rng.integers(0, 256, (1, 1, 64)), 80, axis=1)
+    model = two_predictors()
     symbols = np.concatenate([rows, columns, columns, rows]).astype(np.int16)
-    choices = linear_choice.choose(symbols, np.full(4, 256), two_predictors())
+    choices = linear_choice.choose(symbols, model.network, model.architecture)
     assert choices.tolist() == [0, 1, 1, 0]
 
 

@@ -18,7 +18,7 @@ from jaxslice.models.presets import FULL
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 DRAWN = ("figure2", "noise_floor", "ablation", "block_size")
-STATED = ("figure1", "frontier", "native_roofline", "speed", "scaling", "utilisation", *DRAWN)
+STATED = ("figure1", "frontier", "native_roofline", "sixteen_bits", "speed", "scaling", "utilisation", *DRAWN)
 
 
 @pytest.fixture
@@ -81,6 +81,28 @@ def test_speed_smoke(experiment, tmp_path):
 
 
 @pytest.mark.slow
+def test_sixteen_bits_smoke(experiment, tmp_path):
+    output = tmp_path / "sixteen_bits.csv"
+    arguments = ["--smoke", "--kinds=times_16", "--efforts=0", f"--output={output}"]
+    experiment("sixteen_bits").main(arguments)
+    (ours,) = [row for row in rows_of(output) if row["codec"].startswith("jaxslice")]
+    assert ours["kind"] == "times_16"
+    assert 0 < float(ours["bits_per_voxel"]) < 16
+    assert int(ours["levels"]) <= 4096
+
+
+@pytest.mark.parametrize("kind", ["12", "saturated", "times_257", "quiet"])
+def test_kinds_are_what_they_say(experiment, kind):
+    module = experiment("sixteen_bits")
+    described, voxels = module.KINDS[kind], synthetic_volume((4, 40, 48))
+    brought = module.brought_to(described, voxels)
+    assert brought.dtype == np.uint16
+    assert not np.any(brought % described.factor)
+    most = described.factor * ((1 << described.bits) - 1)
+    assert brought.max() <= most
+    assert (np.count_nonzero(brought == most) > 10) == (kind == "saturated")
+
+
 def test_native_roofline_smoke(experiment, tmp_path):
     output = tmp_path / "native_roofline.csv"
     experiment("native_roofline").main(["--smoke", f"--output={output}"])

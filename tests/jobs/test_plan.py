@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import jaxslice
+from jaxslice.archive.create import create_archive
 from jaxslice.archive.seal import Leaves
-from jaxslice.archive.store import create_archive, open_archive
+from jaxslice.archive.store import open_archive
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError

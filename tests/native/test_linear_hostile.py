@@ -1,4 +1,4 @@
-"""What the native engine is handed of linear predictors may be hostile: it answers with an error."""
+"""What the native engine is handed of linear predictors may be hostile: it answers with errors."""
 
 import numpy as np
 import pytest

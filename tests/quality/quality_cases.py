@@ -11,7 +11,7 @@ import jaxslice
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec.block import encode_block
 from jaxslice.codec.network import Model
-from jaxslice.jobs.effort import EFFORTS
+from jaxslice.jobs.effort import FAST, NAMED, effort_named
 from jaxslice.models import model_file
 
 SIZES = Path(__file__).parent / "sizes.csv"
@@ -23,7 +23,7 @@ MODEL_TOLERANCE = 0.001
 """Of sizes by shipped networks: all integers, but the synthetic volume may differ by some voxels
 where NumPy's elementary functions do."""
 
-EFFORT_TOLERANCES = (0.002, 0.002, 0.003, 0.003)
+EFFORT_TOLERANCES = {FAST: 0.002, "0": 0.002, "1": 0.002, "2": 0.003, "3": 0.003}
 """Of archives by effort. Fitting and training are in floats, which differ between machines."""
 
 
@@ -75,13 +75,13 @@ def payload_bytes(voxels: np.ndarray, model: Model) -> int:
     return len(encode_block(voxels, model))
 
 
-def archive_bytes(effort: int, steps: int | None = TRAINING_STEPS) -> int:
+def archive_bytes(effort: int | str, steps: int | None = TRAINING_STEPS) -> int:
     """Size of an archive at an effort, with the model of that effort whatever the volume's size."""
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/volume.npy", archive_volume())
         options = jaxslice.CompressOptions(
-            effort=effort, model=EFFORTS[effort].model, block_shape=BLOCK_SHAPE,
-            training_steps=None if effort == 0 else steps, verify="none", workers=1,
+            effort=effort, model=effort_named(effort).model, block_shape=BLOCK_SHAPE,
+            training_steps=None if effort in (FAST, 0) else steps, verify="none", workers=1,
         )  # fmt: skip
         report = jaxslice.compress(f"{folder}/volume.npy", f"{folder}/archive.zarr", options)
     return report.compressed_bytes
@@ -99,9 +99,13 @@ def measured_models() -> list[Size]:
 def measured_efforts() -> list[Size]:
     """The sizes of an archive by all efforts."""
     return [
-        Size("archive", f"effort {effort}", archive_bytes(effort), EFFORT_TOLERANCES[effort])
-        for effort in range(len(EFFORTS))
+        Size("archive", f"effort {name}", archive_bytes(_effort(name)), EFFORT_TOLERANCES[name])
+        for name in NAMED
     ]
+
+
+def _effort(name: str) -> int | str:
+    return int(name) if name.isdigit() else name
 
 
 def read_sizes() -> dict[tuple[str, str], Size]:

@@ -9,7 +9,7 @@ from jaxslice.models import model_file
 
 SIZES = quality_cases.read_sizes()
 VOLUMES = quality_cases.volumes()
-EFFORTS = [0, 1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+EFFORTS = ["fast", 0, 1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
 TUNING_STEPS = 300
 TUNING_GAIN = 0.004
 """Share of the bytes that so many steps of tuning save at least on the archives' volume."""
@@ -41,7 +41,7 @@ def spoiled(name: str, spoil) -> Model:
 
 def test_every_case_has_a_committed_size():
     coded = {(volume, model) for volume in VOLUMES for model in quality_cases.MODELS}
-    archives = {("archive", f"effort {effort}") for effort in range(4)}
+    archives = {("archive", f"effort {effort}") for effort in ("fast", 0, 1, 2, 3)}
     assert set(SIZES) == coded | archives
 
 

@@ -10,6 +10,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.storage import replace
 from jaxslice.storage.kind import Kind
 from jaxslice.storage.replace import check_new_place, new_place
+from jaxslice.storage.workspace import aside_of, content_of, workspace_of
 
 KIND = Kind("a box", "lid", lambda lid: (lambda key: key in ("lid", "in/side")) if lid else None)
 
@@ -43,17 +44,34 @@ def test_everything_is_synced_before_the_rename(tmp_path, monkeypatch):
     assert events[events.index("rename") + 1 :] == [tmp_path.stat().st_ino]
 
 
-def test_two_writers_have_names_of_their_own(tmp_path):
+def test_of_two_writers_one_is_refused(tmp_path):
     with new_place(str(tmp_path / "box"), KIND, False) as first:
-        with new_place(str(tmp_path / "box"), KIND, False) as second:
-            assert first != second
-            assert isinstance(second, Path)
-            second.mkdir()
-        assert (tmp_path / "box").is_dir()
-        (tmp_path / "box").rmdir()
+        with (
+            pytest.raises(UsageError, match="another process is writing"),
+            new_place(str(tmp_path / "box"), KIND, False),
+        ):
+            pass
         assert isinstance(first, Path)
         first.mkdir()
     assert os.listdir(tmp_path) == ["box"]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    left = content_of(workspace_of(tmp_path / "box"))
+    left.mkdir(parents=True)
+    (left / "half").write_text("half")
+    write(tmp_path / "box", "new")
+    assert os.listdir(tmp_path) == ["box"]
+    assert not (tmp_path / "box" / "half").exists()
+
+
+def test_a_kill_between_two_renames_loses_nothing(tmp_path):
+    aside = aside_of(workspace_of(tmp_path / "box"))
+    aside.mkdir(parents=True)
+    (aside / "lid").write_text("old")
+    with pytest.raises(UsageError, match="exists"), new_place(str(tmp_path / "box"), KIND, False):
+        pass
+    assert (tmp_path / "box" / "lid").read_text() == "old"
 
 
 def test_there_is_always_a_folder_of_that_name(tmp_path, monkeypatch):
@@ -89,7 +107,7 @@ def test_an_interrupted_exchange_keeps_the_old(tmp_path, monkeypatch, at: str):
     rename = os.rename
 
     def interrupted(old: Path, new: Path) -> None:
-        if (".replaced-" in str(new)) == (at == "rename to aside"):
+        if (new.name == "old") == (at == "rename to aside"):
             monkeypatch.setattr(os, "rename", rename)
             raise KeyboardInterrupt
         rename(old, new)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxslice.codec import limits, payload
+from jaxslice.codec import limits
 from jaxslice.codec.engines import xla_lanes
 from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.geometry import Geometry

@@ -7,6 +7,7 @@ Decoding runs one time step after the other.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from jaxslice.codec.network import IntegerNetwork
 
 
 def predict(
-    network: IntegerNetwork | LinearNumbers,
+    network: Any,
     contexts: jax.Array,
     limit: jax.Array,
     *,
@@ -192,22 +193,22 @@ def decode_lanes(
         contexts = jax.lax.dynamic_update_slice(contexts, earlier[:, None], below)
         used = jnp.maximum(limit, 1).astype(jnp.int32)
         mixture = predict(network, contexts, used[None])
-        count, low = used.reshape(-1), None
+        count, low, low_bits = used.reshape(-1), None, None
         if isinstance(mixture, intervals.WideMixture):
             low_bits = bins.low_bits_of(mixture.bins).reshape(row)
             head, low = rans.without_low(head, low_bits)
             count = bins.count_of(mixture.bins, count)
-        prediction = mixture
-        if isinstance(prediction, LinearPrediction):
-            mixture = prediction.residuals
+        linear = None
+        if isinstance(mixture, LinearPrediction):
+            linear, mixture = mixture, mixture.residuals
             count = jnp.where(limit.reshape(-1) > 0, jnp.int32(RESIDUALS), 1)
         position = rans.peek(head, PRECISION).reshape(-1)
         found = intervals.find_interval(mixture, position, count)
         symbol, start, freq = (part.reshape(row) for part in found)
-        if isinstance(prediction, LinearPrediction):
-            symbol = prediction.symbol_of(found[0]).reshape(row)
+        if linear is not None:
+            symbol = linear.symbol_of(found[0]).reshape(row)
         head, cursor = rans.pop(head, start, freq, words, cursor, PRECISION)
-        if low is not None:
+        if low is not None and low_bits is not None:
             symbol = jnp.minimum((symbol << low_bits) | low, used - 1)
         lanes = jnp.where(limit > 0, symbol.astype(limits.dtype), jnp.array(OUTSIDE, limits.dtype))
         recent = jnp.concatenate([recent[1:], rows_of(lanes, geometry)[None]])

@@ -1,0 +1,87 @@
+"""Encoding many blocks of an archive by an executor, with progress and the leaves of the seal."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Sequence
+
+from jaxslice.archive.seal import Leaves
+from jaxslice.archive.shards import place_in_shard
+from jaxslice.archive.store import Archive
+from jaxslice.core.box import Triple
+from jaxslice.core.progress import Count, Progress, Stopwatch
+from jaxslice.jobs.block_networks import BlockNetworks
+from jaxslice.jobs.encoding import EncodeStats, encode_tasks
+from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.shard_task import shard_tasks
+from jaxslice.volumes.source import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """How blocks are encoded; the bytes do not depend on it.
+
+    Attributes:
+      batch_blocks: blocks that run together on a device.
+      workers: threads that compute.
+      verify: as in `EncodeTask`.
+      engine: as in `EncodeTask`.
+      networks: where networks of single blocks come from, if any.
+    """
+
+    batch_blocks: int
+    workers: int
+    verify: str
+    engine: str
+    networks: BlockNetworks | None = None
+
+
+def encode_all(
+    source: Source,
+    made: Archive,
+    indices: Sequence[Triple],
+    leaves: Leaves,
+    encoding: Encoding,
+    watch: Stopwatch,
+    progress: Progress,
+    adopted: Archive | None = None,
+) -> EncodeStats:
+    """Encodes and stores blocks.
+
+    Args:
+      source: of the voxels.
+      made: to write to.
+      indices: of the blocks; of an array with shards, whole shards but for adopted blocks.
+      leaves: takes the leaf of each block.
+      encoding: how.
+      watch: measures the parts of the work.
+      progress: called now and then.
+      adopted: an archive whose payloads complete the shards.
+
+    Returns:
+      The statistics, without the leaves.
+    """
+    total, lock = [EncodeStats()], threading.Lock()
+    count = Count("compress", made.num_blocks, progress, made.num_blocks - len(indices))
+
+    def add(stats: EncodeStats) -> None:
+        leaves.add_all(stats.leaves)
+        with lock:
+            total[0] += without_leaves(stats)
+        count.add(stats.blocks)
+
+    tasks = encode_tasks(
+        source, made, encoding.batch_blocks, encoding.verify, encoding.networks, encoding.engine,
+        indices,
+    )  # fmt: skip
+    if made.shard_shape is not None:
+        shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
+        tasks = shard_tasks(tasks, made, encoding.workers, shards, adopted)
+    ThreadExecutor(encoding.workers).run(tasks, watch, add)
+    return total[0]
+
+
+def without_leaves(stats: EncodeStats) -> EncodeStats:
+    """Statistics to add up: there may be too many leaves to copy them each time."""
+    return dataclasses.replace(stats, leaves=())

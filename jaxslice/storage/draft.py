@@ -1,0 +1,290 @@
+"""New content of a place that outlives the process which writes it, so that another goes on.
+
+A note says what is being made: the job. As long as there is one, a kill leaves the draft and
+`open_draft` finds it. Readers of the place see the old content, or none, until `publish`.
+
+Locally a draft is a workspace beside the place. In a bucket its objects lie below the place, under
+keys that the old content does not use, and the entry is written last, in one request.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from jaxslice.core.errors import UsageError
+from jaxslice.storage import bucket
+from jaxslice.storage.folder import Folder, LocalFolder, RemoteFolder
+from jaxslice.storage.kind import Kind
+from jaxslice.storage.location import parse_location, unreachable_is_usage_error
+from jaxslice.storage.replace import bring, check_new_place, real_path
+from jaxslice.storage.workspace import (
+    clear_workspace,
+    content_of,
+    is_locked,
+    locked_workspace,
+    remove,
+    remove_workspace,
+    workspace_of,
+)
+
+_JOB, _DONE = "job.json", "done"
+
+HALF_WRITTEN = ".__lock"
+"""End of the names of files that TensorStore is writing."""
+
+NOTES_FOLDER = ".jaxslice"
+"""Folder of a bucket's place for what is about the draft and not of its content."""
+
+
+class Draft(abc.ABC):
+    """Content that is not complete yet, and notes of what it is to be.
+
+    Attributes:
+      place: as the user wrote it.
+      folder: to write objects to.
+      in_place: whether `folder` is the place itself, which the old content may lie in.
+      kept: whether an exception leaves the draft; set it when there is work to be kept.
+    """
+
+    def __init__(self, place: str, kind: Kind, folder: Folder, notes: Folder) -> None:
+        """Takes the folder of the content, and another for notes."""
+        self.place, self.folder, self._kind, self._notes = place, folder, kind, notes
+        self.in_place = isinstance(folder, RemoteFolder)
+        self._job = notes.read(_JOB)
+        self.kept = self._job is not None
+
+    @abc.abstractmethod
+    def _entry(self) -> bytes | None:
+        """The entry that stands at the place."""
+
+    @abc.abstractmethod
+    def _bring(self, entry: bytes) -> None:
+        """Makes the content stand at the place, all at once."""
+
+    @abc.abstractmethod
+    def _clear(self) -> None:
+        """Removes the content of the draft and all notes, the job first."""
+
+    def restart(self) -> None:
+        """Removes the content of the draft and all notes, to begin anew."""
+        self._clear()
+        self._job, self.kept = None, False
+
+    def remove(self) -> None:
+        """Removes the whole draft. The content at the place stays."""
+        self._clear()
+
+    def is_taken(self, key: str) -> bool:
+        """Whether the content that stands at the place would be damaged by writing such a key."""
+        if not self.in_place:
+            return False
+        entry = self._entry()
+        is_own = self._kind.own_keys(entry) if entry is not None else None
+        return is_own is not None and is_own(key)
+
+    @property
+    def job(self) -> bytes | None:
+        """What the draft is to become, or None for one that was just begun."""
+        return self._job
+
+    def begin(self, job: bytes) -> None:
+        """Says what the draft is to become.
+
+        Raises:
+          UsageError: another process just began something else at this place.
+        """
+        self._job = self.note(_JOB, job)
+        if self._job != job:
+            raise UsageError(
+                f"Got {self.place!r}, where another process has just begun, expected one writer."
+            )
+
+    def read_note(self, name: str) -> bytes | None:
+        """A note, or None if there is none of that name."""
+        return self._notes.read(name)
+
+    def note(self, name: str, data: bytes) -> bytes:
+        """Stores a note, which is never changed.
+
+        Returns:
+          The note that counts: that of another process if it was first.
+        """
+        absent = self._notes.generation_of(name)
+        found = self._notes.read(name)
+        if found is None and self._notes.write_if_unchanged(name, data, absent):
+            return data
+        return found or self._notes.read(name) or data
+
+    def publish(self, entry: bytes) -> None:
+        """Makes the content stand at the place, then removes what was replaced and all notes.
+
+        Args:
+          entry: bytes of the kind's entry, which is written last.
+
+        Raises:
+          UsageError: somebody else wrote to the place meanwhile.
+          OSError: the storage fails.
+        """
+        if self._notes.read(_JOB) != self._job:
+            raise UsageError(
+                f"Got {self.place!r}, where another process began anew, expected one writer."
+            )
+        self._notes.write(_DONE, hashlib.sha256(entry).digest())
+        self._bring(entry)
+        self.remove()
+
+    def settle(self) -> None:
+        """Removes what a process left that was killed after its content stood at the place."""
+        done = self._notes.read(_DONE)
+        if done is None:
+            return
+        if hashlib.sha256(self._entry() or b"").digest() == done:
+            self.remove()
+        else:
+            self._notes.delete(_DONE)
+
+
+class LocalDraft(Draft):
+    """A draft in the workspace of a local place, which must be locked."""
+
+    def __init__(self, place: str, final: Path, kind: Kind, overwrite: bool) -> None:
+        """Takes the place as the user wrote it, and its path, links followed."""
+        self._workspace, self._final, self._overwrite = workspace_of(final), final, overwrite
+        content = LocalFolder(place, content_of(self._workspace))
+        super().__init__(place, kind, content, LocalFolder(place, self._workspace))
+
+    def _entry(self) -> bytes | None:
+        assert self._kind.entry is not None
+        return LocalFolder(self.place, self._final).read(self._kind.entry)
+
+    def _bring(self, entry: bytes) -> None:
+        assert self._kind.entry is not None
+        content = content_of(self._workspace)
+        for path in content.rglob(f"*{HALF_WRITTEN}"):
+            path.unlink()
+        self.folder.write(self._kind.entry, entry)
+        bring(self.place, content, self._final, self._kind, self._overwrite)
+
+    def _clear(self) -> None:
+        # Without the job nobody goes on with the rest.
+        remove(self._workspace / _JOB)
+        clear_workspace(self._workspace)
+
+    def remove(self) -> None:
+        remove_workspace(self._workspace)
+
+
+class BucketDraft(Draft):
+    """A draft among the objects of a place in a bucket."""
+
+    def __init__(self, folder: RemoteFolder, kind: Kind) -> None:
+        """Takes the folder of the place."""
+        self._place_folder = folder
+        super().__init__(folder.place, kind, folder, folder.below(NOTES_FOLDER))
+        assert kind.entry is not None
+        self._entry_key = kind.entry
+        self._generation = folder.generation_of(kind.entry)
+
+    def _entry(self) -> bytes | None:
+        return self.folder.read(self._entry_key)
+
+    def _bring(self, entry: bytes) -> None:
+        old = self._entry()
+        if not self.folder.write_if_unchanged(self._entry_key, entry, self._generation):
+            if self._entry() == entry:
+                # Another process ran the same job.
+                return
+            raise UsageError(
+                f"Got {self.place!r}, which somebody else wrote to meanwhile, expected one writer."
+            )
+        if old is not None:
+            bucket.delete_own(
+                self._place_folder, self._kind.own_keys(old), self._kind.own_keys(entry)
+            )
+
+    def _clear(self) -> None:
+        # Who may write may not always list or delete; objects that nobody reads are left then.
+        with contextlib.suppress(OSError):
+            self._notes.delete(_JOB)
+            entry = self._entry()
+            kept = self._kind.own_keys(entry) if entry is not None else None
+            bucket.delete_own(self._place_folder, self._kind.own_keys(None), kept)
+            for name in self._notes.list_keys():
+                self._notes.delete(name)
+
+
+@contextlib.contextmanager
+def open_draft(place: str, kind: Kind, overwrite: bool) -> Iterator[Draft]:
+    """The draft of a place: a new one, or the one that a killed process left.
+
+    An exception removes the draft unless it is to be kept.
+
+    Args:
+      place: as the user wrote it.
+      kind: what is written, a folder, and the only thing that may be replaced.
+      overwrite: whether to replace it.
+
+    Raises:
+      UsageError: something is there that may not be replaced, nothing can be written there, or
+        another process of this machine is writing it.
+    """
+    with unreachable_is_usage_error(place):
+        settle(place, kind)
+    check_new_place(place, kind, overwrite)
+    location = parse_location(place)
+    if not isinstance(location, Path):
+        yield from _kept_if_begun(BucketDraft(RemoteFolder(place, location), kind))
+        return
+    final = real_path(location)
+    with locked_workspace(place, final):
+        yield from _kept_if_begun(LocalDraft(place, final, kind, overwrite))
+
+
+def _kept_if_begun(draft: Draft) -> Iterator[Draft]:
+    if draft.job is None:
+        draft.restart()
+    try:
+        yield draft
+    except BaseException as error:
+        if not draft.kept:
+            try:
+                draft.remove()
+            except OSError:
+                error.add_note(f"{draft.place} is incomplete.")
+        raise
+
+
+def settle(place: str, kind: Kind) -> None:
+    """Removes what is left of a draft whose content stands at the place already.
+
+    Raises:
+      OSError: the storage fails.
+    """
+    location = parse_location(place)
+    if not isinstance(location, Path):
+        if location["driver"] in ("gcs", "s3"):
+            BucketDraft(RemoteFolder(place, location), kind).settle()
+        return
+    final = real_path(location)
+    workspace = workspace_of(final)
+    if workspace.is_dir() and not is_locked(workspace):
+        with locked_workspace(place, final):
+            LocalDraft(place, final, kind, overwrite=False).settle()
+
+
+def unfinished_draft(place: str) -> str | None:
+    """Where the unfinished draft of a place is, if there is one with a job file.
+
+    Raises:
+      OSError: the storage cannot be reached.
+    """
+    location = parse_location(place)
+    if isinstance(location, Path):
+        workspace = workspace_of(real_path(location))
+        return str(workspace) if (workspace / _JOB).exists() else None
+    notes = RemoteFolder(place, location).below(NOTES_FOLDER)
+    return f"{place.rstrip('/')}/{NOTES_FOLDER}" if notes.read(_JOB) is not None else None
