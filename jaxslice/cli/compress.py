@@ -10,9 +10,9 @@ from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import CommaSerializer, EffortParser, ScalesParser, ShapeParser
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
-from jaxslice.cli.terminal import progress_display
+from jaxslice.cli.terminal import progress_display, warnings_in_one_line
 from jaxslice.jobs.effort import NAMED, effort_named
-from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
+from jaxslice.jobs.options import LOSSY_CHOICES, MOST_SCALES, VERIFY_CHOICES, CompressOptions
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -42,6 +42,12 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Largest size of a shard, an object that holds whole blocks, so that a large archive has "
         "fewer objects. Default: each block is an object.",
         values, CommaSerializer(), module_name=QUALITY,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "lossy_source", DEFAULTS.lossy_source, list(LOSSY_CHOICES),
+        "A source coded with loss, such as JPEG, whose voxels take more bytes than its chunks: "
+        "refuse it, or keep its voxels exactly.",
+        values, module_name=CHECKS,
     )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
@@ -74,6 +80,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         verify=values.verify,
         overwrite=values.overwrite,
         resume=values.resume,
+        lossy_source=values.lossy_source,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
@@ -82,7 +89,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     places.check_destination(archive, values.overwrite)
     # Tuning runs on JAX, whatever runs the march.
     backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
-    with progress_display() as progress:
+    with progress_display() as progress, warnings_in_one_line():
         opened = open_sources(source, options, reading)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 

@@ -101,6 +101,8 @@ class Source:
       details: what the format says of the volume, for `inspect`; see `details.py`.
       missing: chunks that were read as zeros, or as what the format says, because they are not
         there. Only reads of this process are counted.
+      stored_sample: bytes and voxels of some of the stored chunks, given how many and a seed; None
+        where it cannot be told.
     """
 
     description: str
@@ -111,6 +113,9 @@ class Source:
     details: Details = dataclasses.field(default_factory=Details, repr=False, hash=False)
     missing: MissingChunks = dataclasses.field(
         default_factory=MissingChunks, repr=False, compare=False
+    )
+    stored_sample: Callable[[int, int], tuple[int, int]] | None = dataclasses.field(
+        default=None, repr=False, compare=False
     )
 
     @property

@@ -48,6 +48,13 @@ class StackReader(PicklesFields):
             voxels[number - z.start] = self._pages.read(number, y, x)
         return voxels
 
+    def stored_sample(self, count: int, seed: int) -> tuple[int, int]:
+        """Bytes and voxels of some of the files."""
+        generator = np.random.default_rng(seed)
+        drawn = generator.choice(len(self.paths), min(len(self.paths), count), replace=False)
+        stored = sum(self.paths[number].stat().st_size for number in drawn)
+        return stored, len(drawn) * self.shape[0] * self.shape[1]
+
     @functools.cached_property
     def _pages(self) -> PageCache:
         return PageCache(self._decoded)

@@ -18,7 +18,7 @@ SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
 FLAGS = {
-    "compress": f"bbox {SOURCE} scales downsample effort model context block_shape shard_shape "
+    "compress": f"bbox {SOURCE} scales downsample lossy_source effort model context block_shape shard_shape "
     "training_steps seed verify engine workers batch_blocks overwrite resume json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
