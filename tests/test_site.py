@@ -47,7 +47,7 @@ def test_the_site_has_what_is_promised(site):
     assert "bits_per_voxel" in (site / "results" / "speed.csv").read_text()
     assert "jaxslice diff ARCHIVE SOURCE" in text["commands"]
     assert "zarr_serializer" in text["reference"]
-    assert "rANS" in text["format"], "FORMAT.md is part of the site"
+    assert "XXH3" in text["format"], "FORMAT.md is part of the site"
 
 
 def run_blocks(page: str, folder: Path) -> str:

@@ -1,13 +1,14 @@
-"""All scales of an archive at once, for viewers."""
+"""All scales of an archive at once, as arrays for viewers."""
 
 from __future__ import annotations
 
 import os
 
-from jaxslice.archive.lazy_volume import CACHE_BYTES, LazyVolume, open_volume
+from jaxslice.archive import store
+from jaxslice.archive.lazy_volume import CACHE_BYTES, LazyVolume
 
 
-def open_scales(
+def open_volumes(
     location: str | os.PathLike[str], *, cache_bytes: int = CACHE_BYTES
 ) -> tuple[LazyVolume, ...]:
     """Opens every scale of an archive, the finest first.
@@ -20,4 +21,4 @@ def open_scales(
       UsageError: there is no archive.
       FormatError: its metadata are damaged or of a later version.
     """
-    return (open_volume(location, cache_bytes=cache_bytes),)
+    return tuple(LazyVolume(archive, cache_bytes) for archive in store.open_scales(location))

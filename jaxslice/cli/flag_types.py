@@ -81,12 +81,12 @@ class EffortParser(flags.ArgumentParser[int | str]):
 
     def __init__(self, names: Sequence[str]) -> None:
         """Takes the names that there are."""
-        self._names = tuple(names)
+        self.enum_values = tuple(names)
         self.syntactic_help = f"one of {', '.join(names)}"
 
     def parse(self, argument: str | int) -> int | str:
         name = str(argument)
-        if name not in self._names:
+        if name not in self.enum_values:
             raise ValueError(f"{name} is not {self.syntactic_help}")
         return int(name) if name.isdigit() else name
 
@@ -96,7 +96,7 @@ class EffortsParser(flags.ArgumentParser[tuple[int | str, ...]]):
 
     def __init__(self, names: Sequence[str]) -> None:
         """Takes the names that there are."""
-        self._names = tuple(names)
+        self.enum_values = tuple(names)
         self.syntactic_help = f"some of {','.join(names)}"
 
     def parse(self, argument: str | tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxslice.archive.lazy_volume import LazyVolume
-from jaxslice.archive.scales import open_scales
+from jaxslice.archive.scales import open_volumes
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.storage.location import public_name
 
@@ -25,7 +25,7 @@ def reader_of(path: str | list[str]) -> Callable[[str | list[str]], list[Layer]]
     if not isinstance(path, str):
         return None
     try:
-        open_scales(path)
+        open_volumes(path)
     except (UsageError, FormatError):
         return None
     return read
@@ -34,7 +34,7 @@ def reader_of(path: str | list[str]) -> Callable[[str | list[str]], list[Layer]]
 def read(path: str | list[str]) -> list[Layer]:
     """Opens an archive as one layer, of several scales if the archive has several."""
     assert isinstance(path, str), "reader_of refuses lists"
-    finest, *coarser = open_scales(path)
+    finest, *coarser = open_volumes(path)
     placement = finest.archive.placement
     sizes = [size or 1.0 for size in placement.voxel_size_nm]
     properties = {

@@ -62,7 +62,7 @@ def test_nothing_is_decoded_before_it_is_looked_at(small_archive, monkeypatch):
 
 
 def test_several_scales_are_one_layer(small_archive, monkeypatch):
-    monkeypatch.setattr(reader, "open_scales", lambda path: (jaxslice.open(path),) * 3)
+    monkeypatch.setattr(reader, "open_volumes", lambda path: (jaxslice.open(path),) * 3)
     ((data, properties, _),) = reader.read(small_archive)
     assert len(data) == 3
     assert properties["multiscale"] is True
