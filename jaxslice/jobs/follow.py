@@ -14,35 +14,17 @@ from jaxslice.core.errors import SourceDataError, UsageError
 from jaxslice.core.progress import Progress, no_progress
 from jaxslice.jobs.compress import compress
 from jaxslice.jobs.extend import extend
-from jaxslice.jobs.options import CompressOptions
+from jaxslice.jobs.options import CompressOptions, Following
 from jaxslice.volumes.interface import NotThisFormat, Source, SourceOptions
 from jaxslice.volumes.pictures import read_picture
 from jaxslice.volumes.stack import pictures_in, stack_source
-
-
-@dataclasses.dataclass(frozen=True)
-class Following:
-    """When slices are taken, and when no more are expected.
-
-    Attributes:
-      marker: name of a file in the folder that says that all slices are there.
-      quiet_seconds: without a new slice, after which no more are expected.
-      poll_seconds: between two looks at the folder. A file is whole when it has not grown in
-        between and can be decoded.
-      depth: slices of a layer: so many wait at most for others.
-    """
-
-    marker: str = "done"
-    quiet_seconds: float = 3600.0
-    poll_seconds: float = 2.0
-    depth: int = 64
 
 
 def follow(
     folder: str | os.PathLike[str],
     archive: str | os.PathLike[str],
     options: CompressOptions = CompressOptions(),  # noqa: B008 - frozen
-    following: Following = Following(),
+    following: Following = Following(),  # noqa: B008 - frozen
     reading: SourceOptions = SourceOptions(),  # noqa: B008 - frozen
     progress: Progress | None = None,
     wait: Callable[[float], None] = time.sleep,

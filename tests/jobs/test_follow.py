@@ -12,7 +12,8 @@ import pytest
 import jaxslice
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.core.errors import SourceDataError, UsageError
-from jaxslice.jobs.follow import Arrivals, Following, follow
+from jaxslice.jobs.follow import Arrivals, follow
+from jaxslice.jobs.options import Following
 
 OPTIONS = jaxslice.CompressOptions(effort="fast", block_shape=(4, 32, 32))
 FOLLOWING = Following(depth=4, poll_seconds=1, quiet_seconds=5)
