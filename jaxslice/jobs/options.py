@@ -118,3 +118,21 @@ class CompressOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"Got {name} {value}, expected at least 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Following:
+    """When slices are taken, and when no more are expected.
+
+    Attributes:
+      marker: name of a file in the folder that says that all slices are there.
+      quiet_seconds: without a new slice, after which no more are expected.
+      poll_seconds: between two looks at the folder. A file is whole when it has not grown in
+        between and can be decoded.
+      depth: slices of a layer: so many wait at most for others.
+    """
+
+    marker: str = "done"
+    quiet_seconds: float = 3600.0
+    poll_seconds: float = 2.0
+    depth: int = 64
