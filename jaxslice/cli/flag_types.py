@@ -115,7 +115,7 @@ class EffortsParser(flags.ArgumentParser[tuple[int | str, ...]]):
 
     def parse(self, argument: str | tuple[int | str, ...]) -> tuple[int | str, ...]:
         parts = argument.split(",") if isinstance(argument, str) else tuple(map(str, argument))
-        if not parts or not set(parts) <= set(self._names):
+        if not parts or not set(parts) <= set(self.enum_values):
             raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
         return tuple(int(part) if part.isdigit() else part for part in parts)
 

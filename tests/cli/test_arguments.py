@@ -20,14 +20,15 @@ SOURCE = (
 FLAGS = {
     "compress": f"bbox {SOURCE} scales downsample lossy_source effort model context block_shape shard_shape "
     "training_steps seed verify engine workers batch_blocks overwrite resume json",
-    "extend": "missing verify engine workers batch_blocks resume json",
     "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
+    "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
     "diff": f"{SOURCE} bbox engine workers batch_blocks json",
     "slice": "z y x square_pixels overwrite json",
     "completion": "json",
+    "report": "verify source peers overwrite json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "serve": "port host gzip cache_mb json",
@@ -37,7 +38,7 @@ FLAGS = {
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
     "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
-    "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
+    "completion": ["bash"], "train": ["v.npy"], "report": ["a.zarr"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
