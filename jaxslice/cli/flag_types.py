@@ -76,20 +76,6 @@ class IntegersParser(flags.ArgumentParser[tuple[int, ...]]):
         return numbers
 
 
-class ScalesParser(flags.ArgumentParser[tuple[str, ...]]):
-    """Names of scales, separated by commas, or all."""
-
-    syntactic_help = "all, or indices or keys such as 0,1"
-
-    def parse(self, argument: str | tuple[str, ...]) -> tuple[str, ...]:
-        if not isinstance(argument, str):
-            return argument
-        names = tuple(part.strip() for part in argument.split(","))
-        if not all(names):
-            raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
-        return names
-
-
 class EffortParser(flags.ArgumentParser[int | str]):
     """Name of an effort; those that are numbers become integers."""
 
@@ -120,8 +106,22 @@ class EffortsParser(flags.ArgumentParser[tuple[int | str, ...]]):
         return tuple(int(part) if part.isdigit() else part for part in parts)
 
 
+class ScalesParser(flags.ArgumentParser[tuple[str, ...]]):
+    """Names of scales, separated by commas, or all."""
+
+    syntactic_help = "all, or indices or keys such as 0,1"
+
+    def parse(self, argument: str | tuple[str, ...]) -> tuple[str, ...]:
+        if not isinstance(argument, str):
+            return argument
+        names = tuple(part.strip() for part in argument.split(","))
+        if not all(names):
+            raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
+        return names
+
+
 class CommaSerializer(flags.ArgumentSerializer):
-    """What `IntegersParser`, `EffortsParser`, `ScalesParser` and `ShapeParser` read."""
+    """Values as the parsers above read them."""
 
     def serialize(self, value: tuple[int | str, ...]) -> str:
         return ",".join(map(str, value))

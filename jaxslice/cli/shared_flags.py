@@ -19,7 +19,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models.presets import CONTEXTS
 from jaxslice.volumes import formats
-from jaxslice.volumes.interface import RawHeader, SourceOptions
+from jaxslice.volumes.options import RawHeader, SourceOptions
 
 SOURCE, QUALITY, TRAINING = "What to read", "How well to compress", "How to train"
 CHECKS = "Checks"

@@ -1,4 +1,4 @@
-"""Sources that were compressed with loss: coding their voxels exactly takes more bytes than they do.
+"""Sources that were compressed with loss: their voxels take more bytes than they do.
 
 What JPEG made of a volume is cheap to say as JPEG, and expensive to say voxel by voxel. Users are
 told before the work begins.

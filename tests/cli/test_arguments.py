@@ -18,8 +18,8 @@ SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
 FLAGS = {
-    "compress": f"bbox {SOURCE} scales downsample lossy_source effort model context block_shape shard_shape "
-    "training_steps seed verify engine workers batch_blocks overwrite resume json",
+    "compress": f"bbox {SOURCE} lossy_source scales downsample effort model context block_shape "
+    "shard_shape training_steps seed verify engine workers batch_blocks overwrite resume json",
     "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
@@ -37,8 +37,9 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
-    "completion": ["bash"], "train": ["v.npy"], "report": ["a.zarr"], "serve": ["a.zarr"], "demo": [], "bench": [],
+    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
+    "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
+    "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
