@@ -6,8 +6,9 @@
 
 Every codec encodes and decodes every VOLUME on one core, and the voxels are compared. Speeds are in
 CPU seconds of coding alone, which other programs disturb less than wall time; of a few passes the
-quickest counts, for each slice or block on its own. Starting, compiling, reading and writing are left out. So is the fitting of
-jaxslice's network, whose seconds are a column. Rates of jaxslice count every byte of the archive.
+quickest counts, for each slice or block on its own. Starting, compiling, reading and writing are
+left out. So is the fitting of jaxslice's network, whose seconds are a column. Rates of jaxslice
+count every byte of the archive.
 
 With --models=FOLDER, an effort that starts from a shipped model starts instead from one that was
 trained without the data set of the volume (see leave_one_out.py, which makes it in FOLDER if it is

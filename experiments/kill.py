@@ -42,12 +42,16 @@ import numpy as np
 
 import jaxslice
 from jaxslice.core.errors import UsageError
+from jaxslice.models import model_file
 from jaxslice.storage.folder import open_folder
 from jaxslice.storage.workspace import content_of, workspace_of
 from jaxslice.volumes.source import open_source
 
 RUN = Path(__file__).parents[1] / "run.py"
 CROP, BLOCK = (32, 128, 256), "8,32,32"
+MODEL = "plain.json"
+"""A model that is not fitted to the volume, so that a run begins with the blocks."""
+
 COLUMNS = (
     "volume", "scenario", "kills", "before_blocks", "among_blocks", "after_blocks", "runs",
     "resumed_blocks", "wrong_archives", "leftovers", "unreadable",
@@ -96,8 +100,8 @@ class Scenario:
     def start(self) -> subprocess.Popen[str]:
         """Starts the command."""
         command = [
-            sys.executable, RUN, "compress", self.source, self.place, "--effort=fast", "--json",
-            f"--block_shape={BLOCK}", *self.flags,
+            sys.executable, RUN, "compress", self.source, self.place, "--effort=0", "--json",
+            f"--model={self.source.parent / MODEL}", f"--block_shape={BLOCK}", *self.flags,
         ]  # fmt: skip
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -230,11 +234,15 @@ def measure(volume: str, given: argparse.Namespace) -> Iterator[common.Row]:
     shape = tuple(min(a, b) for a, b in zip(CROP, whole.shape, strict=True))
     with tempfile.TemporaryDirectory() as name, s3_server():
         folder, source = Path(name), Path(name, "crop.npy")
+        plain = dataclasses.replace(jaxslice.load_model("default"), adaptation=None)
+        model_file.save(str(folder / MODEL), plain)
         np.save(source, whole.read(whole.box)[tuple(map(slice, shape))])
         for number, (scenario, flags) in enumerate(SCENARIOS.items()):
             old = folder / "old.zarr" if scenario == "overwrite" else None
             if old:
-                options = jaxslice.CompressOptions(effort="fast", seed=1)
+                options = jaxslice.CompressOptions(
+                    effort=0, seed=1, model=str(folder / MODEL), engine="native"
+                )
                 jaxslice.compress(str(source), str(old), options)
             place = "s3://volumes/a.zarr" if scenario == "bucket" else str(folder / "a.zarr")
             made = Scenario(source, place, old, flags)

@@ -87,7 +87,8 @@ def served(archive: str, cache_mb: int) -> Iterator[Served]:
     try:
         yield running
     finally:
-        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(signal.SIGTERM)
+        # A process that a shell started in the background ignores an interrupt, not this.
         running.process.communicate()
 
 

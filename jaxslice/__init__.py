@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
     from jaxslice.volumes.inspect import inspect
-    from jaxslice.volumes.interface import RawHeader, Source, SourceOptions
+    from jaxslice.volumes.interface import Source
+    from jaxslice.volumes.options import RawHeader, SourceOptions
     from jaxslice.volumes.source import open_source
 
 _MODULE = {
@@ -47,11 +48,11 @@ _MODULE = {
     "FormatError": "core.errors",
     "MissingExtraError": "core.errors",
     "Model": "codec.network",
-    "RawHeader": "volumes.interface",
+    "RawHeader": "volumes.options",
     "Report": "archive.report",
     "Source": "volumes.interface",
     "SourceDataError": "core.errors",
-    "SourceOptions": "volumes.interface",
+    "SourceOptions": "volumes.options",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",

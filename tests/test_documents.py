@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text()
 
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
-    for folder in (".", "docs", "experiments", "jaxslice", "jaxslice/models")
+    for folder in (".", "docs", "docs/howto", "experiments", "jaxslice", "jaxslice/models")
     for path in (ROOT / folder).glob("*.md")
 )
 

@@ -27,6 +27,7 @@ EVERYTHING = frozenset(
         "jobs",
         "serve",
         "report",
+        "napari_plugin",
         "bench",
         "cli",
     ]
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "archive": frozenset({"core", "codec", "storage", "archive"}),
     "jobs": EVERYTHING - {"reference", "serve", "report", "bench", "cli"},
     "serve": frozenset({"core", "storage", "archive", "serve"}),
+    "napari_plugin": frozenset({"core", "storage", "archive", "napari_plugin"}),
     "bench": EVERYTHING - {"reference", "serve", "report", "cli"},
     "report": EVERYTHING - {"reference", "serve", "cli"},
     "cli": EVERYTHING - {"reference"},

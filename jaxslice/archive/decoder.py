@@ -32,22 +32,30 @@ def shared_pool() -> ThreadPoolExecutor:
     Raises:
       UsageError: the process was forked from one that had such threads, which JAX does not survive.
     """
-    with _POOL_LOCK:
-        pool, process = _pool_and_process()
-    if process != os.getpid():
+    if _forked and not _decodes_without_jax():
         raise UsageError(
             "Got a read in a process that was forked after its parent had read, expected one that "
-            "was spawned: multiprocessing.get_context('spawn')."
+            "was spawned: multiprocessing.get_context('spawn'). Only the native engine survives a "
+            "fork."
         )
-    return pool
+    with _POOL_LOCK:
+        return _pool()
 
 
-_POOL_LOCK = threading.Lock()
+def forked_after_reading() -> bool:
+    """Whether this process was forked from one that had decoded; TensorStore does not work here."""
+    return _forked
 
 
 @functools.lru_cache(maxsize=1)
-def _pool_and_process() -> tuple[ThreadPoolExecutor, int]:
-    return ThreadPoolExecutor(num_cores(), "jaxslice-decode"), os.getpid()
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(num_cores(), "jaxslice-decode")
+
+
+def _decodes_without_jax() -> bool:
+    from jaxslice.codec.engines.interface import engine_named
+
+    return engine_named().name == "native"
 
 
 def blocks_together() -> int:
@@ -126,3 +134,19 @@ class _FirstRuns:
 
 
 _FIRST_RUNS = _FirstRuns()
+
+
+_POOL_LOCK = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    """Makes anew, in a forked process, what its parent's threads used: they are not here."""
+    global _forked, _POOL_LOCK, _FIRST_RUNS
+    _forked = _forked or _pool.cache_info().currsize > 0
+    _pool.cache_clear()
+    _POOL_LOCK, _FIRST_RUNS = threading.Lock(), _FirstRuns()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

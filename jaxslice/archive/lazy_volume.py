@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from ndindex import ndindex
 
-from jaxslice.archive.decoder import decode_payloads, shared_pool
+from jaxslice.archive.block_reader import BlockReader, read_block
+from jaxslice.archive.decoder import forked_after_reading, shared_pool
 from jaxslice.archive.store import Archive, open_archive
-from jaxslice.core.box import Triple
+from jaxslice.core.box import Box, Triple
 from jaxslice.storage.pickling import PicklesFields
 
 CACHE_BYTES = 512 * 2**20
@@ -23,8 +24,8 @@ class LazyVolume(PicklesFields):
     """A volume z, y, x that reads, indexed as NumPy arrays are, decode block by block.
 
     Blocks that were decoded are kept in a cache of bounded size. It pickles, without the cache, so
-    that it can be handed to other processes. Those must be spawned: neither JAX nor TensorStore
-    survives a fork.
+    that it can be handed to other processes. Those may be forked where the native engine decodes
+    local files; otherwise they must be spawned: neither JAX nor TensorStore survives a fork.
 
     Attributes:
       archive: that it reads from.
@@ -68,25 +69,36 @@ class LazyVolume(PicklesFields):
         Raises:
           IndexError: an index that is out of range or of another kind.
           FormatError: a block is missing or damaged.
-          UsageError: the process was forked from one that had read.
+          UsageError: the process was forked from one that had read, and the engine or the storage
+            does not survive that.
         """
         keys = _expanded(index, self.shape)
         picked = [
             range(key, key + 1) if isinstance(key, int) else range(*key.indices(size))
             for key, size in zip(keys, self.shape, strict=True)
         ]
-        # Raises in a process that was forked, which TensorStore would abort.
-        shared_pool()
         if all(picked):
             starts = [min(places[0], places[-1]) for places in picked]
             stops = [max(places[0], places[-1]) + 1 for places in picked]
-            parts = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
-            voxels = self.tensorstore[parts].read(order="C").result()
+            voxels = self._read(starts, stops)
             # A negative step counts from the far end of what was read.
             voxels = voxels[tuple(slice(None, None, places.step) for places in picked)]
         else:
             voxels = np.zeros([len(places) for places in picked], self.dtype)
         return voxels[tuple(0 if isinstance(key, int) else slice(None) for key in keys)]
+
+    def _read(self, starts: list[int], stops: list[int]) -> np.ndarray:
+        # Raises in a process whose engine does not survive the fork that made it.
+        shared_pool()
+        if forked_after_reading():
+            (z0, y0, x0), (z1, y1, x1) = starts, stops
+            return self._forked_reader.read(Box((z0, y0, x0), (z1, y1, x1)))
+        parts = tuple(slice(a, b) for a, b in zip(starts, stops, strict=True))
+        return self.tensorstore[parts].read(order="C").result()
+
+    @functools.cached_property
+    def _forked_reader(self) -> BlockReader:
+        return BlockReader(self.archive, self.cache_bytes)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """All voxels, decoded.
@@ -140,11 +152,7 @@ def _view_of(archive: Archive, cache_bytes: int) -> Any:
     def decode(domain: Any, block: np.ndarray, promise: Any) -> None:
         try:
             z, y, x = (o // b for o, b in zip(domain.origin, archive.block_shape, strict=True))
-            configuration, index = archive.configuration, (z, y, x)
-            (decoded,) = decode_payloads(
-                [archive.read_payload(index)], archive.block_shape, configuration,
-                [archive.place_of(index)], placeless=not configuration.sealed,
-            )  # fmt: skip
+            decoded = read_block(archive, (z, y, x))
             block[...] = decoded[tuple(slice(n) for n in block.shape)]
             promise.set_result(None)
         except Exception as error:

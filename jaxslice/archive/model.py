@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,16 @@ def model_of(configuration: CodecConfiguration, engine: str = "auto") -> Model:
 
 _LOCK = threading.Lock()
 """`lru_cache` alone would let threads that come at the same time each do the work."""
+
+
+def _after_fork() -> None:
+    """A thread that is not in the forked process may have held the lock."""
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @functools.lru_cache(maxsize=8)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxslice.codec import intervals, levels
+from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.curve import TOTAL, WEIGHT_TOTAL
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.mixture import mixture_of
 from jaxslice.codec.network import Model
 from jaxslice.core.errors import UsageError
 from jaxslice.core.types import Volume
-from jaxslice.training.evaluate import bits_of_each
 
 
 def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +31,7 @@ def explain_slice(block: Volume, z: int, model: Model) -> tuple[np.ndarray, np.n
       entropy in bits: what the voxel is expected to cost. Few bits mean confidence.
 
     Raises:
-      UsageError: the block has no such slice.
+      UsageError: the block has no such slice, or the model is a linear predictor.
     """
     if not 0 <= z < len(block):
         raise UsageError(f"Got slice {z}, expected 0 to {len(block) - 1}.")
@@ -58,6 +60,7 @@ def spent_bits(block: Volume, z: int, model: Model) -> np.ndarray:
     Returns:
       float32 [y, x]; 0 for a slice that is constant or equal to the one before, which is not coded.
     """
+    architecture = _architecture_of(model)
     _, height, width = block.shape
     if (z and np.array_equal(block[z], block[z - 1])) or np.ptp(block[z]) == 0:
         return np.zeros((height, width), np.float32)
@@ -73,7 +76,7 @@ def spent_bits(block: Volume, z: int, model: Model) -> np.ndarray:
         padded = np.pad(contexts[:, part].astype(np.float32), [(0, 0), (0, missing)])
         symbol = np.pad(wanted[part].astype(np.int32), [(0, missing)])
         limits = np.full(_COLUMNS, limit, np.int32)
-        bits = _spent(model.network, padded, symbol, limits, model.architecture)
+        bits = _spent(model.network, padded, symbol, limits, architecture)
         spent[part] = np.asarray(bits)[: _COLUMNS - missing]
     return spent.reshape(height, width)
 
@@ -81,7 +84,23 @@ def spent_bits(block: Volume, z: int, model: Model) -> np.ndarray:
 _COLUMNS = 2**14
 """Voxels in one call of a compiled program."""
 
-_spent = jax.jit(bits_of_each, static_argnums=4)
+
+@functools.partial(jax.jit, static_argnums=4)
+def _spent(network, contexts, symbol, limit, architecture):
+    mixture = mixture_of(network, contexts, architecture)
+    _, freq = intervals.interval_of(mixture, symbol, limit)
+    return -jnp.log2(freq.astype(jnp.float32) / TOTAL)
+
+
+def can_explain(model: Model) -> bool:
+    """Whether the predictions of a model can be shown: those of networks for 8 bits can."""
+    return isinstance(model.architecture, Architecture) and not model.architecture.is_wide
+
+
+def _architecture_of(model: Model) -> Architecture:
+    if not isinstance(model.architecture, Architecture):
+        raise UsageError("Got a linear predictor, expected a network.")
+    return model.architecture
 
 
 def _contexts(symbols: np.ndarray, z: int, model: Model) -> np.ndarray:
@@ -102,9 +121,11 @@ def _contexts(symbols: np.ndarray, z: int, model: Model) -> np.ndarray:
 
 
 def _predict(model: Model, contexts: jax.Array, size: int) -> tuple[intervals.Mixture, jax.Array]:
+    architecture = _architecture_of(model)
+
     @jax.jit
     def run(network, contexts):
-        mixture = mixture_of(network, contexts, model.architecture)
+        mixture = mixture_of(network, contexts, architecture)
         limit = jnp.full(contexts.shape[1], size, jnp.int32)
 
         def add_symbol(symbol, entropy):

@@ -54,6 +54,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, source: str | None = None) -> dict[str, Any]:
     options = CompressOptions(
         bbox=values.bbox,
+        lossy_source="allow",
         block_shape=values.block_shape,
         model=values.model,
         context=values.context,

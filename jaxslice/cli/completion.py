@@ -108,8 +108,9 @@ def _flags_of(name: str) -> list[flags.Flag]:
 
 def _choices(flag: flags.Flag) -> list[str]:
     parser = flag.parser
-    if isinstance(parser, flags.EnumParser):
-        return list(parser.enum_values)
+    names = getattr(parser, "enum_values", None)
+    if names:
+        return list(names)
     least, most = getattr(parser, "lower_bound", None), getattr(parser, "upper_bound", None)
     if isinstance(least, int) and isinstance(most, int) and most - least < _MOST_NUMBERS:
         return [str(number) for number in range(least, most + 1)]

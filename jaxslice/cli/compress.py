@@ -8,11 +8,25 @@ from absl import flags
 
 from jaxslice.cli import backend, places, shared_flags
 from jaxslice.cli.command import Command
-from jaxslice.cli.flag_types import CommaSerializer, EffortParser, ScalesParser, ShapeParser
+from jaxslice.cli.flag_types import (
+    CommaSerializer,
+    EffortParser,
+    ScalesParser,
+    ShapeParser,
+    define_text,
+)
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
-from jaxslice.cli.terminal import progress_display
+from jaxslice.cli.terminal import progress_display, warnings_in_one_line
 from jaxslice.jobs.effort import NAMED, effort_named
-from jaxslice.jobs.options import MOST_SCALES, VERIFY_CHOICES, CompressOptions
+from jaxslice.jobs.options import (
+    LOSSY_CHOICES,
+    MOST_SCALES,
+    VERIFY_CHOICES,
+    CompressOptions,
+    Following,
+)
+
+FOLLOWING = Following()
 
 
 def _define_flags(values: flags.FlagValues) -> None:
@@ -43,6 +57,28 @@ def _define_flags(values: flags.FlagValues) -> None:
         "fewer objects. Default: each block is an object.",
         values, CommaSerializer(), module_name=QUALITY,
     )  # fmt: skip
+    flags.DEFINE_boolean(
+        "follow", False,
+        "SOURCE is a folder that a microscope fills: take pictures as they arrive, and extend the "
+        "archive by each complete layer of blocks. The same command goes on after an interruption.",
+        values, module_name=shared_flags.SOURCE,
+    )  # fmt: skip
+    define_text(
+        values, "marker", FOLLOWING.marker,
+        "With --follow: name of a file in the folder that says that all slices are there.",
+        shared_flags.SOURCE,
+    )  # fmt: skip
+    flags.DEFINE_float(
+        "quiet_seconds", FOLLOWING.quiet_seconds,
+        "With --follow: time without a new slice, after which no more are expected.",
+        1.0, None, values, module_name=shared_flags.SOURCE,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "lossy_source", DEFAULTS.lossy_source, list(LOSSY_CHOICES),
+        "A source coded with loss, such as JPEG, whose voxels take more bytes than its chunks: "
+        "refuse it, or keep its voxels exactly.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
         "Blocks that are decoded again before they are written: all, one in eight, or none.",
@@ -58,6 +94,7 @@ def _define_flags(values: flags.FlagValues) -> None:
 
 def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     import jaxslice
+    from jaxslice.jobs.follow import follow
     from jaxslice.jobs.scales import open_sources
 
     reading = shared_flags.source_options(values)
@@ -74,15 +111,20 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         verify=values.verify,
         overwrite=values.overwrite,
         resume=values.resume,
+        lossy_source=values.lossy_source,
         training_steps=values.training_steps,
         engine=values.engine,
         workers=values.workers,
         batch_blocks=values.batch_blocks,
     )
-    places.check_destination(archive, values.overwrite)
+    places.check_destination(archive, values.overwrite or values.follow)
     # Tuning runs on JAX, whatever runs the march.
     backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
-    with progress_display() as progress:
+    with progress_display() as progress, warnings_in_one_line():
+        if values.follow:
+            depth = (values.block_shape or (FOLLOWING.depth,))[0]
+            following = Following(values.marker, values.quiet_seconds, depth=depth)
+            return follow(source, archive, options, following, reading, progress).to_json()
         opened = open_sources(source, options, reading)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 
@@ -97,6 +139,7 @@ COMMAND = Command(
         "jaxslice compress volume.npy volume.zarr --effort=fast",
         "jaxslice compress gs://bucket/em/volume volume.zarr --scale=1 --effort=2",
         "jaxslice compress 'slices/*.tif' volume.zarr --voxel_size=40,4,4",
+        "jaxslice compress slices volume.zarr --follow --quiet_seconds=600",
         "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",
         "jaxslice compress volume.npy volume.zarr --downsample=4",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",

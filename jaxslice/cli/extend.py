@@ -14,7 +14,11 @@ from jaxslice.jobs.options import VERIFY_CHOICES
 
 
 def _define_flags(values: flags.FlagValues) -> None:
-    shared_flags.define_missing(values)
+    flags.DEFINE_enum(
+        "missing", DEFAULTS.missing, ["error", "zero"],
+        "A chunk that the source does not have is an error, or is read as zeros.",
+        values, module_name=shared_flags.SOURCE,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
         "Blocks that are decoded again before they are written: all, one in eight, or none.",

@@ -76,6 +76,36 @@ class IntegersParser(flags.ArgumentParser[tuple[int, ...]]):
         return numbers
 
 
+class EffortParser(flags.ArgumentParser[int | str]):
+    """Name of an effort; those that are numbers become integers."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Takes the names that there are."""
+        self.enum_values = tuple(names)
+        self.syntactic_help = f"one of {', '.join(names)}"
+
+    def parse(self, argument: str | int) -> int | str:
+        name = str(argument)
+        if name not in self.enum_values:
+            raise ValueError(f"{name} is not {self.syntactic_help}")
+        return int(name) if name.isdigit() else name
+
+
+class EffortsParser(flags.ArgumentParser[tuple[int | str, ...]]):
+    """Names of efforts, separated by commas; those that are numbers become integers."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Takes the names that there are."""
+        self.enum_values = tuple(names)
+        self.syntactic_help = f"some of {','.join(names)}"
+
+    def parse(self, argument: str | tuple[int | str, ...]) -> tuple[int | str, ...]:
+        parts = argument.split(",") if isinstance(argument, str) else tuple(map(str, argument))
+        if not parts or not set(parts) <= set(self.enum_values):
+            raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
+        return tuple(int(part) if part.isdigit() else part for part in parts)
+
+
 class ScalesParser(flags.ArgumentParser[tuple[str, ...]]):
     """Names of scales, separated by commas, or all."""
 
@@ -90,38 +120,8 @@ class ScalesParser(flags.ArgumentParser[tuple[str, ...]]):
         return names
 
 
-class EffortParser(flags.ArgumentParser[int | str]):
-    """Name of an effort; those that are numbers become integers."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        """Takes the names that there are."""
-        self._names = tuple(names)
-        self.syntactic_help = f"one of {', '.join(names)}"
-
-    def parse(self, argument: str | int) -> int | str:
-        name = str(argument)
-        if name not in self._names:
-            raise ValueError(f"{name} is not {self.syntactic_help}")
-        return int(name) if name.isdigit() else name
-
-
-class EffortsParser(flags.ArgumentParser[tuple[int | str, ...]]):
-    """Names of efforts, separated by commas; those that are numbers become integers."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        """Takes the names that there are."""
-        self._names = tuple(names)
-        self.syntactic_help = f"some of {','.join(names)}"
-
-    def parse(self, argument: str | tuple[int | str, ...]) -> tuple[int | str, ...]:
-        parts = argument.split(",") if isinstance(argument, str) else tuple(map(str, argument))
-        if not parts or not set(parts) <= set(self._names):
-            raise ValueError(f"Got {argument!r}, expected {self.syntactic_help}.")
-        return tuple(int(part) if part.isdigit() else part for part in parts)
-
-
 class CommaSerializer(flags.ArgumentSerializer):
-    """What `IntegersParser`, `EffortsParser`, `ScalesParser` and `ShapeParser` read."""
+    """Values as the parsers above read them."""
 
     def serialize(self, value: tuple[int | str, ...]) -> str:
         return ",".join(map(str, value))

@@ -20,6 +20,7 @@ def _run(values: flags.FlagValues, source: str) -> dict[str, Any]:
 
     found = jaxslice.inspect(source, shared_flags.source_options(values))
     if not values.json:
+        found["voxel_size_nm"] = found["voxel_size_nm"] or "unknown"
         found["scales"] = {s["key"]: _in_words(s) for s in found.get("scales", [])}
     return found
 

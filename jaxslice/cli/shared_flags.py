@@ -19,7 +19,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models.presets import CONTEXTS
 from jaxslice.volumes import formats
-from jaxslice.volumes.interface import RawHeader, SourceOptions
+from jaxslice.volumes.options import RawHeader, SourceOptions
 
 SOURCE, QUALITY, TRAINING = "What to read", "How well to compress", "How to train"
 CHECKS = "Checks"
@@ -82,12 +82,7 @@ def define_source(values: flags.FlagValues) -> None:
         "Size of a voxel in nm, z,y,x. Default: what the source says.",
         values, CommaSerializer(), module_name=SOURCE,
     )  # fmt: skip
-    flags.DEFINE_enum(
-        "missing", DEFAULTS.missing, ["error", "zero"],
-        "A chunk that the source does not have is an error, or is read as zeros. Zarr and N5 say "
-        "themselves what such a chunk holds.",
-        values, module_name=SOURCE,
-    )  # fmt: skip
+    define_missing(values)
     flags.DEFINE(
         ShapeParser(), "raw_shape", None, "Shape of a source without a header, x fastest.",
         values, CommaSerializer(), module_name=SOURCE,
@@ -99,6 +94,15 @@ def define_source(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "raw_skip_bytes", 0, "Bytes before its first voxel.", 0, None, values, module_name=SOURCE
     )
+
+
+def define_missing(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "missing", DEFAULTS.missing, ["error", "zero"],
+        "A chunk that the source does not have is an error, or is read as zeros. Zarr and N5 say "
+        "themselves what such a chunk holds.",
+        values, module_name=SOURCE,
+    )  # fmt: skip
 
 
 def source_options(values: flags.FlagValues) -> SourceOptions:

@@ -6,8 +6,11 @@ import contextlib
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from jaxslice.core.errors import LossySourceWarning
 
 LINE_SECONDS = (10.0, 300.0)
 """Least and largest time between two lines of progress in a log."""
@@ -78,6 +81,20 @@ def progress_display() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[name], completed=done, total=total, description=part)
 
         yield show
+
+
+@contextlib.contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Shows warnings about sources as messages on stderr while the `with` block lasts."""
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        with contextlib.suppress(OSError):
+            print(message_line(f"jaxslice: warning: {message}"), file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LossySourceWarning)
+        warnings.showwarning = show
+        yield
 
 
 class ProgressLines:

@@ -65,7 +65,8 @@ def wide_features(
 ) -> tuple[Contexts, Integers, Integers, Bins]:
     """The fields of `features.Features` for 16-bit voxels; see `features.features_of`."""
     contexts = contexts.astype(jnp.int32)
-    reference = _reference(*contexts[:4], contexts[architecture.fallback], limit)
+    first, second, third, fourth = contexts[:4]
+    reference = _reference(first, second, third, fourth, contexts[architecture.fallback], limit)
     inside = contexts >= 0
     nearest = contexts[: architecture.activity_count]
     sizes = jnp.where(inside[: len(nearest)], jnp.abs(nearest - reference[None]), 0)

@@ -59,7 +59,7 @@ AnyArchitecture: TypeAlias = Architecture | LinearArchitecture
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Model:
-    """A network, or linear predictors, and their architecture: what decoding needs beside shapes."""
+    """A network or linear predictors, and their architecture: what decoding needs beside shapes."""
 
     # Any stands for AnyArchitecture and AnyNetwork: what takes one kind alone says so itself.
     architecture: Any

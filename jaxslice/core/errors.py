@@ -30,5 +30,9 @@ class DeviceError(Exception):
     """The device in use does not compute the integers that the format prescribes."""
 
 
+class LossySourceWarning(UserWarning):
+    """The voxels of a source were changed by lossy compression before."""
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""

@@ -30,7 +30,7 @@ NUM_PATCHES_TO_TUNE, NUM_PATCHES_TO_FIT, NUM_PATCHES_TO_FIT_LINEAR = 24, 12, 6
 """Patches that are read to tune a network, to fit a model in closed form, and to fit a linear
 predictor."""
 
-LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 384
+LEAST_FITTING_STEPS, MOST_FITTING_STEPS = 128, 256
 """Steps of natural gradient descent that fit a model without tuning."""
 
 
@@ -101,13 +101,16 @@ def _fitted_linear(
     source: Source, plan: Plan, architecture: LinearArchitecture, watch: Stopwatch
 ) -> BaseNetwork:
     """A linear predictor fitted to samples of the volume."""
+    from threadpoolctl import threadpool_limits
+
     from jaxslice.codec import linear_sample
     from jaxslice.training import linear_fit
 
     reach, seed = max(-dz for dz, _, _ in architecture.context), plan.options.seed
     with watch.measure("read"):
         patches = sample_patches(source, plan.block_shape, NUM_PATCHES_TO_FIT_LINEAR, reach, seed)
-    with watch.measure("adapt"):
+    # One thread, for the reasons of `_fitted`.
+    with watch.measure("adapt"), threadpool_limits(1, user_api="blas"):
         voxels, leads = [patch.voxels for patch in patches], [patch.lead for patch in patches]
         sample = linear_sample.draw(voxels, leads, architecture, linear_fit.FITTED_VOXELS, seed)
         packed = linear.pack(linear_fit.fit(sample, architecture))

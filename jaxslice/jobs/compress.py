@@ -24,6 +24,7 @@ from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
+from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import Resources, prepare
@@ -73,6 +74,7 @@ def compress(
     sources = open_sources(source, options)
     check_creatable(archive, options.overwrite)
     planned = plan(sources[0], options)
+    traces = check_source(sources[0], planned)
     with watch.measure("compile"):
         probe.check_devices(options.engine)
     with open_draft(archive, KIND, options.overwrite) as draft:
@@ -80,8 +82,8 @@ def compress(
         made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
             part = _Part(
-                draft, len(made), found[0], plan(found[0], options), found[1], resumed, watch,
-                progress,
+                draft, len(made), found[0], plan(found[0], options), found[1],
+                {} if made else traces, resumed, watch, progress,
             )  # fmt: skip
             scale, leaves, stats = part.compress()
             made.append(scale)
@@ -102,6 +104,7 @@ class _Part:
       source: of its voxels.
       plan: how to compress it.
       made_of: fields of the provenance that say what the scale is made of.
+      traces: what says that the source lost something when it was coded.
       resumed: whether blocks may be there already.
       watch: measures the parts of the work.
       progress: called now and then.
@@ -112,6 +115,7 @@ class _Part:
     source: Source
     plan: Plan
     made_of: dict[str, Any]
+    traces: dict[str, Any]
     resumed: bool
     watch: Stopwatch
     progress: Progress
@@ -125,7 +129,7 @@ class _Part:
             base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
-        provenance = self.made_of | _provenance(self.source, self.plan, base)
+        provenance = self.made_of | _provenance(self.source, self.plan, base, self.traces)
         configuration = dataclasses.replace(base.configuration, sealed=True)
         check_writable_shapes(self.plan.box.shape, self.plan.block_shape, configuration)
         made = new_array(
@@ -145,17 +149,20 @@ class _Part:
             self.progress,
         )  # fmt: skip
         stats = sum((without_leaves(stats) for stats in found.values()), encoded)
+        provenance["missing_chunks"] = self.source.missing.count
         provenance[BLOCKS_BYTES] = stats.payload_bytes
         provenance["own_networks"] = stats.block_networks
         provenance["own_networks_bytes"] = stats.block_networks_bytes
         return made, leaves, stats
 
 
-def _provenance(source: Source, planned: Plan, base: BaseNetwork) -> dict[str, Any]:
+def _provenance(
+    source: Source, planned: Plan, base: BaseNetwork, traces: dict[str, Any]
+) -> dict[str, Any]:
     return {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": source.description,
-        "source_format": _recorded(source),
+        "source_format": {**_recorded(source), **traces},
         "missing": planned.options.missing,
         "effort": planned.options.effort,
         "context": planned.options.context,

@@ -28,6 +28,7 @@ from jaxslice.jobs.resume import checked_block, finished_blocks
 from jaxslice.jobs.scales import CACHE_BYTES, POOLED_BY, SOURCE_SCALE
 from jaxslice.storage.draft import Draft, open_draft
 from jaxslice.volumes.archive_volume import voxels_of
+from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.pooled import pooled
 from jaxslice.volumes.source import Source, open_source
 
@@ -37,7 +38,7 @@ _LINKS = 16
 
 def extend(
     archive: str,
-    source: str,
+    source: AnySource,
     *,
     verify: str = "all",
     missing: str = "error",
@@ -102,7 +103,7 @@ def _is_pooled(scale: Archive) -> bool:
     return POOLED_BY in scale.provenance
 
 
-def _opened(source: str, scale: Archive, missing: str) -> Source:
+def _opened(source: AnySource, scale: Archive, missing: str) -> Source:
     return open_source(source, scale=scale.provenance.get(SOURCE_SCALE, 0), missing=missing)
 
 

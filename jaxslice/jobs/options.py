@@ -12,6 +12,7 @@ from jaxslice.jobs.block_shape import LARGEST_BLOCK_AXIS
 from jaxslice.jobs.effort import FAST, effort_named
 from jaxslice.models.presets import CONTEXTS
 
+LOSSY_CHOICES = ("refuse", "allow")
 VERIFY_CHOICES = ("all", "sample", "none")
 LARGEST_BLOCK_VOXELS = 1 << 28
 MOST_SCALES = 31
@@ -42,6 +43,8 @@ class CompressOptions:
       verify: "all" decodes every block again before it is written, "sample" one block in eight.
       overwrite: whether an archive that is there may be replaced.
       missing: "error", or "zero" to take missing chunks of the source as black.
+      lossy_source: "refuse" a source whose chunks were coded with loss where that takes fewer bytes
+        than its voxels will, or "allow" it.
       training_steps: optimiser steps of every network; None for the effort's own numbers.
       workers: threads that compute; None for one for each core, or each accelerator.
       batch_blocks: blocks that run together on one device; None for 1 on a CPU, 16 elsewhere.
@@ -63,6 +66,7 @@ class CompressOptions:
     verify: str = "all"
     overwrite: bool = False
     missing: str = "error"
+    lossy_source: str = "refuse"
     training_steps: int | None = None
     workers: int | None = None
     batch_blocks: int | None = None
@@ -97,6 +101,10 @@ class CompressOptions:
             raise UsageError(f"Got the shard shape {self.shard_shape}, expected at least 1 voxel.")
         if self.verify not in VERIFY_CHOICES:
             raise UsageError(f"Got verify {self.verify!r}, expected one of {VERIFY_CHOICES}.")
+        if self.lossy_source not in LOSSY_CHOICES:
+            raise UsageError(
+                f"Got lossy_source {self.lossy_source!r}, expected one of {LOSSY_CHOICES}."
+            )
         if self.engine not in NAMES:
             raise UsageError(f"Got the engine {self.engine!r}, expected one of {', '.join(NAMES)}.")
         largest = self.block_shape or (1, 1, 1)
@@ -110,3 +118,21 @@ class CompressOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"Got {name} {value}, expected at least 1.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Following:
+    """When slices are taken, and when no more are expected.
+
+    Attributes:
+      marker: name of a file in the folder that says that all slices are there.
+      quiet_seconds: without a new slice, after which no more are expected.
+      poll_seconds: between two looks at the folder. A file is whole when it has not grown in
+        between and can be decoded.
+      depth: slices of a layer: so many wait at most for others.
+    """
+
+    marker: str = "done"
+    quiet_seconds: float = 3600.0
+    poll_seconds: float = 2.0
+    depth: int = 64

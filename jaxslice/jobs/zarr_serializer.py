@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING
 
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.codec import network_bytes
+from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.models import model_file
 
 if TYPE_CHECKING:
@@ -31,14 +33,16 @@ def zarr_serializer(model: str | os.PathLike[str] = "default") -> JaxsliceCodec:
     >>> import jaxslice, numpy, zarr
     >>> array = zarr.create_array(
     ...     "own.zarr", shape=(4, 32, 48), chunks=(4, 32, 48), dtype="uint8",
-    ...     serializer=jaxslice.zarr_serializer(), compressors=None)
+    ...     serializer=jaxslice.zarr_serializer(), compressors=None, overwrite=True)
     >>> array[...] = numpy.load("volume.npy")
-    >>> int(zarr.open("own.zarr")[1, 2, 3])
+    >>> int(zarr.open("own.zarr", mode="r")[1, 2, 3])
     99
     """
     from jaxslice.archive.zarr_codec import JaxsliceCodec
 
     found = model_file.load(os.fspath(model))
-    architecture = found.model.architecture
+    architecture = found.architecture
     packed, _ = network_bytes.pack_coded(found.network, architecture)
-    return JaxsliceCodec(CodecConfiguration(architecture, packed))
+    # Blocks of another array do not pass for blocks of this one.
+    identity = secrets.token_bytes(IDENTITY_BYTES)
+    return JaxsliceCodec(CodecConfiguration(architecture, packed, identity=identity))

@@ -53,7 +53,16 @@ def read_configuration(configuration: Any) -> Predictor:
         require(not own, "Got own networks of linear predictors.")
         linear = read_linear(fields, packed, size)
         return Predictor(
-            np.array(context), 0, fields["fallback"], shear, 0, own, [], version, identity, sealed,
+            np.array(context),
+            0,
+            fields["fallback"],
+            shear,
+            0,
+            own,
+            [],
+            version,
+            identity,
+            sealed,
             linear=linear,
         )
     limits = {"activity_count": (1, min(size, 16)), "components": (1, 8)}

@@ -11,7 +11,7 @@ from jaxslice.archive.lazy_volume import LazyVolume, open_volume
 from jaxslice.archive.model import model_of
 from jaxslice.archive.report import BlockSize, blocks_of, info
 from jaxslice.bench import provenance
-from jaxslice.bench.explain import explain_slice, spent_bits
+from jaxslice.bench.explain import can_explain, explain_slice, spent_bits
 from jaxslice.bench.peers import measure_peer, peers
 from jaxslice.codec.block import encode_blocks
 from jaxslice.codec.network import Model
@@ -78,11 +78,11 @@ def contents_of(
     prediction, fine_maps, slices = None, [], []
     begin("explain")
     model = model_of(archive.configuration)
-    if archive.dtype == np.uint8:
+    if can_explain(model):
         prediction = _prediction(volume, model)
         fine_maps, slices = _fine_maps(volume, model)
     else:
-        notes.append("Predictions are shown for volumes of 8 bits only.")
+        notes.append("Predictions are shown for networks of 8-bit voxels only.")
     begin("peers")
     rates, crop_shape = [], None
     if with_peers:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxslice.archive.lazy_volume import LazyVolume, open_volume
+from jaxslice.archive.lazy_volume import LazyVolume
+from jaxslice.archive.scales import open_volumes
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.placement import Placement
 from jaxslice.serve.blocks import BlockCache, box_of_block
@@ -69,7 +70,7 @@ def open_served(place: str, name: str) -> ServedVolume:
       FormatError: its metadata are damaged or of a later version.
     """
     # Decoded blocks are kept by `BlockCache`, for all volumes together.
-    scales = (open_volume(place, cache_bytes=0),)
+    scales = open_volumes(place, cache_bytes=0)
     return ServedVolume(name, scales, _identity(scales))
 
 

@@ -42,7 +42,7 @@ class Told(NamedTuple):
     format: str | None = None
 
 
-_SPLIT = re.compile(rf"\|(?=(?:{'|'.join((*FORMAT_OF_WORD, *CONTAINERS))})(?::|$))")
+_SPLIT = re.compile(rf"\|(?=(?:{'|'.join((*FORMAT_OF_WORD, *CONTAINERS))})(?::|\||$))")
 
 
 def told(place: str) -> Told:

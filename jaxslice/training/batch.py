@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.numpy_features import NumpyFeatures, numpy_features_of
+from jaxslice.core.machine import num_cores
 from jaxslice.training.training_set import TrainingSet, reach_of, row_length
+
+T = TypeVar("T")
 
 BATCH_VOXELS = 1 << 13
 """Voxels of a batch: few enough for its arrays to stay in a core's cache."""
@@ -30,21 +35,38 @@ class Batch(NamedTuple):
     limits: np.ndarray
 
 
-def batches(
-    seed: int | Sequence[int], data: TrainingSet, architecture: Architecture, voxels: int
-) -> Iterator[Batch]:
-    """Draws batches of BATCH_VOXELS, at least one. The same seed and data give the same batches.
+def over_batches(
+    function: Callable[[Batch], T],
+    data: TrainingSet,
+    architecture: Architecture,
+    seed: Sequence[int],
+    voxels: int,
+    batch_voxels: int = BATCH_VOXELS,
+) -> Iterator[T]:
+    """Results of a function for random batches, in order, computed on all cores.
+
+    Whatever the number of cores, the same seed and data give the same batches.
 
     Args:
-      seed: random seed.
+      function: of a batch.
       data: training set to draw from.
       architecture: architecture of the network.
-      voxels: in all batches, rounded down to whole batches.
+      seed: random seed of the batches.
+      voxels: in all batches, rounded down to whole batches, at least one.
+      batch_voxels: voxels of a batch.
     """
-    generator = np.random.default_rng(seed)
     data = TrainingSet(*map(np.asarray, data))
-    for _ in range(max(voxels // BATCH_VOXELS, 1)):
-        yield draw(generator, data, architecture, BATCH_VOXELS)
+
+    def result(number: int) -> T:
+        generator = np.random.default_rng([*seed, number])
+        return function(draw(generator, data, architecture, batch_voxels))
+
+    return _threads().map(result, range(max(voxels // batch_voxels, 1)))
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(num_cores(), "jaxslice-fit")
 
 
 def draw(

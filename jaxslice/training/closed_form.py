@@ -114,7 +114,7 @@ def adapt(
     Returns:
       The adapted network, rounded to integers.
     """
-    fit = linear_fit(moments(data, seed, architecture, FITTED_VOXELS), architecture)
+    fit = linear_fit(moments(data, [seed], architecture, FITTED_VOXELS), architecture)
     return to_integers(adapted(to_params(network), adaptation, fit), architecture)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import IntegerNetwork
-from jaxslice.training.batch import batches
+from jaxslice.training.batch import Batch, over_batches
 from jaxslice.training.numpy_network import bits_of_batch, layers_of
 from jaxslice.training.training_set import TrainingSet
 
@@ -81,9 +81,12 @@ def mean_bits(
     Returns:
       For each network bits per voxel; 0.0 if the training set holds no voxels.
     """
-    layers, count = [layers_of(network) for network in networks], 0
-    total = np.zeros(len(networks))
-    for batch in batches(seed, data, architecture, COMPARED_VOXELS):
-        count += batch.symbols.size
-        total += [bits_of_batch(each, batch, architecture).sum(dtype=float) for each in layers]
+    layers = [layers_of(network) for network in networks]
+
+    def bits_and_count(batch: Batch) -> np.ndarray:
+        bits = [bits_of_batch(each, batch, architecture).sum(dtype=float) for each in layers]
+        return np.array([*bits, batch.symbols.size])
+
+    found = over_batches(bits_and_count, data, architecture, [seed], COMPARED_VOXELS)
+    *total, count = np.sum(list(found), axis=0)
     return [float(bits) / max(count, 1) for bits in total]

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxslice.codec.architecture import NUM_FEATURES, Architecture
+from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.numpy_features import shifted
-from jaxslice.training.batch import batches
+from jaxslice.training.batch import Batch, over_batches
 from jaxslice.training.training_set import TrainingSet
 
 
 def moments(
-    data: TrainingSet, seed: int | Sequence[int], architecture: Architecture, count: int
+    data: TrainingSet, seed: Sequence[int], architecture: Architecture, count: int
 ) -> np.ndarray:
     """Sums over sampled voxels of the products of all pairs of inputs and target.
 
@@ -31,9 +31,9 @@ def moments(
       and the target, both multiplied by gain / 64, the two extras, and the constant 1, in the order
       differences, extras, 1, target.
     """
-    size = len(architecture.context) + NUM_FEATURES + 2
-    total = np.zeros((size, size))
-    for features, symbols, _ in batches(seed, data, architecture, count):
+
+    def products(batch: Batch) -> np.ndarray:
+        features, symbols, _ = batch
         scale = features.gain / 64
         target = symbols.astype(np.float32) - features.reference
         if architecture.is_wide:
@@ -44,5 +44,6 @@ def moments(
         ])  # fmt: skip
         lively = (features.activity > architecture.activity_offset) | (features.shift > 0)
         rows = rows[:, lively].astype(np.float64)
-        total += rows @ rows.T
-    return total
+        return rows @ rows.T
+
+    return sum(over_batches(products, data, architecture, seed, count), np.zeros(()))

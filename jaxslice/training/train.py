@@ -233,7 +233,7 @@ def train_params(
     on_progress: Callable[[int, float], None] | None = None,
 ) -> Params:
     """Trains from initial float parameters; see `train_network`. Returns float parameters."""
-    basis = basis_of(moments(data, int(jax.random.bits(key)), architecture, BASIS_VOXELS))
+    basis = basis_of(moments(data, [int(jax.random.bits(key))], architecture, BASIS_VOXELS))
     data = jax.device_put(data)
 
     def advance(state: TrainingState) -> tuple[TrainingState, jax.Array]:

@@ -28,8 +28,8 @@ class TrainingSet(NamedTuple):
 
     Attributes:
       symbols: int16, of 16-bit voxels int32 [block, z, y, x]. Each block has a border of OUTSIDE
-        as wide as the context reaches: before the block along z, on both sides along y and x. Slices that serve only as
-        context replace part of the border along z.
+        as wide as the context reaches: before the block along z, on both sides along y and x.
+        Slices that serve only as context replace part of the border along z.
       limits: int32 [block, z], alphabet size of each slice, 1 in the border.
       extents: int32 [block, 3], voxels along z, y and x of the part that is sampled. It begins
         where the border ends.

@@ -17,6 +17,7 @@ from jaxslice.core.placement import Placement
 from jaxslice.storage.kind import Kind
 from jaxslice.storage.location import Location
 from jaxslice.volumes.details import Details, VoxelSize
+from jaxslice.volumes.options import SourceOptions
 
 
 @runtime_checkable
@@ -101,6 +102,8 @@ class Source:
       details: what the format says of the volume, for `inspect`; see `details.py`.
       missing: chunks that were read as zeros, or as what the format says, because they are not
         there. Only reads of this process are counted.
+      stored_sample: bytes and voxels of some of the stored chunks, given how many and a seed; None
+        where it cannot be told.
     """
 
     description: str
@@ -111,6 +114,9 @@ class Source:
     details: Details = dataclasses.field(default_factory=Details, repr=False, hash=False)
     missing: MissingChunks = dataclasses.field(
         default_factory=MissingChunks, repr=False, compare=False
+    )
+    stored_sample: Callable[[int, int], tuple[int, int]] | None = dataclasses.field(
+        default=None, repr=False, compare=False
     )
 
     @property
@@ -208,55 +214,6 @@ class Destination:
                 f" {self.dtype} and {box.shape}."
             )
         self.writer(box, voxels)
-
-
-@dataclasses.dataclass(frozen=True)
-class RawHeader:
-    """What a file without a header holds.
-
-    Attributes:
-      shape: voxels along z, y and x, x fastest.
-      dtype: as NumPy names it, such as "uint8" or ">u2".
-      skip_bytes: before the first voxel.
-    """
-
-    shape: Triple
-    dtype: str = "uint8"
-    skip_bytes: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceOptions:
-    """How a volume is opened.
-
-    Attributes:
-      scale: index or key of one of its scales.
-      missing: what a chunk means that the volume does not have: "error", or "zero" for black.
-        Formats that say what such a chunk holds (Zarr, N5) are not asked.
-      format: key of the format; None to find out.
-      dataset: path of an array inside a file or group that holds several.
-      channel: index or name, where the array has channels; None where it has only one.
-      time: index, where the array has several times.
-      voxel_size_nm: z,y,x, in place of what the volume says.
-      raw: for files without a header.
-    """
-
-    scale: int | str = 0
-    missing: str = "error"
-    format: str | None = None
-    dataset: str | None = None
-    channel: int | str | None = None
-    time: int | None = None
-    voxel_size_nm: VoxelSize | None = None
-    raw: RawHeader | None = None
-
-    def __post_init__(self):
-        """Refuses values that no format takes (UsageError)."""
-        if self.missing not in ("error", "zero"):
-            raise UsageError(f"Got missing={self.missing!r}, expected 'error' or 'zero'.")
-        size = self.voxel_size_nm
-        if size is not None and not (len(size) == 3 and all(0 < nm < 1e18 for nm in size)):
-            raise UsageError(f"Got the voxel size {size}, expected z,y,x in nm, each above 0.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ scale is no hindrance to reading another. Its axes are x,y,z,channel.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -66,7 +67,11 @@ def _open(place: str, location: Location, options: SourceOptions) -> Source:
     )
     resolution = usable_size([float(v) for v in scale["resolution"][::-1]])
     dtype = np.dtype(metadata["data_type"])
-    return source_of(place, view, dtype, reader, details, resolution, offset)
+    source = source_of(place, view, dtype, reader, details, resolution, offset)
+    if not details.lossy:
+        return source
+    chunks = UnpackedReader(place, location, scale, dtype, channels, 0, 0)
+    return dataclasses.replace(source, stored_sample=chunks.stored_sample)
 
 
 def _reader(
@@ -190,8 +195,9 @@ def _is_number(value: Any) -> bool:
 
 def _described(scale: dict[str, Any]) -> Scale:
     size, resolution = scale.get("size"), scale.get("resolution")
-    ok = isinstance(size, list) and len(size) == 3 and all(_is_number(v) for v in size)
-    z, y, x = (int(v) for v in size[::-1]) if ok else (0, 0, 0)
+    z = y = x = 0
+    if isinstance(size, list) and len(size) == 3 and all(_is_number(v) for v in size):
+        z, y, x = (int(v) for v in size[::-1])
     nm = None
     if isinstance(resolution, list) and all(_is_number(v) for v in resolution):
         nm = usable_size([float(v) for v in resolution[::-1]])

@@ -128,15 +128,16 @@ class UnpackedReader(PicklesFields):
         local = box.relative_to((z, y, x))
         voxels = np.full(box.shape, self.fill or 0, self.dtype)
         edges = zip(local.start[::-1], local.stop[::-1], self.grid.chunk_size, strict=True)
-        indices = list(itertools.product(*(range(a // c, -(-b // c)) for a, b, c in edges)))
+        columns, rows, slabs = (range(a // c, -(-b // c)) for a, b, c in edges)
+        indices = list(itertools.product(columns, rows, slabs))
         missing = []
         for index in indices:
             chunk = self._cached_chunk(index)
             if chunk is None:
                 missing.append(index)
                 continue
-            start, _ = self.grid.extent(index)
-            whole = Box.of_shape(chunk.shape, start[::-1])
+            (left, top, first), _ = self.grid.extent(index)
+            whole = Box.of_shape(chunk.shape, (first, top, left))
             part = whole.intersect(local)
             voxels[part.relative_to(local.start).slices] = chunk[
                 part.relative_to(whole.start).slices
@@ -150,6 +151,20 @@ class UnpackedReader(PicklesFields):
         self.absent.add(missing, found=len(missing) < len(indices))
         return voxels
 
+    def stored_sample(self, count: int, seed: int) -> tuple[int, int]:
+        """Bytes and voxels of some chunks, of those that are there."""
+        shape = [-(-n // c) for n, c in zip(self.grid.size, self.grid.chunk_size, strict=True)]
+        total = math.prod(shape)
+        drawn = np.random.default_rng(seed).choice(total, min(total, count), replace=False)
+        stored = voxels = 0
+        for number in drawn:
+            x, y, z = (int(i) for i in np.unravel_index(number, shape))
+            data = self._encoded((x, y, z))
+            if data is not None:
+                stored += len(data)
+                voxels += math.prod(self.grid.extent((x, y, z))[1])
+        return stored, voxels
+
     @functools.cached_property
     def grid(self) -> ChunkGrid:
         """Of the chunks."""
@@ -162,7 +177,7 @@ class UnpackedReader(PicklesFields):
         return functools.lru_cache(max(1, _CACHE_BYTES // chunk_bytes))(self._chunk)
 
     def _chunk(self, index: Triple) -> np.ndarray | None:
-        data = self._sharded(index) if "sharding" in self.scale else self._file(index)
+        data = self._encoded(index)
         if data is None:
             return None
         _, (x, y, z) = self.grid.extent(index)
@@ -174,6 +189,9 @@ class UnpackedReader(PicklesFields):
                 f"{one_line(error)}."
             ) from error
         return voxels.astype(self.dtype, copy=False)
+
+    def _encoded(self, index: Triple) -> bytes | None:
+        return self._sharded(index) if "sharding" in self.scale else self._file(index)
 
     def _decoded(self, data: bytes) -> np.ndarray:
         """Voxels in the order of the format: x fastest, channel slowest."""

@@ -42,6 +42,11 @@ def open_source(
     Raises:
       UsageError: no such volume, one of an unsupported kind, or a wrong option.
       SourceDataError: a file that is shorter than its header says.
+
+    >>> import jaxslice
+    >>> source = jaxslice.open_source("volume.npy")
+    >>> source.shape, source.dtype, source.details.format
+    ((4, 32, 48), dtype('uint8'), 'npy')
     """
     options = options or SourceOptions(scale, missing)
     opened = open_any(source, options)

@@ -37,7 +37,9 @@ def source_of(
     known = dataclasses.replace(details, voxel_size_known=voxel_size_nm is not None)
     placement = Placement(voxel_size_nm or UNKNOWN_SIZE, offset)
     missing = getattr(reader, "absent", None) or MissingChunks()
-    return Source(place, box, placement, reader, dtype.newbyteorder("="), known, missing)
+    stored = getattr(reader, "stored_sample", None)
+    native = dtype.newbyteorder("=")
+    return Source(place, box, placement, reader, native, known, missing, stored)
 
 
 def usable_size(values: list[float | None]) -> VoxelSize | None:

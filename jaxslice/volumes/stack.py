@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,13 @@ class StackReader(PicklesFields):
         for number in range(z.start, z.stop):
             voxels[number - z.start] = self._pages.read(number, y, x)
         return voxels
+
+    def stored_sample(self, count: int, seed: int) -> tuple[int, int]:
+        """Bytes and voxels of some of the files."""
+        generator = np.random.default_rng(seed)
+        drawn = generator.choice(len(self.paths), min(len(self.paths), count), replace=False)
+        stored = sum(self.paths[number].stat().st_size for number in drawn)
+        return stored, len(drawn) * self.shape[0] * self.shape[1]
 
     @functools.cached_property
     def _pages(self) -> PageCache:
@@ -105,7 +112,12 @@ def pictures_in(place: str, path: Path) -> list[Path]:
 
 def _open(place: str, location: Location, options: SourceOptions) -> Source:
     path = local_file(place, location, "a stack of pictures")
-    paths = tuple(pictures_in(place, path))
+    return stack_source(place, pictures_in(place, path), options)
+
+
+def stack_source(place: str, files: Sequence[Path], options: SourceOptions) -> Source:
+    """The source of some pictures, one for each slice."""
+    paths = tuple(files)
     first = one_sample(str(paths[0]), read_picture(paths[0]), options.channel)
     height, width = first.shape
     reader = StackReader(paths, (height, width), first.dtype, options.channel)
@@ -118,7 +130,8 @@ def _open(place: str, location: Location, options: SourceOptions) -> Source:
         selected={"c": int(options.channel)} if options.channel else {},
     )
     view = View("zyx", (len(paths), height, width))
-    return source_of(place, view, first.dtype, reader, details)
+    size = options.voxel_size_nm
+    return source_of(place, view, first.dtype, reader, details, size)
 
 
 STACK = Format(

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -57,6 +58,14 @@ class TiffReader(PicklesFields):
         parts = parts.reshape(*pages.shape, *parts.shape[1:])
         sample = inner[2:]
         return np.ascontiguousarray(self.view.arrange(parts[(..., *sample)]))
+
+    def stored_sample(self, count: int, seed: int) -> tuple[int, int]:
+        """Bytes and voxels of some of the pages."""
+        total = self._page_numbers.size
+        drawn = np.random.default_rng(seed).choice(total, min(total, count), replace=False)
+        pages = [self._page(int(number)) for number in drawn]
+        stored = sum(sum(page.databytecounts) for page in pages)
+        return stored, sum(page.imagelength * page.imagewidth for page in pages)
 
     def _part(self, number: int, y: Any, x: Any) -> np.ndarray:
         if not self.tiled:
@@ -110,7 +119,12 @@ class TiffReader(PicklesFields):
                 f"Cannot decode page {number} of {self.place!r}: {one_line(error)}."
             ) from error
 
-    def _page(self, number: int) -> Any:
+    @functools.cached_property
+    def _page(self) -> Callable[[int], Any]:
+        # What a page says of itself is read from the file each time that it is asked.
+        return functools.lru_cache(1024)(self._found_page)
+
+    def _found_page(self, number: int) -> Any:
         page = self._series.pages[number]
         if page is None:
             raise SourceDataError(f"Page {number} of {self.place!r} is missing.")
@@ -160,22 +174,23 @@ def _open(place: str, location: Location, options: SourceOptions) -> Source:
         axes = _axes(series.axes)
         view = view_of(place, axes, [int(n) for n in series.shape], options)
         contiguous = series.dataoffset is not None and not page.is_tiled
-        size = file.filehandle.size
+        size, first = file.filehandle.size, series.dataoffset
+        compression = require("tifffile").COMPRESSION(page.compression).name
         details = Details(
             format="tiff",
-            encoding="raw" if page.compression == 1 else page.compression.name.lower(),
-            lossy=page.compression.name in _LOSSY,
+            encoding="raw" if compression == "NONE" else compression.lower(),
+            lossy=compression in _LOSSY,
             chunk_shape=None if contiguous else _chunk(page),
             axes=axes,
             selected=view.several(),
         )
         reader: Reader
-        if contiguous:
+        if contiguous and first is not None:
             dtype = np.dtype(file.byteorder + page.dtype.char)
-            end = series.dataoffset + int(np.prod(view.shape, dtype=object)) * dtype.itemsize
+            end = first + int(np.prod(view.shape, dtype=object)) * dtype.itemsize
             if size < end:
                 raise SourceDataError(f"{place!r} is cut short: got {size} bytes, expected {end}.")
-            reader = FlatReader(place, location, series.dataoffset, dtype, "C", view)
+            reader = FlatReader(place, location, first, dtype, "C", view)
         else:
             _check_pages(place, axes, page)
             reader = TiffReader(place, location, view, page.is_tiled)

@@ -202,8 +202,8 @@ def _encoding(node: Node) -> str:
 
 
 def _fill(metadata: dict[str, Any]) -> int:
-    value = metadata.get("fill_value")
-    return int(value) if type(value) in (int, float, bool) else 0
+    value: Any = metadata.get("fill_value")
+    return int(value) if isinstance(value, int | float) and value == value else 0
 
 
 def _children(location: Location) -> str:

@@ -113,20 +113,24 @@ def test_many_volumes_share_the_threads(small_archive, small_volume):
 
 FORKED = """
 import os, sys, warnings, jaxslice, zarr
+from jaxslice.codec.engines import interface
 warnings.simplefilter("ignore")
+interface._PREFERRED = (sys.argv[2],)
 lazy, array = jaxslice.open(sys.argv[1]), zarr.open(sys.argv[1] + "/0", mode="r")
-lazy[0], array[0]
+expected = lazy[5]
+array[0]
 if child := os.fork():
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-refused = 0
+read = refused = 0
 for volume in (lazy, array):
     try:
-        volume[5]
+        read += (volume[5] == expected).all()
     except jaxslice.UsageError as error:
         refused += "expected one that was spawned" in str(error)
-os._exit(0 if refused == 2 else 1)
+native = sys.argv[2] == "native"
+os._exit(0 if (read, refused) == ((2, 0) if native else (0, 2)) else 1)
 """
 
 
-def test_a_forked_process_is_told_so(small_archive):
-    subprocess.run([sys.executable, "-c", FORKED, small_archive], check=True)
+def test_a_forked_process_reads_natively_or_is_told_that_it_cannot(small_archive, each_engine):
+    subprocess.run([sys.executable, "-c", FORKED, small_archive, each_engine], check=True)

@@ -18,16 +18,19 @@ SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
 FLAGS = {
-    "compress": f"bbox {SOURCE} scales downsample effort model context block_shape shard_shape "
-    "training_steps seed verify engine workers batch_blocks overwrite resume json",
+    "compress": f"bbox {SOURCE} follow marker quiet_seconds lossy_source scales downsample "
+    "effort model context block_shape shard_shape training_steps seed verify engine workers "
+    "batch_blocks overwrite resume json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
+    "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
     "diff": f"{SOURCE} bbox engine workers batch_blocks json",
     "slice": "z y x square_pixels overwrite json",
     "completion": "json",
+    "report": "verify source peers overwrite json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "serve": "port host gzip cache_mb json",
@@ -36,7 +39,8 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
-    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"], "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"],
+    "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
+    "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
@@ -55,7 +59,7 @@ def test_each_command_has_just_its_flags():
 @pytest.mark.parametrize("command", FLAGS)
 def test_a_flag_of_another_command_is_refused(command):
     for flag in set(EVERY_FLAG) - set(FLAGS[command].split()):
-        owners = [other for other, names in FLAGS.items() if flag in names.split()]
+        owners = [other for other in registry.SUMMARIES if flag in FLAGS[other].split()]
         with pytest.raises(UsageError) as caught:
             parsed(command, f"--{flag}=1")
         assert str(caught.value) == (
@@ -146,7 +150,13 @@ def test_parsing_leaves_nothing_behind():
 
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
-    names = FLAGS["compress"].replace(SOURCE, "").replace("json", "").split()
+    names = (
+        FLAGS["compress"]
+        .replace(SOURCE, "")
+        .replace("follow marker quiet_seconds", "")
+        .replace("json", "")
+        .split()
+    )
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {
         name: getattr(defaults, name) for name in names

@@ -163,7 +163,7 @@ def test_completion_in_bash(jaxslice):
     assert complete_in_bash(script, "de") == ["decompress", "demo"]
     assert set(registry.SUMMARIES) < set(complete_in_bash(script, ""))
     assert complete_in_bash(script, "compress", "--eff") == ["--effort="]
-    assert complete_in_bash(script, "compress", "--effort", "=") == ["0", "1", "2", "3"]
+    assert complete_in_bash(script, "compress", "--effort", "=")[-4:] == ["0", "1", "2", "3"]
     assert complete_in_bash(script, "compress", "--missing", "=", "z") == ["zero"]
     assert complete_in_bash(script, "info", "--no") == ["--noblocks", "--nojson"]
     assert complete_in_bash(script, "info", "volume") == []
@@ -204,7 +204,7 @@ def test_completion_in_zsh(jaxslice, tmp_path):
         return done.stdout.splitlines()
 
     assert [line.split(":")[0] for line in complete("''", 2)] == list(registry.SUMMARIES)
-    assert "(0 1 2 3)" in next(line for line in complete("compress ''", 3) if "--effort=" in line)
+    assert "0 1 2 3)" in next(line for line in complete("compress ''", 3) if "--effort=" in line)
 
 
 def test_completion_of_an_unknown_shell(jaxslice):

@@ -204,10 +204,12 @@ def test_no_label_covers_another(experiment, tmp_path):
                 assert apart.any()
 
 
-def test_names_of_efforts(experiment):
+def test_names_of_efforts(experiment, tmp_path):
     module = experiment("leave_one_out")
     assert module.efforts_of("fast,0,12") == ["fast", 0, 12]
     assert module.efforts_of("") == []
     assert module.starts_from_model(0)
     assert not module.starts_from_model("fast")
-    assert module.model_of_effort("v.npy", [], "fast", Path("nowhere"), None) is None
+    np.save(tmp_path / "v.npy", np.zeros((2, 3, 4), np.uint8))
+    volume = str(tmp_path / "v.npy")
+    assert module.model_of_effort(volume, [], "fast", tmp_path / "nowhere", None) is None

@@ -1,7 +1,10 @@
 """Processes that are killed at once, by SIGKILL: the same command again ends as if undisturbed."""
 
+import contextlib
+import dataclasses
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +18,14 @@ from destinations_for_tests import content
 import jaxslice
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.core.errors import UsageError
+from jaxslice.models import model_file
 from jaxslice.storage.workspace import workspace_of
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = jaxslice.CompressOptions(effort="fast", block_shape=(2, 8, 16), downsample=1)
+MODEL = "plain.json"
+OPTIONS = jaxslice.CompressOptions(
+    effort=0, model=MODEL, block_shape=(2, 8, 16), downsample=1, engine="native"
+)
 
 PROGRAM = """
 import os, signal, sys
@@ -31,17 +38,20 @@ def kill_at(owner, name, call, after):
 
     def killing(*args, **kwargs):
         calls[0] += 1
-        if calls[0] == call and not after:
+        number = calls[0]
+        if number == call and not after:
             os.kill(os.getpid(), signal.SIGKILL)
         result = function(*args, **kwargs)
-        if calls[0] == call and after:
+        if number == call and after:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
     setattr(owner, name, killing)
 
-options = jaxslice.CompressOptions(effort="fast", block_shape=(2, 8, 16), downsample=1,
-                                   overwrite={overwrite}, workers=1)
+options = jaxslice.CompressOptions(
+    effort=0, model="plain.json", block_shape=(2, 8, 16), downsample=1, engine="native",
+    overwrite={overwrite}, workers=1,
+)
 {kill}
 jaxslice.compress("v.npy", "a.zarr", options)
 """
@@ -62,13 +72,17 @@ POINTS = {
 def undisturbed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     np.save(folder / "v.npy", synthetic_volume((6, 16, 32), seed=4))
-    os.utime(folder / "v.npy", (1, 1))
-    jaxslice.compress(str(folder / "v.npy"), str(folder / "a.zarr"), OPTIONS)
+    # A model that is not fitted to the volume: the run begins with the blocks.
+    model = dataclasses.replace(jaxslice.load_model("default"), adaptation=None)
+    model_file.save(str(folder / MODEL), model)
+    with contextlib.chdir(folder):
+        jaxslice.compress("v.npy", "a.zarr", OPTIONS)
     return folder
 
 
 def copy_of(undisturbed: Path, folder: Path) -> None:
-    (folder / "v.npy").write_bytes((undisturbed / "v.npy").read_bytes())
+    for name in ("v.npy", MODEL):
+        shutil.copy(undisturbed / name, folder / name)
 
 
 def start(folder: Path, kill: str = "", overwrite: bool = False) -> subprocess.Popen[bytes]:
@@ -81,8 +95,6 @@ def start(folder: Path, kill: str = "", overwrite: bool = False) -> subprocess.P
 
 def finish(folder: Path, undisturbed: Path) -> None:
     """Runs the command in this process, as long as it has something to do, and compares."""
-    import contextlib
-
     with contextlib.chdir(folder), contextlib.suppress(UsageError):
         jaxslice.compress("v.npy", "a.zarr", OPTIONS)
     assert content(folder / "a.zarr") == content(undisturbed / "a.zarr")
@@ -102,7 +114,7 @@ def test_killed_at(undisturbed, tmp_path, point):
 @pytest.mark.parametrize("point", ["before the folder is renamed", "after the folder is renamed"])
 def test_killed_while_an_archive_is_replaced(undisturbed, tmp_path, point):
     copy_of(undisturbed, tmp_path)
-    old = jaxslice.CompressOptions(effort="fast", block_shape=(3, 8, 16))
+    old = dataclasses.replace(OPTIONS, block_shape=(3, 8, 16), model=str(tmp_path / MODEL))
     jaxslice.compress(str(tmp_path / "v.npy"), str(tmp_path / "a.zarr"), old)
     process = start(tmp_path, POINTS[point], overwrite=True)
     process.communicate()

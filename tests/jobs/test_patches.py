@@ -66,3 +66,39 @@ def test_repeated_slices_are_not_drawn(volume):
     assert patch.lead == 2
     alone = patches.Patch(voxels[[0, 2, 6, 6]], 2)
     assert patches.without_repeats(alone) is alone
+
+
+def _sparse(shape, background: int, tissue: tuple[slice, slice, slice]) -> np.ndarray:
+    voxels = np.full(shape, background, np.uint8)
+    noise = np.random.default_rng(1).integers(20, 230, shape, dtype=np.uint8)
+    voxels[tissue] = noise[tissue]
+    return voxels
+
+
+@pytest.mark.parametrize("background", [0, 255])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_patches_come_from_where_there_is_something(background: int, dtype):
+    tissue = (slice(None), slice(40, 76), slice(100, 140))
+    voxels = _sparse((32, 160, 180), background, tissue).astype(dtype)
+    assert 0.04 < (voxels != background).mean() < 0.06
+    drawn = sample_patches(open_source(voxels), (16, 16, 16), 8, 2, seed=0)
+    assert len(drawn) == 8
+    for patch in drawn:
+        assert (patch.voxels != background).mean() > 0.05
+
+
+def test_a_tilted_slab_is_found():
+    z, y, x = np.indices((40, 60, 60))
+    noise = np.random.default_rng(0).integers(20, 230, z.shape, dtype=np.uint8)
+    voxels = np.where(np.abs(x - y - z // 2) < 4, noise, 0).astype(np.uint8)
+    drawn = sample_patches(open_source(voxels), (20, 20, 20), 6, 2, seed=0)
+    assert len(drawn) == 6
+    assert all(patch.voxels.any() for patch in drawn)
+
+
+def test_a_volume_of_nothing_has_one_patch():
+    for value in (0, 9, 255):
+        voxels = np.full((20, 30, 40), value, np.uint8)
+        drawn = sample_patches(open_source(voxels), (20, 16, 16), 6, 2, seed=0)
+        assert len(drawn) == 1
+        assert (drawn[0].voxels == value).all()

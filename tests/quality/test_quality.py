@@ -9,7 +9,8 @@ from jaxslice.models import model_file
 
 SIZES = quality_cases.read_sizes()
 VOLUMES = quality_cases.volumes()
-EFFORTS = ["fast", 0, 1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)]
+SLOW = [pytest.param(effort, marks=pytest.mark.slow) for effort in (2, 3)]
+EFFORTS = ["fast", 0, 1, *SLOW]
 TUNING_STEPS = 300
 TUNING_GAIN = 0.004
 """Share of the bytes that so many steps of tuning save at least on the archives' volume."""

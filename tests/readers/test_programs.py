@@ -12,7 +12,6 @@ import zarr
 from small_volume import OFFSET, SHAPE, VOXEL_SIZE_NM
 
 import jaxslice
-from jaxslice.archive.zarr_codec import JaxsliceCodec
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +37,7 @@ PROGRAMS = {
         array = dask.array.from_zarr(sys.argv[1], component="0")
         assert array.chunks[2] == (32, 18)
         voxels = array.compute(scheduler="threads")
-        assert int(array[2:8].astype("int64").sum().compute()) == int(voxels[2:8].astype("int64").sum())
+        assert array[2:8].astype("int64").sum().compute() == voxels[2:8].astype("int64").sum()
         """,
     "xarray": """
         import xarray
@@ -82,19 +81,11 @@ def test_reading_does_not_start_jax_where_the_native_engine_is(small_archive):
     assert run(program, small_archive).split()[1] == "False"
 
 
-@pytest.fixture
-def codec(small_archive) -> JaxsliceCodec:
-    (found,) = zarr.open_array(f"{small_archive}/0", mode="r").metadata.codecs
-    assert isinstance(found, JaxsliceCodec)
-    return found
-
-
 def test_writing_with_a_model_by_name(small_volume, tmp_path):
     """Without an archive to take the codec from."""
-    codec = jaxslice.zarr_serializer()
     target = zarr.create_array(
         tmp_path / "new.zarr", shape=SHAPE, chunks=(4, 16, 32), dtype="uint8",
-        serializer=codec, compressors=None,
+        serializer=jaxslice.zarr_serializer(), compressors=None,
     )  # fmt: skip
     target[...] = small_volume.voxels
     run_program = "import sys, zarr, numpy\nnumpy.save(sys.argv[2], zarr.open(sys.argv[1])[...])"
@@ -102,10 +93,10 @@ def test_writing_with_a_model_by_name(small_volume, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), small_volume.voxels)
 
 
-def test_inside_zarr_sharding(codec, small_volume, tmp_path):
+def test_inside_zarr_sharding(small_volume, tmp_path):
     target = zarr.create_array(
         tmp_path / "s.zarr", shape=SHAPE, chunks=(4, 16, 32), shards=(8, 32, 64), dtype="uint8",
-        serializer=codec, compressors=None,
+        serializer=jaxslice.zarr_serializer(), compressors=None,
     )  # fmt: skip
     target[...] = small_volume.voxels
     files = [path for path in (tmp_path / "s.zarr" / "c").rglob("*") if path.is_file()]
@@ -118,7 +109,7 @@ def test_inside_zarr_sharding(codec, small_volume, tmp_path):
 
 
 def test_cold_readers_at_once_share_the_start(small_archive, small_volume, tmp_path):
-    """Many threads of a new process: the network is unpacked once, the threads that decode are few."""
+    """Many threads of a new process unpack the network once; few threads decode."""
     program = """
         import sys, threading, numpy, zarr
         from concurrent.futures import ThreadPoolExecutor

@@ -10,6 +10,9 @@ import tensorstore as ts
 import zarr
 from small_volume import OFFSET, SHAPE, VOXEL_SIZE_NM
 
+import jaxslice
+from jaxslice.serve.server import serving
+
 NAMES = ("small", "small-2")
 
 
@@ -75,3 +78,20 @@ def test_many_readers_at_once(server, small_volume):
 
     with ThreadPoolExecutor(20) as pool:
         assert all(pool.map(read, range(100)))
+
+
+def test_several_scales(small_volume, tmp_path):
+    archive = tmp_path / "p.zarr"
+    options = jaxslice.CompressOptions(effort=0, block_shape=(4, 16, 32), downsample=1)
+    jaxslice.compress(small_volume.path, str(archive), options)
+    coarse = jaxslice.open(str(archive), scale=1)
+    with serving([archive]) as running:
+        spec = {"driver": "neuroglancer_precomputed", "kvstore": f"{running.url}/p/precomputed/"}
+        opened = ts.open(ts.Spec({**spec, "scale_index": 1})).result()
+        size = coarse.archive.placement.voxel_size_nm[2]
+        assert opened.dimension_units[0] == ts.Unit(size, "nm")
+        np.testing.assert_array_equal(opened[..., 0].read().result().T, coarse[...])
+        group = zarr.open_group(f"{running.url}/p/zarr", mode="r")
+        np.testing.assert_array_equal(group["1"][...], coarse[...])  # pyright: ignore
+        (multiscale,) = group.attrs["ome"]["multiscales"]  # pyright: ignore
+        assert [one["path"] for one in multiscale["datasets"]] == ["0", "1"]

@@ -18,7 +18,7 @@ CONTEXT = len(TINY.context)
 
 
 def _sums(*blocks: np.ndarray, architecture=TINY) -> np.ndarray:
-    return moments.moments(prepare(list(blocks), architecture), 0, architecture, 1 << 14)
+    return moments.moments(prepare(list(blocks), architecture), [0], architecture, 1 << 14)
 
 
 def _autoregressive(coefficients: dict[tuple[int, int, int], float], seed: int = 0) -> np.ndarray:

@@ -17,7 +17,7 @@ from jaxslice.training.training_set import prepare
 
 CONFIG = TrainingConfig(steps=100, batch_voxels=1024)
 SHAPE = (6, 32, 32)
-FRAME_BYTES = 24 + 32 * 4 + 33
+FRAME_BYTES = 50 + 32 * 6 + 33
 
 
 @pytest.fixture(scope="module")

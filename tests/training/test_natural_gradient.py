@@ -1,12 +1,16 @@
 """Natural gradient descent pays, is repeatable, and gives sound networks whatever the data."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from models_for_tests import TINY, random_network, strange_blocks
+from threadpoolctl import threadpool_limits
 
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec.network import prove
 from jaxslice.codec.network_bytes import pack_coded
+from jaxslice.training import batch
 from jaxslice.training.evaluate import best_of, mean_bits
 from jaxslice.training.natural_gradient import descend
 from jaxslice.training.training_set import prepare
@@ -42,6 +46,17 @@ def test_the_same_seed_gives_the_same_network(data):
     )
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()
+
+
+def test_any_number_of_cores_gives_the_same_network(data, monkeypatch):
+    found = []
+    for cores in (1, 3):
+        with ThreadPoolExecutor(cores) as threads, threadpool_limits(1, user_api="blas"):
+            monkeypatch.setattr(batch, "_threads", lambda pool=threads: pool)
+            found.append(descend(START, data, TINY, steps=4))
+    for one, three in zip(*found, strict=True):
+        for a, b in zip((*one.weights, *one.biases), (*three.weights, *three.biases), strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 def test_progress(data):

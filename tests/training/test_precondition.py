@@ -16,7 +16,7 @@ SHAPE = (6, 32, 32)
 
 
 def _basis(block: np.ndarray) -> np.ndarray:
-    return precondition.basis_of(moments.moments(prepare([block], TINY), 0, TINY, 8192))
+    return precondition.basis_of(moments.moments(prepare([block], TINY), [0], TINY, 8192))
 
 
 @pytest.mark.parametrize("kind", strange_blocks(SHAPE))
@@ -33,7 +33,7 @@ def test_there_and_back(kind):
 
 
 def test_inputs_are_less_alike_than_before():
-    sums = moments.moments(prepare([synthetic_volume(SHAPE)], TINY), 0, TINY, 8192)
+    sums = moments.moments(prepare([synthetic_volume(SHAPE)], TINY), [0], TINY, 8192)
     basis = precondition.basis_of(sums)
     before, after = np.linalg.cond(sums[:-2, :-2]), np.linalg.cond(basis @ sums[:-2, :-2] @ basis)
     assert after < before / 10

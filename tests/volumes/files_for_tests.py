@@ -17,7 +17,7 @@ import tensorstore as ts
 import tifffile
 import zarr
 
-from jaxslice.volumes.interface import RawHeader, SourceOptions
+from jaxslice.volumes.options import RawHeader, SourceOptions
 
 SHAPE = (12, 34, 45)
 SIZE_NM = (40.0, 4.0, 4.5)
