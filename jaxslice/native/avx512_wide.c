@@ -110,8 +110,10 @@ INLINE void load_activity(const struct march *m, int32_t panel, struct halves re
 
 /* 64 lanes of 16 bits as 32 bits: in the lanes' order. */
 INLINE void widen(struct halves h, vector out[4]) {
-    UNROLL for (int j = 0; j < 4; j++)
-        out[j] = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h.v[j / 2], j % 2));
+    UNROLL for (int i = 0; i < 2; i++) {
+        out[2 * i] = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(h.v[i]));
+        out[2 * i + 1] = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h.v[i], 1));
+    }
 }
 
 /* Inputs of the first layer to `work->context`: differences as bytes, 128 more. Subtraction, the

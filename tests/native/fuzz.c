@@ -73,7 +73,10 @@ static struct march_task new_task(void) {
     for (int64_t i = 0; i < task.biases_size; i++) biases[i] = between(-4194303, 4194303);
     const int all = draw(2);
     task.level_count_size = task.extent[0];
-    for (int32_t z = 0; z < task.extent[0]; z++) levels[z] = all ? 256 : between(1, 256);
+    task.voxel_bits = draw(2) ? 8 : 16;
+    const int32_t most_levels = 1 << between(0, task.voxel_bits);
+    for (int32_t z = 0; z < task.extent[0]; z++)
+        levels[z] = all ? 1 << task.voxel_bits : between(1, most_levels);
     task.context = new_context(task.context_count, task.shear);
     task.weights = weights;
     task.biases = biases;
@@ -89,7 +92,7 @@ static void free_task(struct march_task *task) {
 }
 
 static int64_t run_decoder(const struct march_task *task, int32_t set, const uint32_t *message,
-                           int64_t words, uint8_t *symbols, int64_t voxels) {
+                           int64_t words, void *symbols, int64_t voxels) {
     const int64_t bytes = march_scratch_bytes(task, set);
     if (bytes < 0) return bytes;
     uint32_t *exact = room(words * (int64_t)sizeof *exact);
@@ -115,7 +118,7 @@ static void damage_task(struct march_task *task) {
 }
 
 /* Whether the portable set makes the same message. */
-static int is_portable(const struct march_task *task, const uint8_t *symbols, int64_t voxels,
+static int is_portable(const struct march_task *task, const void *symbols, int64_t voxels,
                        const uint32_t *message, int64_t words) {
     const int64_t bytes = march_scratch_bytes(task, MARCH_PORTABLE);
     uint32_t *other = room(words * (int64_t)sizeof *other);
@@ -131,12 +134,19 @@ static int is_portable(const struct march_task *task, const uint8_t *symbols, in
 static int run_round(int32_t set) {
     struct march_task task = new_task();
     const int64_t voxels = (int64_t)task.extent[0] * task.extent[1] * task.extent[2];
-    const int64_t words = voxels * 5 / 8 + 2 * task.extent[1] + 64;
+    const int64_t words = voxels + 2 * task.extent[1] + 64, wide = task.voxel_bits == 16;
+    const int64_t voxel_bytes = wide ? 2 : 1;
     const int64_t bytes = march_scratch_bytes(&task, set);
-    uint8_t *symbols = room(voxels), *decoded = room(voxels);
+    uint8_t *symbols = room(voxels * voxel_bytes), *decoded = room(voxels * voxel_bytes);
     uint32_t *message = room(words * (int64_t)sizeof *message);
-    for (int64_t i = 0; i < voxels; i++)
-        symbols[i] = (uint8_t)draw((uint32_t)task.level_counts[i / (voxels / task.extent[0])]);
+    for (int64_t i = 0; i < voxels; i++) {
+        const int64_t slice = i / (voxels / task.extent[0]);
+        const uint16_t symbol = (uint16_t)draw((uint32_t)task.level_counts[slice]);
+        if (wide)
+            memcpy(symbols + 2 * i, &symbol, sizeof symbol);
+        else
+            symbols[i] = (uint8_t)symbol;
+    }
     int bad = 0;
     if (bytes > 0) {
         void *scratch = room(bytes);
@@ -149,7 +159,7 @@ static int run_round(int32_t set) {
         uint32_t *good = message + words - used;
         bad = used < 0 || !is_portable(&task, symbols, voxels, good, used) ||
               run_decoder(&task, set, good, used, decoded, voxels) != 0 ||
-              memcmp(symbols, decoded, (size_t)voxels) != 0;
+              memcmp(symbols, decoded, (size_t)(voxels * voxel_bytes)) != 0;
         for (int i = 0; !bad && i < 4; i++) {
             const int64_t length = draw(3) ? used : (int64_t)draw((uint32_t)used + 1);
             for (int k = 0; k < 3; k++) good[draw((uint32_t)used)] ^= 1u << draw(32);
