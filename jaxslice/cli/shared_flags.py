@@ -71,10 +71,10 @@ def define_source(values: flags.FlagValues) -> None:
     )  # fmt: skip
     define_text(
         values, "channel", None,
-        "Channel, by index or name, of a source that has several.", SOURCE,
+        "Channel, by index or name, of a source that has several. Default: the only one.", SOURCE,
     )  # fmt: skip
     flags.DEFINE_integer(
-        "time", None, "Time, by index, of a source that has several.", 0, None, values,
+        "time", None, "Time, by index, of a source that has several. Default: the only one.", 0, None, values,
         module_name=SOURCE,
     )  # fmt: skip
     flags.DEFINE(

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from jaxslice.bench import bench, demo
 
 
@@ -17,8 +19,11 @@ def test_bench(jaxslice, monkeypatch, tmp_path):
     assert (code, json.loads(out)) == (0, {"rows": []})
     assert (seen["source"], seen["efforts"], seen["batches"]) == (None, ("fast", 0, 1), None)
     words = ("--batches=1,4", f"--output={tmp_path}/b.csv", "--workers=2", "--block_shape=4,8,8")
-    assert jaxslice("bench", "v.npy", "--json", *words)[0] == 0
-    assert (seen["source"], seen["batches"], seen["with_peers"]) == ("v.npy", (1, 4), "quick")
+    np.save(tmp_path / "v.npy", np.zeros((4, 8, 8), np.uint8))
+    code, _, err = jaxslice("bench", f"{tmp_path}/v.npy", "--json", *words)
+    assert code == 0, err
+    assert seen["source"].description.endswith("v.npy")
+    assert (seen["batches"], seen["with_peers"]) == ((1, 4), "quick")
     assert (seen["options"].workers, seen["options"].block_shape) == (2, (4, 8, 8))
     assert seen["output"] == f"{tmp_path}/b.csv"
 

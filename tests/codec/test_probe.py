@@ -53,8 +53,8 @@ def test_another_curve_is_noticed(monkeypatch):
 def test_a_native_library_that_computes_otherwise_is_not_used(monkeypatch):
     real = native.encode
 
-    def wrong(symbols, *others):
-        return real(symbols // 2, *others)
+    def wrong(symbols, *others, **named):
+        return real(symbols // 2, *others, **named)
 
     monkeypatch.setattr(native, "encode", wrong)
     assert not probe.passes(native.ENGINE)
