@@ -226,8 +226,8 @@ def without_activity(block: Volume) -> contextlib.AbstractContextManager:
     contexts, *_ = common.contexts_at(block, FULL.context, places)
     median = int(np.median(features_of(jnp.asarray(contexts), FULL).activity))
 
-    def constant(contexts: jax.Array, architecture: Architecture):
-        features = features_of(contexts, architecture)
+    def constant(contexts: jax.Array, architecture: Architecture, *limit: jax.Array):
+        features = features_of(contexts, architecture, *limit)
         return features._replace(activity=jnp.full_like(features.activity, median))
 
     return _changed(

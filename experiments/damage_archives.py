@@ -12,10 +12,11 @@ import numpy as np
 
 import jaxslice
 from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.archive.create import create_archive
 from jaxslice.archive.metadata import grid_of
 from jaxslice.archive.model import model_of
 from jaxslice.archive.seal import Leaves, leaf_of
-from jaxslice.archive.store import create_archive, open_archive
+from jaxslice.archive.store import open_archive
 from jaxslice.codec import network_bytes, network_difference
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.block import encode_blocks

@@ -10,7 +10,7 @@ holds the volume. The first image is the time from the start of the process to t
 the slice in the middle; `browser` is the time from there to the picture of three planes in
 Chromium, which is left out where there is none.
 
-Cost: 2 minutes on 2 cores, half of it compressing. Server and readers share the cores. Expected:
+Cost: 2 minutes on 2 cores. Server and readers share the cores. Expected:
 the first image within 2 seconds; warm, hundreds of requests per second at any number of readers;
 cold, as many as blocks can be decoded.
 

@@ -74,8 +74,8 @@ def define_source(values: flags.FlagValues) -> None:
         "Channel, by index or name, of a source that has several. Default: the only one.", SOURCE,
     )  # fmt: skip
     flags.DEFINE_integer(
-        "time", None, "Time, by index, of a source that has several. Default: the only one.", 0, None, values,
-        module_name=SOURCE,
+        "time", None, "Time, by index, of a source that has several. Default: the only one.",
+        0, None, values, module_name=SOURCE,
     )  # fmt: skip
     flags.DEFINE(
         NumbersParser(), "voxel_size", None,

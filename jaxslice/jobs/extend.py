@@ -70,6 +70,14 @@ def extend(
     Raises:
       UsageError: the source does not continue the archive, or the archive cannot be extended.
       SourceDataError: voxels that cannot be read.
+
+    >>> import jaxslice
+    >>> import numpy as np
+    >>> voxels = np.load("volume.npy")
+    >>> options = jaxslice.CompressOptions(effort=0)
+    >>> report = jaxslice.compress(voxels[:3], "growing.zarr", options)
+    >>> jaxslice.extend("growing.zarr", voxels).details["added_slices"]
+    1
     """
     watch, progress = Stopwatch(), progress or no_progress
     scales = open_scales(archive)

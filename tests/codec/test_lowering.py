@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax import export
 
+from jaxslice.codec import limits
 from jaxslice.codec.engines import xla
 from jaxslice.codec.geometry import Geometry
 from jaxslice.models.presets import FULL
@@ -32,15 +33,15 @@ def _lowered(direction: str, block_networks: bool, platform: str) -> str:
         network = jax.tree.map(lambda leaf: leaf[0], network)
     lanes = BATCH, geometry.lanes
     symbols = np.zeros((geometry.num_rows, BATCH, geometry.lane_pitch), np.int16)
-    limits = np.zeros((geometry.num_rows, *lanes), np.int16)
+    counts = np.zeros((geometry.num_rows, *lanes), np.int16)
     if direction == "encode":
         program = xla.encoder_program(geometry, FULL, block_networks, platform)
-        arguments = (symbols, limits, np.int32(0))
+        arguments = (symbols, counts, np.int32(0))
     else:
         program = xla.decoder_program(geometry, FULL, block_networks, platform)
         heads = np.zeros(lanes, np.uint64)
         words = np.zeros((BATCH, limits.most_words(SHAPE)), np.uint32)
-        arguments = (heads, words, limits, np.int32(0))
+        arguments = (heads, words, counts, np.int32(0))
     with jax.enable_x64(True):
         return export.export(program, platforms=[platform])(network, *arguments).mlir_module()
 

@@ -203,7 +203,9 @@ def test_a_block_that_does_not_verify_is_never_kept(small_volume, tmp_path, monk
     monkeypatch.setattr(encoding.blocks, "decode_blocks", faulty)
     with pytest.raises(FormatError, match="did not decode"):
         jaxslice.compress(small_volume.path, str(tmp_path / "a.zarr"), OPTIONS)
-    assert list(tmp_path.iterdir()) == []
+    # What is left can be resumed, and holds no block.
+    assert [path.name for path in tmp_path.iterdir()] == [".a.zarr.partial"]
+    assert not [path for path in tmp_path.rglob("c/*") if path.is_file()]
 
 
 def test_an_archive_is_not_overwritten_unasked(small_volume, archive_copy, tmp_path):

@@ -125,7 +125,7 @@ def test_an_adaptation_that_is_worse_is_not_used(compress, adaptive_model, monke
 def test_effort_1_saves_what_it_says(compress, tiny_model):
     (plain, _), (tuned, archive) = compress(0), compress(1)
     saved = plain.bits_per_voxel - tuned.bits_per_voxel
-    assert tuned.details["tuning_gain_bits_per_voxel"] == pytest.approx(saved, rel=0.25)
+    assert tuned.details["tuning_gain_bits_per_voxel"] == pytest.approx(saved, rel=0.4)
     assert saved > 0.2
     assert not archive.configuration.block_networks
     assert archive.provenance["model_fingerprint"] == model_file.load(tiny_model).fingerprint

@@ -66,7 +66,7 @@ def test_other_folders_are_never_deleted(tmp_path: Path, info: bytes | None):
 def test_chunk_that_cannot_be_written(tmp_path: Path):
     def write_into_a_file() -> None:
         with create_destination(str(tmp_path / "v"), BOX, SIZE_NM) as destination:
-            (partial,) = tmp_path.iterdir()
+            partial = tmp_path / ".v.partial" / "new"
             # A file where the folder of the chunks belongs.
             (partial / "4_4.5_30").write_text("")
             destination.write(BOX, random_voxels())
