@@ -13,6 +13,8 @@ from jaxslice.napari_plugin import reader
 with warnings.catch_warnings():
     # npe2 defines its fields in a way that pydantic will not take for ever.
     warnings.simplefilter("ignore")
+    # Not among the packages of the tests: its own plugins of pytest and setuptools warn as well.
+    pytest.importorskip("npe2")
     from npe2 import PluginManager, PluginManifest
     from npe2.io_utils import _read
 
