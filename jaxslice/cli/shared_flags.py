@@ -84,7 +84,8 @@ def define_source(values: flags.FlagValues) -> None:
     )  # fmt: skip
     define_missing(values)
     flags.DEFINE(
-        ShapeParser(), "raw_shape", None, "Shape of a source without a header, x fastest.",
+        ShapeParser(), "raw_shape", None,
+        "Shape of a source without a header, x fastest. Default: what the header says.",
         values, CommaSerializer(), module_name=SOURCE,
     )  # fmt: skip
     define_text(
