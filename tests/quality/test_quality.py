@@ -12,8 +12,8 @@ VOLUMES = quality_cases.volumes()
 SLOW = [pytest.param(effort, marks=pytest.mark.slow) for effort in (2, 3)]
 EFFORTS = ["fast", 0, 1, *SLOW]
 TUNING_STEPS = 300
-TUNING_GAIN = 0.004
-"""Share of the bytes that so many steps of tuning save at least on the archives' volume."""
+TUNING_GAIN = 0.008
+"""Share of the bytes that so many steps save at least, against one, on the archives' volume."""
 
 
 def random_weights(weights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -74,7 +74,7 @@ def test_a_size_has_to_be_within_its_tolerance():
     assert [size.allows(n) for n in (997, 998, 1000, 1002, 1003)] == [0, 1, 1, 1, 0]
 
 
-def test_tuning_improves_on_fitting():
-    fitted = SIZES["archive", "effort 0"].size_bytes
+def test_tuning_improves_on_its_start():
+    fitted = quality_cases.archive_bytes(1, 1)
     tuned = quality_cases.archive_bytes(1, TUNING_STEPS)
     assert tuned < (1 - TUNING_GAIN) * fitted
