@@ -187,8 +187,8 @@ def test_tables_by_hand_take_their_places(experiment, tmp_path, monkeypatch):
 
 
 def crowd() -> list[dict[str, str]]:
-    """Thirty codecs as close to one another as they come."""
-    theirs = [row(f"codec number {n}", "a", 5 + 0.05 * (n % 5), 1 + 0.4 * n) for n in range(25)]
+    """Twenty codecs as close to one another as they come."""
+    theirs = [row(f"codec number {n}", "a", 5 + 0.05 * (n % 5), 1 + 0.4 * n) for n in range(15)]
     ours = [row(f"jaxslice effort {n}", "a", 4.9 - 0.04 * n, 3 - 0.4 * n) for n in range(5)]
     return [*theirs, *ours]
 
