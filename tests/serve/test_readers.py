@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def test_zarr_reads_the_group_and_the_array(server, small_volume):
     np.testing.assert_array_equal(array[...], small_volume.voxels)
 
 
+@pytest.mark.skipif(not find_spec("cloudvolume"), reason="cloud-volume is not installed")
 def test_cloud_volume_reads_precomputed(server, small_volume, tmp_path):
     # A process of its own: cloud-volume warns, changes signals and keeps threads.
     program = (
