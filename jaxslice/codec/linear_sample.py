@@ -9,12 +9,13 @@ import numpy as np
 
 from jaxslice.codec import levels
 from jaxslice.codec.linear import LinearArchitecture
+from jaxslice.codec.numpy_features import NO_REFERENCE, reference_of
 from jaxslice.core.types import Volume
 
 ROW_VOXELS = 32
 """Voxels along x that are drawn together: reading rows is faster than reading single voxels."""
 
-OUTSIDE, NO_REFERENCE = -1, 128
+OUTSIDE = -1
 
 
 class Sample(NamedTuple):
@@ -67,7 +68,8 @@ def draw(
     symbols, limits, contexts, slices = (
         np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)
     )
-    reference = _reference(contexts, architecture.fallback)
+    none, outside = np.array(NO_REFERENCE), contexts < 0
+    reference = reference_of(contexts, outside, architecture.fallback, none).astype(np.int16)
     differences = np.where(contexts == OUTSIDE, 0, contexts - reference).astype(np.float32)
     slices = np.unique(slices, return_inverse=True)[1]
     floats = [part.astype(np.float32) for part in (symbols, limits, reference)]
@@ -101,14 +103,3 @@ def _draw_from(
     contexts = np.stack([flat[place + lag] for lag in offsets @ strides])
     limits = np.repeat(levels.sizes(tables)[z], length)
     return flat[place], limits, contexts, np.repeat(z, length)
-
-
-def _reference(contexts: np.ndarray, fallback: int) -> np.ndarray:
-    """int16 [n]: the reference of FORMAT.md, section 4."""
-    first, second, third, fourth = contexts[:4]
-    spare = np.where(contexts[fallback] < 0, NO_REFERENCE, contexts[fallback])
-    a = np.where(first >= 0, first, np.where(second >= 0, second, spare))
-    b = np.where(second >= 0, second, a)
-    c = np.where(third >= 0, third, b)
-    d = np.where(fourth >= 0, fourth, a)
-    return ((3 * a + 3 * b + c + d) >> 3).astype(np.int16)

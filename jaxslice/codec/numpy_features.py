@@ -48,7 +48,7 @@ def numpy_features_of(
     outside = contexts < 0
     differences = contexts.astype(np.float32)
     none = limits >> 1 if architecture.is_wide else np.full(len(limits), NO_REFERENCE)
-    reference = _reference_of(differences, outside, architecture.fallback, none)
+    reference = reference_of(differences, outside, architecture.fallback, none)
     differences -= reference
     differences[outside] = 0
     activity = np.abs(differences[: architecture.activity_count]).sum(axis=0)
@@ -84,7 +84,7 @@ def bit_length(value: np.ndarray) -> np.ndarray:
     return np.frexp(value.astype(np.float32))[1].astype(np.int32)
 
 
-def _reference_of(
+def reference_of(
     contexts: np.ndarray, outside: np.ndarray, fallback: int, none: np.ndarray
 ) -> np.ndarray:
     """The weighted mean of the four nearest neighbours, rounded down, float32 [n]."""
