@@ -45,13 +45,6 @@ class Features(NamedTuple):
             difference = shifted(difference, self.bins.shift[0])
         return difference.astype(jnp.float32)
 
-    def is_lively(self, architecture: Architecture) -> jax.Array:
-        """Whether each voxel has near neighbours that differ from the reference, bool [n]."""
-        quiet = self.activity <= architecture.activity_offset
-        if self.bins is not None:
-            quiet &= self.bins.shift[0] == 0
-        return ~quiet
-
     @property
     def gain(self) -> jax.Array:
         """float32 [n]: see `gain_of`."""
