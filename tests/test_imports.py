@@ -27,6 +27,7 @@ EVERYTHING = frozenset(
         "jobs",
         "serve",
         "report",
+        "selftest",
         "napari_plugin",
         "bench",
         "cli",
@@ -43,11 +44,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "storage": frozenset({"core", "storage"}),
     "volumes": frozenset({"core", "storage", "archive", "volumes"}),
     "archive": frozenset({"core", "codec", "storage", "archive"}),
-    "jobs": EVERYTHING - {"reference", "serve", "report", "bench", "cli"},
+    "jobs": EVERYTHING - {"reference", "serve", "report", "selftest", "bench", "cli"},
     "serve": frozenset({"core", "storage", "archive", "serve"}),
     "napari_plugin": frozenset({"core", "storage", "archive", "napari_plugin"}),
-    "bench": EVERYTHING - {"reference", "serve", "report", "cli"},
-    "report": EVERYTHING - {"reference", "serve", "cli"},
+    "bench": EVERYTHING - {"reference", "serve", "report", "selftest", "cli"},
+    "report": EVERYTHING - {"reference", "serve", "selftest", "cli"},
+    "selftest": EVERYTHING - {"reference", "serve", "report", "napari_plugin", "cli"},
     "cli": EVERYTHING - {"reference"},
 }
 """Package -> packages that its files may import; "" holds `__init__`."""

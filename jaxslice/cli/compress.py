@@ -81,7 +81,13 @@ def _define_flags(values: flags.FlagValues) -> None:
     )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
-        "Blocks that are decoded again before they are written: all, one in eight, or none.",
+        "Blocks that are decoded again before they are written: all, one in eight, or none. With "
+        "all they are also read back afterwards.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
+    flags.DEFINE_boolean(
+        "paranoid", DEFAULTS.paranoid,
+        "Also decode every block by a second, different engine before it is written.",
         values, module_name=CHECKS,
     )  # fmt: skip
     shared_flags.define_engine(values)
@@ -109,6 +115,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         context=values.context,
         seed=values.seed,
         verify=values.verify,
+        paranoid=values.paranoid,
         overwrite=values.overwrite,
         resume=values.resume,
         lossy_source=values.lossy_source,

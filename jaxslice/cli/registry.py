@@ -14,6 +14,7 @@ SUMMARIES = {
     "decompress": "Write the voxels of an archive as a new volume.",
     "extend": "Add the slices to an archive that its volume has got since.",
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
+    "selftest": "Find out in a minute whether this machine codes exactly.",
     "inspect": "Say what a volume is, without compressing it.",
     "info": "Describe an archive without decoding it.",
     "diff": "Show where an archive and a volume differ, and how much.",

@@ -54,7 +54,8 @@ class ShardTask:
             for index in archive.blocks_of(self.shard):
                 if self.adopted is not None and index not in payloads:
                     payloads[index] = self.adopted.read_payload(index)
-            archive.write_shard(self.shard, payloads)
+            read_back = self.tasks[0].verify == "all"
+            archive.write_shard(self.shard, payloads, read_back=read_back)
         return encoded_stats(list(coded), list(coded.values()))
 
     def write(self, results: EncodeStats, worker: Worker) -> EncodeStats:
