@@ -111,15 +111,22 @@ def _decodes(
     networks: list | None,
     device: Device | None,
 ) -> bool:
+    depth, height, width = (int(n) for n in made.extents[0])
+    voxel_bytes = made.model.architecture.dtype.itemsize
+    # Of a network that expects something else a message may be longer than the format allows.
+    longest = 2 * height + depth * height * width * voxel_bytes // 4
+    kept = np.array([message.size <= longest for message in messages])
+    messages = [m if keep else m[:0] for m, keep in zip(messages, kept, strict=True)]
+    sizes = np.where(kept[:, None], made.sizes, 0).astype(np.int32)
+    extents = np.where(kept[:, None], made.extents, 0).astype(np.int32)
     try:
         decoded = engine.decode(
-            messages, made.sizes, made.extents, block_shape, made.model, networks, device,
-            made.choices,
-        )  # fmt: skip
+            messages, sizes, extents, block_shape, made.model, networks, device, made.choices
+        )
     except FormatError:
         return False
-    inside = tuple(slice(0, n) for n in made.extents[0])
     return all(
-        np.array_equal(before[inside], after[inside])
-        for before, after in zip(made.symbols, decoded, strict=True)
+        np.array_equal(made.symbols[block, :depth, :height, :width], found)
+        for block, found in enumerate(decoded[:, :depth, :height, :width])
+        if kept[block]
     )

@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,13 +68,13 @@ def test_a_golden_that_decodes_otherwise_fails(tmp_path):
 def test_damage_that_nobody_notices_fails(small_archive, tmp_path, monkeypatch):
     monkeypatch.setitem(archives.DAMAGE, "nothing", lambda copy: None)
     with pytest.raises(report.CheckFailed, match="whole"):
-        archives.notices("nothing", small_archive, tmp_path / "copy")
+        archives.notices("nothing", Path(small_archive), tmp_path / "copy")
 
 
 def test_engines_that_differ_fail(small_archive, tmp_path):
     other = tmp_path / "other.zarr"
     shutil.copytree(small_archive, other)
-    archives.have_the_same_bytes([small_archive, other])
+    archives.have_the_same_bytes([Path(small_archive), other])
     import jaxslice
 
     shutil.rmtree(other)
@@ -81,4 +82,4 @@ def test_engines_that_differ_fail(small_archive, tmp_path):
         np.zeros((4, 8, 8), np.uint8), str(other), jaxslice.CompressOptions(effort="fast")
     )
     with pytest.raises(report.CheckFailed, match="different blocks"):
-        archives.have_the_same_bytes([small_archive, other])
+        archives.have_the_same_bytes([Path(small_archive), other])
