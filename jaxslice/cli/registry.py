@@ -16,6 +16,7 @@ SUMMARIES = {
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
     "selftest": "Find out in a minute whether this machine codes exactly.",
     "scrub": "Read archives that lie for years, and say which are damaged.",
+    "repair": "Replace damaged blocks of an archive from a copy or the volume.",
     "inspect": "Say what a volume is, without compressing it.",
     "info": "Describe an archive without decoding it.",
     "diff": "Show where an archive and a volume differ, and how much.",

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from damage_for_tests import flip, older_block
 from servers import s3_bucket
 from small_volume import OPTIONS
 
@@ -16,12 +17,6 @@ from jaxslice.jobs.scrub import ScrubLimits, scrub
 from jaxslice.storage.folder import LocalFolder
 
 BLOCKS = 18
-
-
-def flip(path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
-    path.write_bytes(data)
 
 
 def swap(one, other) -> None:
@@ -49,21 +44,6 @@ def test_damaged_exchanged_and_lost_blocks_are_named(archive_copy):
     assert set(found) == {(0, 0, 0), (0, 1, 0), (0, 1, 1), (2, 2, 1)}
     assert {p["kind"] for p in record["problems"]} == {"missing or damaged"}
     assert "0/c/2/2/1" in found[2, 2, 1]["message"]
-
-
-def older_block(archive, index) -> None:
-    """Replaces a block by another one of the same voxels' place, which is whole in itself."""
-    from jaxslice.archive.model import model_of
-    from jaxslice.codec.block import encode_block
-
-    opened = open_archive(archive)
-    voxels = jaxslice.open(archive)[opened.box_of(index).relative_to(opened.box.start).slices]
-    changed = voxels.copy()
-    changed[0, 0, 0] ^= 1
-    assert changed.shape == opened.block_shape
-    model = model_of(opened.configuration)
-    payload = encode_block(changed, model, place=opened.place_of(index))
-    opened.write_payload(index, payload)
 
 
 def test_an_older_block_is_found_by_its_layer(archive_copy):
