@@ -157,27 +157,30 @@ class Archive(Metadata):
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k != "_indices"}
 
-    def write_payload(self, index: Triple, payload: bytes, *, read_back: bool = False) -> None:
-        """Stores a block's bytes, in an object of its own; see `write_shard`."""
+    def write_payload(self, index: Triple, payload: bytes) -> None:
+        """Stores a block's bytes, in an object of its own."""
         assert self.shard_shape is None, "shards are written as a whole"
-        self._write(self.key_of(index), payload, read_back)
+        self.folder.write(self.key_of(index), payload)
 
-    def write_shard(
-        self, shard: Triple, payloads: Mapping[Triple, bytes], *, read_back: bool = False
-    ) -> None:
-        """Stores a shard: the payloads of all its blocks, by their indices.
+    def write_shard(self, shard: Triple, payloads: Mapping[Triple, bytes]) -> None:
+        """Stores a shard: the payloads of all its blocks, by their indices."""
+        self.folder.write(self.key_of(shard), pack_shard(payloads, self.blocks_per_shard))
+
+    def check_stored(self, index: Triple, payload: bytes) -> None:
+        """Reads a block back that was just written.
 
         Raises:
-          OSError: the storage fails, or `read_back` finds other bytes than were written.
+          OSError: the storage fails, or returns other bytes.
         """
-        data = pack_shard(payloads, self.blocks_per_shard)
-        self._write(self.key_of(shard), data, read_back)
-
-    def _write(self, key: str, data: bytes, read_back: bool) -> None:
-        self.folder.write(key, data)
-        if read_back and self.folder.read(key) != data:
+        # The index of its shard may be kept from before.
+        self._indices.forget()
+        try:
+            found = self._read(index)
+        except FormatError:
+            found = None
+        if found != payload:
             raise OSError(
-                f"Got other bytes from {key!r} of {self.location!r} than were just written, "
+                f"Got other bytes of block {index} from {self.location!r} than were just written, "
                 "expected the same: do not trust this storage."
             )
 

@@ -204,26 +204,37 @@ class EncodeTask:
         source handed out memory that somebody writes to.
         """
         payloads = filled([item.payload for item in encoded], self.batch_blocks)
-        decoded = blocks.decode_blocks(
-            payloads, self.archive.block_shape, model, device,
-            places=self._places(start, len(voxels)), engine=engine,
-            block_networks=self.block_networks is not None,
-            format_version=self.archive.configuration.format_version,
-        )  # fmt: skip
-        for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
+        indices = self.indices[start : start + len(voxels)]
+        try:
+            decoded = blocks.decode_blocks(
+                payloads, self.archive.block_shape, model, device,
+                places=self._places(start, len(voxels)), engine=engine,
+                block_networks=self.block_networks is not None,
+                format_version=self.archive.configuration.format_version,
+            )  # fmt: skip
+        except FormatError as error:
+            raise FormatError(f"{_not_decoded(indices, engine)} {error}") from error
+        for index, before, after in zip(indices, voxels, decoded, strict=False):
             if not np.array_equal(before, after):
-                raise FormatError(
-                    f"Block {self.indices[number]} did not decode to the voxels that were encoded, "
-                    f"by the engine {engine_named(engine).name!r}. If the source was not changed "
-                    "meanwhile, the machine is at fault, or jaxslice: `jaxslice selftest` tells."
-                )
+                raise FormatError(_not_decoded([index], engine))
 
     def write(self, results: list[Encoded], worker: Worker) -> EncodeStats:
         """Stores the payloads."""
         with worker.watch.measure("write"):
             for index, item in zip(self.indices, results, strict=True):
-                self.archive.write_payload(index, item.payload, read_back=self.verify == "all")
+                self.archive.write_payload(index, item.payload)
+                if self.verify == "all":
+                    self.archive.check_stored(index, item.payload)
         return encoded_stats(self.indices, results)
+
+
+def _not_decoded(indices: Sequence[Triple], engine: str) -> str:
+    where = ", ".join(map(str, indices))
+    return (
+        f"Block {where} did not decode to the voxels that were encoded, by the engine "
+        f"{engine_named(engine).name!r}. If nobody wrote to the source meanwhile, this machine is "
+        "at fault, or jaxslice: `jaxslice selftest` tells."
+    )
 
 
 def encoded_stats(indices: Sequence[Triple], results: Sequence[Encoded]) -> EncodeStats:

@@ -227,7 +227,8 @@ def _store(scale: Archive, accepted: dict[Triple, bytes]) -> None:
     """Writes new payloads; each object is replaced as a whole, and read back."""
     if scale.shard_shape is None:
         for index, data in accepted.items():
-            scale.write_payload(index, data, read_back=True)
+            scale.write_payload(index, data)
+            scale.check_stored(index, data)
         return
     shards = {place_in_shard(index, scale.blocks_per_shard)[0] for index in accepted}
     for shard in sorted(shards):
@@ -237,7 +238,9 @@ def _store(scale: Archive, accepted: dict[Triple, bytes]) -> None:
             data = accepted.get(index) or _payload(scale, index)
             if data is not None:
                 payloads[index] = data
-        scale.write_shard(shard, payloads, read_back=True)
+        scale.write_shard(shard, payloads)
+        for index, data in payloads.items():
+            scale.check_stored(index, data)
 
 
 def _restore_metadata(scales: Sequence[Archive], copies: Sequence[Archive]) -> None:

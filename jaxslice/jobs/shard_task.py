@@ -54,8 +54,10 @@ class ShardTask:
             for index in archive.blocks_of(self.shard):
                 if self.adopted is not None and index not in payloads:
                     payloads[index] = self.adopted.read_payload(index)
-            read_back = self.tasks[0].verify == "all"
-            archive.write_shard(self.shard, payloads, read_back=read_back)
+            archive.write_shard(self.shard, payloads)
+            if self.tasks[0].verify == "all":
+                for index, data in payloads.items():
+                    archive.check_stored(index, data)
         return encoded_stats(list(coded), list(coded.values()))
 
     def write(self, results: EncodeStats, worker: Worker) -> EncodeStats:
