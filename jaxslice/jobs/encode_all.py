@@ -10,6 +10,7 @@ from jaxslice.archive.model import model_of
 from jaxslice.archive.seal import Leaves
 from jaxslice.archive.shards import place_in_shard
 from jaxslice.archive.store import Archive
+from jaxslice.codec.block import compile_for
 from jaxslice.codec.program_check import check_programs
 from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch
@@ -98,6 +99,12 @@ def _try_programs(made: Archive, encoding: Encoding) -> None:
         model, made.block_shape, encoding.batch_blocks, encoding.engine,
         block_networks=encoding.networks is not None, decoder=encoding.verify != "none",
     )  # fmt: skip
+    if encoding.second_engine is not None:
+        model_of(made.configuration, encoding.second_engine)
+        compile_for(
+            made.block_shape, model.architecture, encoding.batch_blocks, encoder=False,
+            block_networks=encoding.networks is not None, engine=encoding.second_engine,
+        )  # fmt: skip
 
 
 def without_leaves(stats: EncodeStats) -> EncodeStats:

@@ -171,7 +171,8 @@ def _repaired_row(
 
 def _repaired_layer(scale: Archive, z: int, origin: Origin, found: _Found) -> dict[Triple, bytes]:
     """The new payloads of a layer, by the indices of their blocks."""
-    indices = list(itertools.product([z], *map(range, scale.grid_shape[1:])))
+    _, height, width = scale.grid_shape
+    indices: list[Triple] = list(itertools.product([z], range(height), range(width)))
     leaves = {index: _leaf(scale, index) for index in indices}
     bad = [index for index in indices if leaves[index] is None]
     if not bad and _is_sealed_layer(scale, z, leaves):
