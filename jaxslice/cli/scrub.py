@@ -22,7 +22,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     )  # fmt: skip
     define_text(
         values, "expect_root", None,
-        "Root that the archive's seal must have, as `info` said, or its first digits.",
+        "Root that the archive's seal must have, as `info` said, or its first digits. "
+        "Default: that of the first run with this state.",
         shared_flags.CHECKS,
     )  # fmt: skip
     flags.DEFINE_float(

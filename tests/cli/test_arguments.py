@@ -19,11 +19,15 @@ SOURCE = (
 )
 FLAGS = {
     "compress": f"bbox {SOURCE} follow marker quiet_seconds lossy_source scales downsample "
-    "effort model context block_shape shard_shape training_steps seed verify engine workers "
+    "effort model context block_shape shard_shape training_steps seed verify paranoid engine "
+    "workers "
     "batch_blocks overwrite resume json",
     "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
+    "selftest": "json",
+    "scrub": "state expect_root max_seconds max_blocks max_mb_per_s log json",
+    "repair": f"from dry_run {SOURCE} json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
     "diff": f"{SOURCE} bbox engine workers batch_blocks json",
@@ -38,6 +42,7 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
+    "selftest": [], "scrub": ["a.zarr"], "repair": ["a.zarr"],
     "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
     "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
