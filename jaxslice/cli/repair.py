@@ -17,7 +17,8 @@ _MOST_ROWS = 50
 
 def _define_flags(values: flags.FlagValues) -> None:
     define_text(
-        values, "from", None, "Another copy of the archive, or the volume that it holds. Has no default.",
+        values, "from", None,
+        "Another copy of the archive, or the volume that it holds. It has no default.",
         shared_flags.SOURCE,
     )  # fmt: skip
     flags.DEFINE_boolean(

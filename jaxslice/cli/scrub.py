@@ -39,7 +39,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         0.001, None, values, module_name=shared_flags.RESOURCES,
     )  # fmt: skip
     define_text(
-        values, "log", None, "File to append a line of JSON to for each archive.",
+        values, "log", None, "File to append a line of JSON to for each archive. Default: none.",
         shared_flags.OUTPUT,
     )  # fmt: skip
     shared_flags.define_json(values)
