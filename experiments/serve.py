@@ -197,7 +197,7 @@ def measure(path: str, given: argparse.Namespace) -> Iterator[Row]:
                 if took is not None:
                     yield {"volume": name, "what": "browser", "readers": 1, "seconds": took}
         for what, cache_mb in CACHE_MB.items():
-            for readers in READERS:
+            for readers in READERS[: 1 if given.smoke else None]:
                 with served(archive, cache_mb) as running:
                     if what == "warm":
                         # Every chunk once, so that all blocks are in the cache.
