@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 DRAWN = ("figure2", "noise_floor", "ablation", "block_size")
 STATED = (
-    "figure1", "frontier", "native_roofline", "sixteen_bits", "speed", "scaling", "utilisation",
+    "browser", "figure1", "frontier", "native_roofline", "sixteen_bits", "speed", "scaling", "utilisation",
     *DRAWN,
 )  # fmt: skip
 
