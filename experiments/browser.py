@@ -126,7 +126,7 @@ def measure(path: str, given: argparse.Namespace) -> Iterator[Row]:
     assert program is not None, "expected chromium on the PATH"
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         files = build.write_page(Path(folder, "page"))
-        build.compile_engine(Path(folder, "page", PLAIN), options=())
+        build.compile_engine(Path(folder, "page", PLAIN), vectors=False)
         sizes = {file.name: file.stat().st_size / 1000 for file in files}
         handler = functools.partial(QuietHandler, directory=folder)
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -23,6 +23,8 @@ EXPORTS = (
 )
 TARGET = ("-target", "wasm32-wasi")
 SIMD = ("-msimd128",)
+VECTORS = {"portable": (*SIMD, "-Dmarch_portable=march_scalar")}
+"""Options of files other than `SIMD`: the kernel of lanes.c takes the place of the portable one."""
 OPTIONS = (
     *("-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"),
     # Memory is copied and filled by instructions, so that no C library is needed.
@@ -50,12 +52,12 @@ def write_page(folder: Path) -> list[Path]:
     return [folder / name for name in (*FILES, WASM)]
 
 
-def compile_engine(target: Path, options: tuple[str, ...] = SIMD) -> None:
-    """Compiles the portable kernels of the native engine to WebAssembly.
+def compile_engine(target: Path, vectors: bool = True) -> None:
+    """Compiles the native engine to WebAssembly.
 
     Args:
       target: the file to write.
-      options: further options of the compiler.
+      vectors: whether with the kernel for WebAssembly's vectors, or only with the portable ones.
 
     Raises:
       MissingExtraError: the package ziglang is not installed.
@@ -67,8 +69,11 @@ def compile_engine(target: Path, options: tuple[str, ...] = SIMD) -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         objects = []
-        for source in (*(SOURCES / f"{name}.c" for name in SHARED), FOLDER / "page.c"):
+        own = ("page", "lanes") if vectors else ("page",)
+        sources = [*(SOURCES / f"{name}.c" for name in SHARED), *(FOLDER / f"{n}.c" for n in own)]
+        for source in sources:
             objects.append(f"{folder}/{source.stem}.o")
+            options = VECTORS.get(source.stem, SIMD) if vectors else ()
             _run([*OPTIONS, *options, "-c", str(source), "-o", objects[-1]])
         _run([*LINK, *objects, "-o", str(target)])
 

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 DRAWN = ("figure2", "noise_floor", "ablation", "block_size")
 STATED = (
-    "browser", "figure1", "frontier", "native_roofline", "sixteen_bits", "speed", "scaling", "utilisation",
-    *DRAWN,
+    "browser", "figure1", "frontier", "native_roofline", "sixteen_bits", "speed", "scaling",
+    "utilisation", *DRAWN,
 )  # fmt: skip
 
 
