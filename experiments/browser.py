@@ -11,7 +11,7 @@ and over in one thread, the best of some: with WebAssembly's vectors (simd128), 
 the native engine with its plain C and with its best instruction set.
 
 Cost: 2 minutes a volume on 2 cores. Expected: the first slice within 2 seconds at effort fast, in
-several at effort 0; with vectors as fast as plain C, and a tenth to a thirtieth of AVX-512.
+several at effort 0; vectors help most where voxels have 8 bits; AVX-512 is 7 to 40 times as fast.
 
 Columns: volume; effort; bits of a voxel; seconds to the first slice; MB/s of voxels for each core
 in the browser and natively; kilobytes of the WebAssembly and of the page's other files.

@@ -21,7 +21,8 @@ FLAGS = {
     "compress": f"bbox {SOURCE} follow marker quiet_seconds lossy_source scales downsample "
     "effort model context block_shape shard_shape training_steps seed verify engine workers "
     "batch_blocks overwrite resume json",
-    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
+    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers "
+    "batch_blocks overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
