@@ -11,7 +11,7 @@ the slice in the middle; `browser` is the time from there to the picture of thre
 Chromium, which is left out where there is none.
 
 Cost: 2 minutes on 2 cores. Server and readers share the cores. Expected:
-the first image within 2 seconds; warm, hundreds of requests per second at any number of readers;
+the first image within 2 seconds; warm, a thousand requests per second at any number of readers;
 cold, as many as blocks can be decoded.
 
 Columns: what is measured; readers at the same time; requests in all; seconds of all; requests and
