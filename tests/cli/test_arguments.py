@@ -21,7 +21,8 @@ FLAGS = {
     "compress": f"bbox {SOURCE} follow marker quiet_seconds lossy_source scales downsample "
     "effort model context block_shape shard_shape training_steps seed verify engine workers "
     "batch_blocks overwrite resume json",
-    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
+    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers "
+    "batch_blocks overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks json",
     "inspect": f"{SOURCE} json",
@@ -30,6 +31,7 @@ FLAGS = {
     "slice": "z y x square_pixels overwrite json",
     "completion": "json",
     "report": "verify source peers overwrite json",
+    "page": "overwrite json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "serve": "port host gzip cache_mb json",
@@ -41,6 +43,7 @@ ARGUMENTS = {
     "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
     "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
+    "page": ["viewer"],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
