@@ -127,7 +127,7 @@ def new_array(
     )  # fmt: skip
     if configuration.blocks_know_their_place and configuration.identity is None:
         configuration = dataclasses.replace(
-            configuration, identity=identity_of(recorded(made), path)
+            configuration, identity=identity_of(_recorded(made), path)
         )
     if draft.in_place:
         # The new array lies beside the old one until that is deleted.
@@ -150,15 +150,14 @@ def publish(
       UsageError: somebody else wrote to the place meanwhile.
       OSError: the storage fails.
     """
-    described = [recorded(scale) for scale in scales]
-    for scale in described:
+    recorded = [_recorded(scale) for scale in scales]
+    for scale in recorded:
         draft.folder.write(f"{scale.path}/{METADATA_KEY}", scale.array_json())
     name = public_name(draft.place).rpartition("/")[2] or "volume"
-    draft.publish(group_json(name, described, layers))
+    draft.publish(group_json(name, recorded, layers))
 
 
-def recorded(scale: Archive) -> Archive:
-    """A scale as it is described in an archive: of the locations only the public names."""
+def _recorded(scale: Archive) -> Archive:
     places = {key: scale.provenance.get(key) for key in _PLACES}
     public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
     return dataclasses.replace(scale, provenance={**scale.provenance, **public})

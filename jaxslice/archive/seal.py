@@ -70,17 +70,6 @@ class Leaves:
         with self._lock:
             return dict(self._layers)
 
-    def incomplete(self) -> dict[Triple, bytes]:
-        """The leaves of layers that are not complete, by block."""
-        with self._lock:
-            return {index: leaf for layer in self._leaves.values() for index, leaf in layer.items()}
-
-    def add_layer(self, z: int, layer: bytes) -> None:
-        """Takes the digest of a layer of which no leaf was given."""
-        assert z not in self._leaves, "the layer has leaves"
-        with self._lock:
-            self._layers[z] = layer
-
     def layers(self) -> list[bytes]:
         """All layers in ascending z. Every leaf must be there."""
         found = self.complete()

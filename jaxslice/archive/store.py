@@ -99,23 +99,11 @@ class Archive(Metadata):
         z, y, x = (s // b for s, b in zip(shards, self.block_shape, strict=True))
         return (z, y, x)
 
-    @property
-    def shard_grid(self) -> Triple:
-        """Stored objects along z, y and x."""
-        pairs = zip(self.grid_shape, self.blocks_per_shard, strict=True)
-        z, y, x = (-(-n // p) for n, p in pairs)
-        return (z, y, x)
-
-    def shards(self, numbers: range | None = None) -> Iterator[tuple[Triple, list[Triple]]]:
-        """The index of each stored object, and those of its blocks, x fastest.
-
-        Args:
-          numbers: of the objects, in their order; all if None.
-        """
-        depth, height, width = self.shard_grid
-        for number in range(depth * height * width) if numbers is None else numbers:
-            row, x = divmod(number, width)
-            z, y = divmod(row, height)
+    def shards(self) -> Iterator[tuple[Triple, list[Triple]]]:
+        """The index of each stored object, and those of its blocks, x fastest."""
+        per_shard = self.blocks_per_shard
+        grid = [-(-n // p) for n, p in zip(self.grid_shape, per_shard, strict=True)]
+        for z, y, x in itertools.product(*map(range, grid)):
             yield (z, y, x), self.blocks_of((z, y, x))
 
     def blocks_of(self, shard: Triple) -> list[Triple]:

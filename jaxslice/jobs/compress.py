@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.metadata
+import math
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from jaxslice.archive.create import check_creatable, publish
+from jaxslice.archive.create import check_creatable, check_writable_shapes, new_array, publish
 from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
-from jaxslice.archive.store import open_scales
+from jaxslice.archive.seal import Leaves
+from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.errors import SourceDataError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
+from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
+from jaxslice.jobs.block_networks import BlockTraining
+from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
-from jaxslice.jobs.job_file import begin_or_resume, job_of
+from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
-from jaxslice.jobs.scale_job import ScaleJob
+from jaxslice.jobs.resources import Resources, prepare
+from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
-from jaxslice.storage.draft import open_draft
-from jaxslice.volumes.interface import AnySource, MissingChunks
+from jaxslice.storage.draft import Draft, open_draft
+from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.source import Source
 
 REPORTED = (
@@ -72,30 +81,138 @@ def compress(
         resumed = begin_or_resume(draft, job_of(sources, planned), options.resume)
         made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
-            job = ScaleJob(
+            part = _Part(
                 draft, len(made), found[0], plan(found[0], options), found[1],
                 {} if made else traces, resumed, watch, progress,
             )  # fmt: skip
-            scale, leaves, stats = job.compress()
+            scale, leaves, stats = part.compress()
             made.append(scale)
             layers.append(leaves.layers())
             total += stats
-        check_found(sources[0].description, sources[0].missing)
+        _check_found(sources[0])
         publish(draft, made, layers)
     return _report(archive, planned, total, watch, sources[0])
 
 
-def check_found(description: str, missing: MissingChunks) -> None:
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One scale of a volume, to be compressed.
+
+    Attributes:
+      draft: to write to.
+      scale: its index, the finest being 0.
+      source: of its voxels.
+      plan: how to compress it.
+      made_of: fields of the provenance that say what the scale is made of.
+      traces: what says that the source lost something when it was coded.
+      resumed: whether blocks may be there already.
+      watch: measures the parts of the work.
+      progress: called now and then.
+    """
+
+    draft: Draft
+    scale: int
+    source: Source
+    plan: Plan
+    made_of: dict[str, Any]
+    traces: dict[str, Any]
+    resumed: bool
+    watch: Stopwatch
+    progress: Progress
+
+    def compress(self) -> tuple[Archive, Leaves, EncodeStats]:
+        """Fits the base network unless an interrupted run did, and encodes what is missing."""
+        kept = kept_network(self.draft, self.scale) if self.resumed else None
+        # The compiler keeps one core busy; reading and fitting the other.
+        with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
+            compiled = pool.submit(_compile, self.plan, self.watch)
+            base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
+            resources = compiled.result()
+        base = keep_network(self.draft, self.scale, base)
+        provenance = self.made_of | _provenance(self.source, self.plan, base, self.traces)
+        configuration = dataclasses.replace(base.configuration, sealed=True)
+        check_writable_shapes(self.plan.box.shape, self.plan.block_shape, configuration)
+        made = new_array(
+            self.draft, self.scale, self.plan.box, self.plan.block_shape, configuration,
+            self.plan.placement, provenance, str(self.source.dtype), self.plan.shard_shape,
+        )  # fmt: skip
+        leaves = Leaves(made.grid_shape)
+        found = finished_blocks(made) if self.resumed else {}
+        if found:
+            place = repr(self.draft.place)
+            self.progress(f"resume {place}", len(found), self.plan.num_blocks)
+        for stats in found.values():
+            leaves.add_all(stats.leaves)
+        missing = missing_blocks(made, found)
+        encoded = encode_all(
+            self.source, made, missing, leaves, _encoding(self.plan, resources), self.watch,
+            self.progress,
+        )  # fmt: skip
+        stats = sum((without_leaves(stats) for stats in found.values()), encoded)
+        provenance["missing_chunks"] = self.source.missing.count
+        provenance[BLOCKS_BYTES] = stats.payload_bytes
+        provenance["own_networks"] = stats.block_networks
+        provenance["own_networks_bytes"] = stats.block_networks_bytes
+        return made, leaves, stats
+
+
+def _provenance(
+    source: Source, planned: Plan, base: BaseNetwork, traces: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
+        "source": source.description,
+        "source_format": {**_recorded(source), **traces},
+        "missing": planned.options.missing,
+        "effort": planned.options.effort,
+        "context": planned.options.context,
+        "seed": planned.options.seed,
+        **base.provenance,
+        BLOCKS_BYTES: 0,
+    }
+
+
+def _recorded(source: Source) -> dict[str, Any]:
+    """What an archive keeps of its source's format."""
+    details = source.details.to_json()
+    names = ("format", "encoding", "lossy", "scale", "dataset", "selected", "chunk_shape")
+    return {name: details[name] for name in names if name in details}
+
+
+def _check_found(source: Source) -> None:
     """Refuses an archive of nothing but missing chunks.
 
     Raises:
       SourceDataError: not one chunk was found.
     """
-    if missing.all_missing:
+    if source.missing.all_missing:
         raise SourceDataError(
-            f"Got none of {missing.count} chunks of {description!r}, expected at least one: they "
-            "lie elsewhere, or have other names."
+            f"Got none of {source.missing.count} chunks of {source.description!r}, expected at "
+            "least one: they lie elsewhere, or have other names."
         )
+
+
+def _compile(planned: Plan, watch: Stopwatch) -> Resources:
+    options = planned.options
+    with watch.measure("compile"):
+        return prepare(
+            planned.block_shape, planned.architecture, options.batch_blocks, options.workers,
+            engine=options.engine, decoder=options.verify != "none",
+            block_networks=planned.block_networks,
+        )  # fmt: skip
+
+
+def _encoding(planned: Plan, resources: Resources) -> Encoding:
+    options, networks, workers = planned.options, None, resources.workers
+    if planned.block_networks:
+        config = block_training_config(
+            planned.network_architecture, planned.effort, math.prod(planned.block_shape),
+            planned.num_blocks, options.training_steps,
+        )  # fmt: skip
+        networks = BlockTraining(config, options.seed)
+        # A task keeps all devices busy; more than two would only hold blocks in memory.
+        workers = min(workers, 2)
+    return Encoding(resources.batch_blocks, workers, options.verify, options.engine, networks)
 
 
 def _report(

@@ -46,7 +46,6 @@ def encode_all(
     watch: Stopwatch,
     progress: Progress,
     adopted: Archive | None = None,
-    total: int | None = None,
 ) -> EncodeStats:
     """Encodes and stores blocks.
 
@@ -59,19 +58,17 @@ def encode_all(
       watch: measures the parts of the work.
       progress: called now and then.
       adopted: an archive whose payloads complete the shards.
-      total: blocks that this process has to see to; all of the archive if None.
 
     Returns:
       The statistics, without the leaves.
     """
-    summed, lock = [EncodeStats()], threading.Lock()
-    total = made.num_blocks if total is None else total
-    count = Count("compress", total, progress, total - len(indices))
+    total, lock = [EncodeStats()], threading.Lock()
+    count = Count("compress", made.num_blocks, progress, made.num_blocks - len(indices))
 
     def add(stats: EncodeStats) -> None:
         leaves.add_all(stats.leaves)
         with lock:
-            summed[0] += without_leaves(stats)
+            total[0] += without_leaves(stats)
         count.add(stats.blocks)
 
     tasks = encode_tasks(
@@ -82,7 +79,7 @@ def encode_all(
         shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
         tasks = shard_tasks(tasks, made, encoding.workers, shards, adopted)
     ThreadExecutor(encoding.workers).run(tasks, watch, add)
-    return summed[0]
+    return total[0]
 
 
 def without_leaves(stats: EncodeStats) -> EncodeStats:

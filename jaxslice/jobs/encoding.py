@@ -12,7 +12,6 @@ import numpy as np
 
 from jaxslice.archive.model import model_of
 from jaxslice.archive.seal import leaf_of
-from jaxslice.archive.shards import place_in_shard
 from jaxslice.archive.store import Archive
 from jaxslice.codec import block as blocks
 from jaxslice.codec.engines.interface import AUTO, engine_named
@@ -257,11 +256,8 @@ def encode_tasks(
     groups: Iterable[Iterable[Triple]] = [wanted]
     if archive.shard_shape is not None:
         # A batch does not go beyond a shard.
-        def shard_of(index: Triple) -> Triple:
-            return place_in_shard(index, archive.blocks_per_shard)[0]
-
-        ordered = sorted(wanted, key=lambda index: (shard_of(index), index))
-        groups = (some for _, some in itertools.groupby(ordered, shard_of))
+        chosen = set(wanted)
+        groups = ([i for i in blocks if i in chosen] for _, blocks in archive.shards())
     for group in groups:
         for some in batches(group, size):
             yield EncodeTask(source, archive, some, batch_blocks, verify, block_networks, engine)

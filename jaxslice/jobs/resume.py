@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from jaxslice.archive.seal import leaf_of
@@ -18,20 +17,19 @@ _READS = 16
 """Payloads that are read and checked at once."""
 
 
-def finished_blocks(archive: Archive, numbers: range | None = None) -> dict[Triple, EncodeStats]:
+def finished_blocks(archive: Archive) -> dict[Triple, EncodeStats]:
     """The blocks of an unfinished archive that need not be encoded again.
 
     Each payload is read, and its checksum and place compared. What fails is no finished block.
 
     Args:
       archive: in a draft.
-      numbers: of the objects to look at, see `Archive.shards`; all if None.
 
     Raises:
       OSError: the storage fails.
     """
-    stored, found = set(_stored(archive, numbers)), {}
-    objects = [blocks for index, blocks in archive.shards(numbers) if index in stored]
+    stored, found = set(_stored(archive)), {}
+    objects = [blocks for index, blocks in archive.shards() if index in stored]
     with ThreadPoolExecutor(_READS, "jaxslice-resume") as pool:
         checks = pool.map(
             lambda blocks: [checked_block(archive, index) for index in blocks], objects
@@ -43,18 +41,14 @@ def finished_blocks(archive: Archive, numbers: range | None = None) -> dict[Trip
     return found
 
 
-def _stored(archive: Archive, numbers: range | None) -> Iterator[Triple]:
-    """Indices of the objects that are there; of some, only in the layers that hold them."""
-    layer = math.prod(archive.shard_grid[1:])
-    layers = [""]
-    if numbers is not None:
-        layers = [f"{z}/" for z in range(numbers.start // layer, -(-numbers.stop // layer))]
-    for prefix in layers:
-        for key in archive.folder.list_keys(f"{archive.path}/c/{prefix}"):
-            parts = key.removeprefix(f"{archive.path}/c/").split("/")
-            if len(parts) == 3 and all(part.isdecimal() for part in parts):
-                z, y, x = map(int, parts)
-                yield (z, y, x)
+def _stored(archive: Archive) -> Iterator[Triple]:
+    """Indices of the objects that are there."""
+    prefix = f"{archive.path}/c/"
+    for key in archive.folder.list_keys(prefix):
+        parts = key.removeprefix(prefix).split("/")
+        if len(parts) == 3 and all(part.isdecimal() for part in parts):
+            z, y, x = map(int, parts)
+            yield (z, y, x)
 
 
 def checked_block(archive: Archive, index: Triple) -> EncodeStats | None:
@@ -79,9 +73,8 @@ def checked_block(archive: Archive, index: Triple) -> EncodeStats | None:
     )
 
 
-def missing_blocks(
-    archive: Archive, finished: Container[Triple], numbers: range | None = None
-) -> list[Triple]:
-    """Indices of the blocks that are still to be encoded, those of an object together."""
-    blocks = itertools.chain.from_iterable(some for _, some in archive.shards(numbers))
-    return [index for index in blocks if index not in finished]
+def missing_blocks(archive: Archive, finished: dict[Triple, EncodeStats]) -> list[Triple]:
+    """Indices of the blocks that are still to be encoded, x fastest."""
+    missing = [index for index in archive.blocks() if index not in finished]
+    assert len(missing) + len(finished) == math.prod(archive.grid_shape)
+    return missing

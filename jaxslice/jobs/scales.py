@@ -62,12 +62,6 @@ def open_sources(
     return opened
 
 
-def said_of(sources: Sequence[Source], scale: int) -> dict[str, Any]:
-    """What the provenance says of a scale that the source has."""
-    name = sources[scale].details.scale
-    return {SOURCE_SCALE: name} if len(sources) > 1 and name else {}
-
-
 def next_source(
     sources: Sequence[Source], made: Sequence[Archive], options: CompressOptions
 ) -> tuple[Source, dict[str, Any]] | None:
@@ -83,7 +77,8 @@ def next_source(
     """
     scale = len(made)
     if scale < len(sources):
-        return sources[scale], said_of(sources, scale)
+        name = sources[scale].details.scale
+        return sources[scale], ({SOURCE_SCALE: name} if len(sources) > 1 and name else {})
     if scale >= len(sources) + options.downsample:
         return None
     coarser = pooled(voxels_of(made[-1], sources[0].description, CACHE_BYTES))

@@ -19,11 +19,9 @@ from jaxslice.core.errors import UsageError
 from jaxslice.storage import bucket
 from jaxslice.storage.folder import Folder, LocalFolder, RemoteFolder
 from jaxslice.storage.kind import Kind
-from jaxslice.storage.lease import Lease
 from jaxslice.storage.location import parse_location, unreachable_is_usage_error
 from jaxslice.storage.replace import bring, check_new_place, real_path
 from jaxslice.storage.workspace import (
-    PlaceTakenError,
     clear_workspace,
     content_of,
     is_locked,
@@ -120,14 +118,6 @@ class Draft(abc.ABC):
         if found is None and self._notes.write_if_unchanged(name, data, absent):
             return data
         return found or self._notes.read(name) or data
-
-    def note_names(self, prefix: str) -> list[str]:
-        """Names of the notes that begin so, sorted."""
-        return sorted(self._notes.list_keys(prefix))
-
-    def lease(self, name: str) -> Lease:
-        """A lease among the processes that write this draft."""
-        return Lease(self._notes, name)
 
     def publish(self, entry: bytes) -> None:
         """Makes the content stand at the place, then removes what was replaced and all notes.
@@ -228,7 +218,7 @@ class BucketDraft(Draft):
 
 
 @contextlib.contextmanager
-def open_draft(place: str, kind: Kind, overwrite: bool, shared: bool = False) -> Iterator[Draft]:
+def open_draft(place: str, kind: Kind, overwrite: bool) -> Iterator[Draft]:
     """The draft of a place: a new one, or the one that a killed process left.
 
     An exception removes the draft unless it is to be kept.
@@ -237,32 +227,21 @@ def open_draft(place: str, kind: Kind, overwrite: bool, shared: bool = False) ->
       place: as the user wrote it.
       kind: what is written, a folder, and the only thing that may be replaced.
       overwrite: whether to replace it.
-      shared: whether several processes write it together. It is then only removed by an exception
-        before anything has begun.
 
     Raises:
-      PlaceTakenError: another process is writing it that this machine knows of.
-      UsageError: something is there that may not be replaced, or nothing can be written there.
+      UsageError: something is there that may not be replaced, nothing can be written there, or
+        another process of this machine is writing it.
     """
     with unreachable_is_usage_error(place):
         settle(place, kind)
     check_new_place(place, kind, overwrite)
     location = parse_location(place)
     if not isinstance(location, Path):
-        made = BucketDraft(RemoteFolder(place, location), kind)
-        yield from [made] if shared else _kept_if_begun(made)
+        yield from _kept_if_begun(BucketDraft(RemoteFolder(place, location), kind))
         return
     final = real_path(location)
-    if not shared:
-        with locked_workspace(place, final):
-            yield from _kept_if_begun(LocalDraft(place, final, kind, overwrite))
-        return
-    try:
-        with locked_workspace(place, final, shared=True):
-            yield LocalDraft(place, final, kind, overwrite)
-    except BaseException:
-        _remove_if_idle(place, final, kind)
-        raise
+    with locked_workspace(place, final):
+        yield from _kept_if_begun(LocalDraft(place, final, kind, overwrite))
 
 
 def _kept_if_begun(draft: Draft) -> Iterator[Draft]:
@@ -279,14 +258,6 @@ def _kept_if_begun(draft: Draft) -> Iterator[Draft]:
         raise
 
 
-def _remove_if_idle(place: str, final: Path, kind: Kind) -> None:
-    """Removes a local draft in which nothing has begun, unless another process is there."""
-    with contextlib.suppress(OSError, UsageError), locked_workspace(place, final):
-        draft = LocalDraft(place, final, kind, overwrite=False)
-        if draft.job is None:
-            draft.remove()
-
-
 def settle(place: str, kind: Kind) -> None:
     """Removes what is left of a draft whose content stands at the place already.
 
@@ -300,13 +271,9 @@ def settle(place: str, kind: Kind) -> None:
         return
     final = real_path(location)
     workspace = workspace_of(final)
-    if not workspace.is_dir() or is_locked(workspace):
-        return
-    with contextlib.suppress(PlaceTakenError), locked_workspace(place, final):
-        draft = LocalDraft(place, final, kind, overwrite=False)
-        draft.settle()
-        if draft.job is None:
-            draft.remove()
+    if workspace.is_dir() and not is_locked(workspace):
+        with locked_workspace(place, final):
+            LocalDraft(place, final, kind, overwrite=False).settle()
 
 
 def unfinished_draft(place: str) -> str | None:

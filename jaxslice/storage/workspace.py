@@ -8,20 +8,12 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from jaxslice.core.errors import UsageError
 
 _LOCK, _CONTENT, _ASIDE = "lock", "new", "old"
-
-_PATIENCE, _PATIENCE_SHARED = 0.3, 5.0
-"""Seconds until a lock that another process has is believed to stay."""
-
-
-class PlaceTakenError(UsageError):
-    """Another process is writing to the place."""
 
 
 def workspace_of(final: Path) -> Path:
@@ -52,7 +44,7 @@ def is_locked(workspace: Path) -> bool:
 
 
 @contextlib.contextmanager
-def locked_workspace(place: str, final: Path, shared: bool = False) -> Iterator[Path]:
+def locked_workspace(place: str, final: Path) -> Iterator[Path]:
     """Makes the workspace of a place, or takes over what a killed process left.
 
     The lock is the system's: it ends with the process, however that ends. Where the system has
@@ -61,30 +53,22 @@ def locked_workspace(place: str, final: Path, shared: bool = False) -> Iterator[
     Args:
       place: as the user wrote it.
       final: its path, links followed.
-      shared: whether other processes may be at work there that say the same.
 
     Raises:
-      PlaceTakenError: another process is at work there.
-      UsageError: nothing can be created there.
+      UsageError: another process is at work there, or nothing can be created there.
     """
     workspace = workspace_of(final)
     try:
-        descriptor = _locked(workspace, shared)
-        # Others look in for a moment only, to see whether anybody is at work.
-        patience = _PATIENCE_SHARED if shared else _PATIENCE
-        while descriptor is None and patience > 0:
-            time.sleep(0.05)
-            patience -= 0.05
-            descriptor = _locked(workspace, shared)
+        descriptor = _locked(workspace)
     except OSError as error:
         raise UsageError(f"Cannot create {place!r}: {error.strerror}.") from error
     if descriptor is None:
-        raise PlaceTakenError(
+        raise UsageError(
             f"Got {place!r}, which another process is writing, expected a place of its own."
         )
     try:
         aside = aside_of(workspace)
-        if not shared and os.path.lexists(aside) and not os.path.lexists(final):
+        if os.path.lexists(aside) and not os.path.lexists(final):
             # A process was killed between the two steps of replacing.
             os.rename(aside, final)
         yield workspace
@@ -114,7 +98,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _locked(workspace: Path, shared: bool) -> int | None:
+def _locked(workspace: Path) -> int | None:
     """A descriptor of the workspace's lock, or None where another process has it."""
     while True:
         workspace.mkdir(exist_ok=True)
@@ -123,7 +107,7 @@ def _locked(workspace: Path, shared: bool) -> int | None:
         except FileNotFoundError:
             # The process that had it has just removed it.
             continue
-        if not _try_lock(descriptor, shared):
+        if not _try_lock(descriptor):
             os.close(descriptor)
             return None
         with contextlib.suppress(FileNotFoundError):
@@ -132,14 +116,13 @@ def _locked(workspace: Path, shared: bool) -> int | None:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int, shared: bool = False) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         import fcntl
     except ImportError:
         return True
     try:
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

@@ -77,16 +77,6 @@ class MissingChunks:
         self._any_found = self._any_found or found
 
     @property
-    def indices(self) -> list[Triple]:
-        """Those that are known, sorted."""
-        return sorted(self._indices)
-
-    @property
-    def any_found(self) -> bool:
-        """Whether a chunk was asked for that is there."""
-        return self._any_found
-
-    @property
     def count(self) -> int:
         """How many are known."""
         return len(self._indices)
