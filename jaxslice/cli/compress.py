@@ -103,6 +103,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Blocks that are decoded again before they are written: all, one in eight, or none.",
         values, module_name=CHECKS,
     )  # fmt: skip
+    shared_flags.define_executor(values)
     shared_flags.define_job_shard(values)
 
 
@@ -126,7 +127,8 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         opened = open_sources(source, options, reading)
         if shard:
             return _compress_shard(opened, archive, shard, options, progress)
-        return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
+        with shared_flags.executor_of(values) as executor:
+            return jaxslice.compress(opened, archive, options, progress, executor).to_json()
 
 
 def options_of(values: flags.FlagValues, verify: str = DEFAULTS.verify) -> CompressOptions:

@@ -24,6 +24,7 @@ from jaxslice.storage.location import parse_location, unreachable_is_usage_error
 from jaxslice.storage.notes import Notes
 from jaxslice.storage.replace import bring, check_new_place, real_path
 from jaxslice.storage.workspace import (
+    BusyError,
     clear_workspace,
     content_of,
     is_locked,
@@ -225,8 +226,6 @@ class BucketDraft(Draft):
 def open_draft(place: str, kind: Kind, overwrite: bool, shared: bool = False) -> Iterator[Draft]:
     """The draft of a place: a new one, or the one that a killed process left.
 
-    An exception removes the draft unless it is kept.
-
     Args:
       place: as the user wrote it.
       kind: what is written, a folder, and the only thing that may be replaced.
@@ -283,7 +282,8 @@ def settle(place: str, kind: Kind) -> None:
     final = real_path(location)
     workspace = workspace_of(final)
     if workspace.is_dir() and not is_locked(workspace):
-        with locked_workspace(place, final):
+        # Whoever has just come is at work, and nothing is left of another.
+        with contextlib.suppress(BusyError), locked_workspace(place, final):
             LocalDraft(place, final, kind, overwrite=False).settle()
 
 

@@ -22,12 +22,14 @@ PLAN = (
     "training_steps seed engine workers batch_blocks overwrite resume json"
 )
 FLAGS = {
-    "compress": f"{PLAN} verify follow marker quiet_seconds num_shards shard_index",
+    "compress": f"{PLAN} verify follow marker quiet_seconds num_shards shard_index "
+    "executor dask_scheduler",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
-    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
+    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks executor "
+    "dask_scheduler overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
-    "verify": f"source {SOURCE} engine workers batch_blocks json",
+    "verify": f"source {SOURCE} engine workers batch_blocks executor dask_scheduler json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
     "diff": f"{SOURCE} bbox engine workers batch_blocks json",
@@ -154,7 +156,9 @@ def test_parsing_leaves_nothing_behind():
 
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
-    others = f"{SOURCE} follow marker quiet_seconds num_shards shard_index json"
+    others = (
+        f"{SOURCE} follow marker quiet_seconds num_shards shard_index executor dask_scheduler json"
+    )
     names = set(FLAGS["compress"].split()) - set(others.split())
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {
