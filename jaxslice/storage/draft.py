@@ -146,8 +146,8 @@ class LocalDraft(Draft):
     def __init__(self, place: str, final: Path, kind: Kind, overwrite: bool) -> None:
         """Takes the place as the user wrote it, and its path, links followed."""
         self._workspace, self._final, self._overwrite = workspace_of(final), final, overwrite
-        content = LocalFolder(place, content_of(self._workspace))
-        super().__init__(place, kind, content, LocalFolder(place, self._workspace))
+        folders = (LocalFolder(place, p) for p in (content_of(self._workspace), self._workspace))
+        super().__init__(place, kind, *folders)
 
     def _entry(self) -> bytes | None:
         assert self._kind.entry is not None
@@ -271,8 +271,7 @@ def _kept_if_begun(draft: Draft) -> Iterator[Draft]:
 def settle(place: str, kind: Kind) -> None:
     """Removes what is left of a draft whose content stands at the place already.
 
-    Raises:
-      OSError: the storage fails.
+    Raises OSError if the storage fails.
     """
     location = parse_location(place)
     if not isinstance(location, Path):
