@@ -193,6 +193,21 @@ def define_executor(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
+def define_multihost(values: flags.FlagValues) -> None:
+    flags.DEFINE_boolean(
+        "multihost", False,
+        "This process is one of several that JAX connects, one for each host of a TPU or GPU pod; "
+        "each encodes its own part. How many there are says the cluster.",
+        values, module_name=RESOURCES,
+    )  # fmt: skip
+    define_text(
+        values, "jax_coordinator", None,
+        "With --multihost: HOST:PORT at which the first process answers, where the cluster does "
+        "not say; needs --num_shards and --shard_index. Default: what the cluster says.",
+        RESOURCES,
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
 def executor_of(values: flags.FlagValues) -> Iterator[Executor | None]:
     """The executor, from the flags of `define_executor`; None for threads.

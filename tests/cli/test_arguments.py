@@ -23,7 +23,7 @@ PLAN = (
 )
 FLAGS = {
     "compress": f"{PLAN} verify follow marker quiet_seconds num_shards shard_index "
-    "executor dask_scheduler",
+    "executor dask_scheduler multihost jax_coordinator",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
     "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks executor "
@@ -157,7 +157,8 @@ def test_parsing_leaves_nothing_behind():
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
     others = (
-        f"{SOURCE} follow marker quiet_seconds num_shards shard_index executor dask_scheduler json"
+        f"{SOURCE} follow marker quiet_seconds num_shards shard_index executor dask_scheduler "
+        "multihost jax_coordinator json"
     )
     names = set(FLAGS["compress"].split()) - set(others.split())
     defaults = CompressOptions()
