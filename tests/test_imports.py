@@ -29,6 +29,7 @@ EVERYTHING = frozenset(
         "report",
         "selftest",
         "napari_plugin",
+        "browser",
         "bench",
         "cli",
     ]
@@ -44,12 +45,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "storage": frozenset({"core", "storage"}),
     "volumes": frozenset({"core", "storage", "archive", "volumes"}),
     "archive": frozenset({"core", "codec", "storage", "archive"}),
-    "jobs": EVERYTHING - {"reference", "serve", "report", "selftest", "bench", "cli"},
+    "jobs": EVERYTHING - {"reference", "serve", "report", "browser", "selftest", "bench", "cli"},
     "serve": frozenset({"core", "storage", "archive", "serve"}),
     "napari_plugin": frozenset({"core", "storage", "archive", "napari_plugin"}),
-    "bench": EVERYTHING - {"reference", "serve", "report", "selftest", "cli"},
-    "report": EVERYTHING - {"reference", "serve", "selftest", "cli"},
-    "selftest": EVERYTHING - {"reference", "serve", "report", "napari_plugin", "cli"},
+    "browser": frozenset({"core", "native", "browser"}),
+    "bench": EVERYTHING - {"reference", "serve", "report", "browser", "selftest", "cli"},
+    "report": EVERYTHING - {"reference", "serve", "browser", "selftest", "cli"},
+    "selftest": EVERYTHING - {"reference", "serve", "report", "browser", "napari_plugin", "cli"},
     "cli": EVERYTHING - {"reference"},
 }
 """Package -> packages that its files may import; "" holds `__init__`."""
@@ -61,6 +63,7 @@ ONLY_IN: dict[str, set[str]] = {
     "scipy": {"training"},
     "threadpoolctl": {"jobs"},
     "orbax": {"training"},
+    "distributed": {"jobs"},
     "tensorstore": {"storage", "volumes", "archive"},
     "zarr": {"archive", "volumes"},
     "aiohttp": {"serve"},

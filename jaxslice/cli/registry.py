@@ -11,6 +11,8 @@ from jaxslice.core.errors import UsageError
 
 SUMMARIES = {
     "compress": "Compress a volume into a new archive.",
+    "plan": "Begin an archive that the jobs of an array will fill.",
+    "seal": "Complete an archive that the jobs of an array have filled.",
     "decompress": "Write the voxels of an archive as a new volume.",
     "extend": "Add the slices to an archive that its volume has got since.",
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
@@ -22,6 +24,7 @@ SUMMARIES = {
     "diff": "Show where an archive and a volume differ, and how much.",
     "slice": "Write one plane of an archive as a picture.",
     "report": "Write one HTML page about an archive.",
+    "page": "Write a page that shows archives in a browser, from any web server.",
     "serve": "Show archives in Neuroglancer, and serve them to other programs.",
     "train": "Train a model on volumes, for `compress --model`.",
     "demo": "Compress a small volume, compare other codecs, draw the results.",
