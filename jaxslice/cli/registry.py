@@ -21,6 +21,7 @@ SUMMARIES = {
     "diff": "Show where an archive and a volume differ, and how much.",
     "slice": "Write one plane of an archive as a picture.",
     "report": "Write one HTML page about an archive.",
+    "page": "Write a page that shows archives in a browser, from any web server.",
     "serve": "Show archives in Neuroglancer, and serve them to other programs.",
     "train": "Train a model on volumes, for `compress --model`.",
     "demo": "Compress a small volume, compare other codecs, draw the results.",

@@ -26,7 +26,7 @@ FLAGS = {
     "executor dask_scheduler multihost jax_coordinator",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
-    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks executor "
+    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks executor "
     "dask_scheduler overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks executor dask_scheduler json",
@@ -36,6 +36,7 @@ FLAGS = {
     "slice": "z y x square_pixels overwrite json",
     "completion": "json",
     "report": "verify source peers overwrite json",
+    "page": "overwrite json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "serve": "port host gzip cache_mb json",
@@ -48,6 +49,7 @@ ARGUMENTS = {
     "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
     "plan": ["v.npy", "a.zarr"], "seal": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
+    "page": ["viewer"],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
