@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxslice.cli import backend, places, shared_flags
+from jaxslice.cli import backend, dry_run, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import (
     CommaSerializer,
@@ -16,7 +16,7 @@ from jaxslice.cli.flag_types import (
     define_text,
 )
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
-from jaxslice.cli.terminal import progress_display, warnings_in_one_line
+from jaxslice.cli.terminal import print_report, progress_display, warnings_in_one_line
 from jaxslice.jobs.effort import NAMED, effort_named
 from jaxslice.jobs.options import (
     LOSSY_CHOICES,
@@ -89,6 +89,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_batch_blocks(values)
     shared_flags.define_overwrite(values, "the archive at ARCHIVE")
     shared_flags.define_resume(values)
+    dry_run.define_flags(values)
     shared_flags.define_json(values)
 
 
@@ -117,7 +118,9 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         workers=values.workers,
         batch_blocks=values.batch_blocks,
     )
-    places.check_destination(archive, values.overwrite or values.follow)
+    dry_run.check_flags(values)
+    if not values.dry_run:
+        places.check_destination(archive, values.overwrite or values.follow)
     # Tuning runs on JAX, whatever runs the march.
     backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
     with progress_display() as progress, warnings_in_one_line():
@@ -126,6 +129,8 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
             following = Following(values.marker, values.quiet_seconds, depth=depth)
             return follow(source, archive, options, following, reading, progress).to_json()
         opened = open_sources(source, options, reading)
+        if values.dry_run:
+            return dry_run.run(values, opened, archive, options, progress)
         return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
 
 
@@ -142,10 +147,12 @@ COMMAND = Command(
         "jaxslice compress slices volume.zarr --follow --quiet_seconds=600",
         "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",
         "jaxslice compress volume.npy volume.zarr --downsample=4",
+        "jaxslice compress volume.npy volume.zarr --dry_run --price_per_core_hour=0.04",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
     ),
     define_flags=_define_flags,
     run=_run,
+    show=lambda report: dry_run.show(report) if "dry_run" in report else print_report(report),
     output=lambda _values, _source, archive: archive,
     after_interrupt=lambda _values, _source, archive: places.after_interrupted_job(archive),
 )

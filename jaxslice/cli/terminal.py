@@ -134,14 +134,15 @@ class ProgressLines:
     def _line(self, part: str, done: int, total: int, now: float) -> str:
         # What has one step only, such as a fit, begins and ends.
         state = ("done" if done else "begun") if total == 1 else f"{done} of {total}"
-        line = f"{printable(part)}: {state}, {_duration(now - self._start)}"
+        line = f"{printable(part)}: {state}, {duration_text(now - self._start)}"
         elapsed = now - self._part_start
         if 0 < done < total and elapsed >= LINE_SECONDS[0]:
-            line += f", about {_duration(elapsed * (total - done) / done)} left"
+            line += f", about {duration_text(elapsed * (total - done) / done)} left"
         return line
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Seconds, minutes or hours, as people say them."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

@@ -125,11 +125,11 @@ class _Part:
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
         with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-            compiled = pool.submit(_compile, self.plan, self.watch)
+            compiled = pool.submit(compile_programs, self.plan, self.watch)
             base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
-        provenance = self.made_of | _provenance(self.source, self.plan, base, self.traces)
+        provenance = self.made_of | provenance_of(self.source, self.plan, base, self.traces)
         configuration = dataclasses.replace(base.configuration, sealed=True)
         check_writable_shapes(self.plan.box.shape, self.plan.block_shape, configuration)
         made = new_array(
@@ -145,7 +145,7 @@ class _Part:
             leaves.add_all(stats.leaves)
         missing = missing_blocks(made, found)
         encoded = encode_all(
-            self.source, made, missing, leaves, _encoding(self.plan, resources), self.watch,
+            self.source, made, missing, leaves, encoding_of(self.plan, resources), self.watch,
             self.progress,
         )  # fmt: skip
         stats = sum((without_leaves(stats) for stats in found.values()), encoded)
@@ -156,9 +156,10 @@ class _Part:
         return made, leaves, stats
 
 
-def _provenance(
+def provenance_of(
     source: Source, planned: Plan, base: BaseNetwork, traces: dict[str, Any]
 ) -> dict[str, Any]:
+    """What an archive keeps of how it was made."""
     return {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": source.description,
@@ -192,7 +193,8 @@ def _check_found(source: Source) -> None:
         )
 
 
-def _compile(planned: Plan, watch: Stopwatch) -> Resources:
+def compile_programs(planned: Plan, watch: Stopwatch) -> Resources:
+    """Compiles what the blocks of a plan are coded with, and says what that takes."""
     options = planned.options
     with watch.measure("compile"):
         return prepare(
@@ -202,7 +204,8 @@ def _compile(planned: Plan, watch: Stopwatch) -> Resources:
         )  # fmt: skip
 
 
-def _encoding(planned: Plan, resources: Resources) -> Encoding:
+def encoding_of(planned: Plan, resources: Resources) -> Encoding:
+    """How the blocks of a plan are encoded."""
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(

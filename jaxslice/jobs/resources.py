@@ -41,9 +41,14 @@ class Resources:
     host_bytes: int
 
     @property
+    def worker_bytes(self) -> int:
+        """That one worker takes where programs run in the host's memory."""
+        return self.program_bytes + self.host_bytes
+
+    @property
     def peak_bytes(self) -> int:
         """Most resident memory where programs run in the host's memory. Training is not counted."""
-        return PROCESS_BYTES + self.workers * (self.program_bytes + self.host_bytes)
+        return PROCESS_BYTES + self.workers * self.worker_bytes
 
     def fit(self, engine: Engine) -> bool:
         """Whether there is memory for them now, on the host and on every device."""
