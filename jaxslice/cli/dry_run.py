@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from jaxslice.cli.flag_types import CommaSerializer, IntegersParser
+from jaxslice.cli.shared_flags import RESOURCES
 from jaxslice.cli.terminal import duration_text, print_report, print_table
 from jaxslice.core.errors import UsageError
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.volumes.source import Source
 
-GROUP = "Dry run"
 MOST_WORKERS = 10**6
 _ONLY_HERE = ("sample_blocks", "worker_counts", "price_per_core_hour", "price_per_gb_month")
 
@@ -26,25 +26,24 @@ def define_flags(values: flags.FlagValues) -> None:
         "dry_run", False,
         "Write nothing: fit the network, code a few blocks, and say the size, time, memory and "
         "cost of the whole.",
-        values, module_name=GROUP,
+        values, module_name=RESOURCES,
     )  # fmt: skip
     flags.DEFINE_integer(
         "sample_blocks", 16, "With --dry_run: blocks to code, spread over the volume.", 1, None,
-        values, module_name=GROUP,
+        values, module_name=RESOURCES,
     )  # fmt: skip
     flags.DEFINE(
         IntegersParser(1, MOST_WORKERS), "worker_counts", (1, 8, 64, 512),
-        "With --dry_run: numbers of workers to say time, memory and cost for. A worker is a core, "
-        "or half of an accelerator's two.",
-        values, CommaSerializer(), module_name=GROUP,
+        "With --dry_run: numbers of workers, which are cores, to say time, memory and cost for.",
+        values, CommaSerializer(), module_name=RESOURCES,
     )  # fmt: skip
     for name, what in (
         ("price_per_core_hour", "of a worker's hour"),
         ("price_per_gb_month", "of storing 10^9 bytes for a month"),
     ):
         flags.DEFINE_float(
-            name, None, f"With --dry_run: the price {what}, in any currency. Default: no costs.", 0.0, None, values,
-            module_name=GROUP,
+            name, None, f"With --dry_run: the price {what}, in any currency. Default: no costs.",
+            0.0, None, values, module_name=RESOURCES,
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ SUMMARIES = {
     "verify": "Check that every block of an archive decodes, and compare it with a source.",
     "inspect": "Say what a volume is, without compressing it.",
     "info": "Describe an archive without decoding it.",
+    "status": "Say how far the job has come that writes an archive.",
     "diff": "Show where an archive and a volume differ, and how much.",
     "slice": "Write one plane of an archive as a picture.",
     "report": "Write one HTML page about an archive.",

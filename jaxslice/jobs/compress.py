@@ -23,6 +23,7 @@ from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_b
 from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
+from jaxslice.jobs.heartbeat import Heartbeat, command_of
 from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
@@ -79,6 +80,7 @@ def compress(
         probe.check_devices(options.engine)
     with open_draft(archive, KIND, options.overwrite) as draft:
         resumed = begin_or_resume(draft, job_of(sources, planned), options.resume)
+        progress = Heartbeat(draft, command_of(planned.source, archive, options), progress)
         made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
             part = _Part(
