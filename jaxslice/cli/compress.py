@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxslice.cli import backend, dry_run, places, shared_flags
+from jaxslice.cli import backend, dry_run, metrics, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import (
     CommaSerializer,
@@ -90,6 +90,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_overwrite(values, "the archive at ARCHIVE")
     shared_flags.define_resume(values)
     dry_run.define_flags(values)
+    shared_flags.define_log_blocks(values)
+    metrics.define_flags(values)
     shared_flags.define_json(values)
 
 
@@ -117,13 +119,18 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         engine=values.engine,
         workers=values.workers,
         batch_blocks=values.batch_blocks,
+        log_blocks=values.log_blocks,
     )
     dry_run.check_flags(values)
     if not values.dry_run:
         places.check_destination(archive, values.overwrite or values.follow)
     # Tuning runs on JAX, whatever runs the march.
     backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
-    with progress_display() as progress, warnings_in_one_line():
+    with (
+        progress_display() as shown,
+        metrics.exported(values, "compress", shown) as progress,
+        warnings_in_one_line(),
+    ):
         if values.follow:
             depth = (values.block_shape or (FOLLOWING.depth,))[0]
             following = Following(values.marker, values.quiet_seconds, depth=depth)

@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxslice.cli import backend, places, shared_flags
+from jaxslice.cli import backend, metrics, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import define_text
 from jaxslice.cli.shared_flags import OUTPUT
@@ -40,6 +40,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         values, module_name=OUTPUT,
     )  # fmt: skip
     shared_flags.define_overwrite(values, "the volume at DEST")
+    metrics.define_flags(values)
     shared_flags.define_json(values)
 
 
@@ -48,7 +49,7 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
 
     places.check_destination(dest, values.overwrite)
     backend.start_backend(values.engine)
-    with progress_display() as progress:
+    with progress_display() as shown, metrics.exported(values, "decompress", shown) as progress:
         return jaxslice.decompress(
             archive,
             dest,

@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxslice.cli import backend, shared_flags
+from jaxslice.cli import backend, metrics, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import define_text
 from jaxslice.cli.terminal import progress_display
@@ -23,6 +23,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
+    metrics.define_flags(values)
     shared_flags.define_json(values)
 
 
@@ -37,7 +38,7 @@ def _run(values: flags.FlagValues, archive: str) -> dict[str, Any]:
                 )
     backend.start_backend(values.engine)
     reading, volume = shared_flags.source_options(values), None
-    with progress_display() as progress:
+    with progress_display() as shown, metrics.exported(values, "verify", shown) as progress:
         if values.source is not None:
             volume = jaxslice.open_source(values.source, options=reading)
         return jaxslice.verify(

@@ -31,6 +31,17 @@ class Stopwatch:
             with self._lock:
                 self._seconds[part] += elapsed
 
+    def exact_seconds(self) -> dict[str, float]:
+        """Seconds of each part that was measured, not rounded."""
+        with self._lock:
+            return dict(self._seconds)
+
+    def add(self, seconds: dict[str, float]) -> None:
+        """Adds the times of parts that were measured elsewhere."""
+        with self._lock:
+            for part, taken in seconds.items():
+                self._seconds[part] += taken
+
     def seconds(self, *parts: str) -> dict[str, float]:
         """Seconds of each part, and `total`: since the stopwatch was made."""
         with self._lock:

@@ -217,7 +217,10 @@ def encoding_of(planned: Plan, resources: Resources) -> Encoding:
         networks = BlockTraining(config, options.seed)
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
-    return Encoding(resources.batch_blocks, workers, options.verify, options.engine, networks)
+    return Encoding(
+        resources.batch_blocks, workers, options.verify, options.engine, networks,
+        options.log_blocks,
+    )  # fmt: skip
 
 
 def _report(

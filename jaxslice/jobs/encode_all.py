@@ -11,6 +11,7 @@ from jaxslice.archive.shards import place_in_shard
 from jaxslice.archive.store import Archive
 from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch
+from jaxslice.jobs.block_log import begin_log, logged
 from jaxslice.jobs.block_networks import BlockNetworks
 from jaxslice.jobs.encoding import EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
@@ -28,6 +29,7 @@ class Encoding:
       verify: as in `EncodeTask`.
       engine: as in `EncodeTask`.
       networks: where networks of single blocks come from, if any.
+      log_blocks: path of a file that gets a line for each block; see `block_log`.
     """
 
     batch_blocks: int
@@ -35,6 +37,7 @@ class Encoding:
     verify: str
     engine: str
     networks: BlockNetworks | None = None
+    log_blocks: str | None = None
 
 
 def encode_all(
@@ -75,6 +78,8 @@ def encode_all(
         source, made, encoding.batch_blocks, encoding.verify, encoding.networks, encoding.engine,
         indices,
     )  # fmt: skip
+    if encoding.log_blocks:
+        tasks = logged(tasks, begin_log(encoding.log_blocks), made.shard_shape is not None)
     if made.shard_shape is not None:
         shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
         tasks = shard_tasks(tasks, made, encoding.workers, shards, adopted)
