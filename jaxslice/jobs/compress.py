@@ -127,7 +127,7 @@ class _Part:
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
         with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-            compiled = pool.submit(compile_programs, self.plan, self.watch)
+            compiled = pool.submit(compile_programs, self.plan, self.watch, self.progress)
             base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
@@ -195,15 +195,19 @@ def _check_found(source: Source) -> None:
         )
 
 
-def compile_programs(planned: Plan, watch: Stopwatch) -> Resources:
+def compile_programs(
+    planned: Plan, watch: Stopwatch, progress: Progress = no_progress
+) -> Resources:
     """Compiles what the blocks of a plan are coded with, and says what that takes."""
     options = planned.options
     with watch.measure("compile"):
-        return prepare(
+        resources = prepare(
             planned.block_shape, planned.architecture, options.batch_blocks, options.workers,
             engine=options.engine, decoder=options.verify != "none",
             block_networks=planned.block_networks,
         )  # fmt: skip
+    progress(f"plan ({resources.in_words()})", 1, 1)
+    return resources
 
 
 def encoding_of(planned: Plan, resources: Resources) -> Encoding:

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from jaxslice.core.errors import UsageError
-from jaxslice.core.machine import available_host_bytes
+from jaxslice.core.machine import memory_limits
 from jaxslice.core.progress import Stopwatch
 from jaxslice.jobs.encode_all import Encoding
 from jaxslice.jobs.resources import PROCESS_BYTES, Resources
@@ -76,6 +76,8 @@ class Costs:
 
     def to_json(self) -> dict[str, Any]:
         """What was measured, and the memory of a process like this one."""
+        memory = memory_limits()
+        limit = min(memory, key=memory.__getitem__)
         return {
             "seconds": {
                 "fit": round(self.fit_seconds, 3),
@@ -85,7 +87,8 @@ class Costs:
             "memory": {
                 "workers": self.encoding.workers,
                 "expected_bytes": self.resources.peak_bytes,
-                "available_bytes": available_host_bytes(),
+                "available_bytes": memory[limit],
+                "limited_by": limit,
                 "bytes_per_further_worker": self.resources.worker_bytes,
             },
         }
