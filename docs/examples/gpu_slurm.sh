@@ -15,6 +15,6 @@ set -euo pipefail
 # JAX takes three quarters of the GPU's memory at once otherwise, also what others need.
 export XLA_PYTHON_CLIENT_PREALLOCATE=false
 exec jaxslice compress "$SOURCE" "$ARCHIVE" --engine=xla \
-  --num_shards="${SLURM_ARRAY_TASK_COUNT:?comes with sbatch --array}" \
+  --num_shards="${SLURM_ARRAY_TASK_COUNT:?is set in an array}" \
   --shard_index="$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN))" \
   ${FLAGS:-}

@@ -18,7 +18,7 @@ export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$HOME/.cache/jaxs
 
 # The shell gives its place to jaxslice, which then gets the signals itself.
 exec jaxslice compress "$SOURCE" "$ARCHIVE" \
-  --num_shards="${SLURM_ARRAY_TASK_COUNT:?comes with sbatch --array}" \
+  --num_shards="${SLURM_ARRAY_TASK_COUNT:?is set in an array}" \
   --shard_index="$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN))" \
   --log_blocks="${LOGS:-.}/blocks-$SLURM_ARRAY_TASK_ID.jsonl" \
   ${FLAGS:-}

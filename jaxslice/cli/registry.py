@@ -11,6 +11,8 @@ from jaxslice.core.errors import UsageError
 
 SUMMARIES = {
     "compress": "Compress a volume into a new archive.",
+    "plan": "Begin an archive that the jobs of an array will fill.",
+    "seal": "Complete an archive that the jobs of an array have filled.",
     "decompress": "Write the voxels of an archive as a new volume.",
     "extend": "Add the slices to an archive that its volume has got since.",
     "verify": "Check that every block of an archive decodes, and compare it with a source.",

@@ -172,6 +172,22 @@ def define_workers(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
+def define_job_shard(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer(
+        "num_shards", None,
+        "Parts that the jobs of an array share the work in; 1 for the whole work in this process. "
+        "Default: as many as the array of SLURM, AWS Batch, Google Batch or LSF that this process "
+        "belongs to has.",
+        1, None, values, module_name=RESOURCES,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "shard_index", None,
+        "The part that this process runs, from 0. Default: its place in the array, also of "
+        "Kubernetes or PBS. No Zarr shard is divided.",
+        0, None, values, module_name=RESOURCES,
+    )  # fmt: skip
+
+
 def define_log_blocks(values: flags.FlagValues) -> None:
     define_text(
         values, "log_blocks", None,

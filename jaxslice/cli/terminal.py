@@ -90,6 +90,12 @@ def progress_display() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
+def note(text: str) -> None:
+    """Says something on stderr that is neither a warning nor an error."""
+    with contextlib.suppress(OSError):
+        print(message_line(f"jaxslice: {text}"), file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def warnings_in_one_line() -> Iterator[None]:
     """Shows warnings about sources as messages on stderr while the `with` block lasts."""

@@ -19,6 +19,7 @@ from jaxslice.codec import probe
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.errors import SourceDataError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
+from jaxslice.jobs.agreement import network_of_one
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
 from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
@@ -32,7 +33,7 @@ from jaxslice.jobs.resources import Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
 from jaxslice.storage.draft import Draft, open_draft
-from jaxslice.volumes.interface import AnySource
+from jaxslice.volumes.interface import AnySource, MissingChunks
 from jaxslice.volumes.source import Source
 
 REPORTED = (
@@ -83,7 +84,7 @@ def compress(
         progress = Heartbeat(draft, command_of(planned.source, archive, options), progress)
         made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
-            part = _Part(
+            part = ScalePart(
                 draft, len(made), found[0], plan(found[0], options), found[1],
                 {} if made else traces, resumed, watch, progress,
             )  # fmt: skip
@@ -91,13 +92,13 @@ def compress(
             made.append(scale)
             layers.append(leaves.layers())
             total += stats
-        _check_found(sources[0])
+        check_found(sources[0].description, sources[0].missing)
         publish(draft, made, layers)
-    return _report(archive, planned, total, watch, sources[0])
+    return report_of_run(archive, options.engine, total, watch, sources[0].missing.count)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
+class ScalePart:
     """One scale of a volume, to be compressed.
 
     Attributes:
@@ -110,6 +111,7 @@ class _Part:
       resumed: whether blocks may be there already.
       watch: measures the parts of the work.
       progress: called now and then.
+      shared: whether other processes compress the scale as well.
     """
 
     draft: Draft
@@ -121,14 +123,15 @@ class _Part:
     resumed: bool
     watch: Stopwatch
     progress: Progress
+    shared: bool = False
 
-    def compress(self) -> tuple[Archive, Leaves, EncodeStats]:
-        """Fits the base network unless an interrupted run did, and encodes what is missing."""
+    def begin(self) -> tuple[Archive, Resources]:
+        """Fits the base network unless that was done, and makes the array to write blocks to."""
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
         with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
             compiled = pool.submit(compile_programs, self.plan, self.watch, self.progress)
-            base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
+            base = kept or (self._agreed() if self.shared else self._fitted())
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
         provenance = self.made_of | provenance_of(self.source, self.plan, base, self.traces)
@@ -138,6 +141,18 @@ class _Part:
             self.draft, self.scale, self.plan.box, self.plan.block_shape, configuration,
             self.plan.placement, provenance, str(self.source.dtype), self.plan.shard_shape,
         )  # fmt: skip
+        return made, resources
+
+    def _fitted(self) -> BaseNetwork:
+        return fit_base_network(self.source, self.plan, self.watch, self.progress)
+
+    def _agreed(self) -> BaseNetwork:
+        return network_of_one(self.draft, self.scale, self._fitted, self.progress)
+
+    def compress(self) -> tuple[Archive, Leaves, EncodeStats]:
+        """Fits the base network unless an interrupted run did, and encodes what is missing."""
+        made, resources = self.begin()
+        provenance = made.provenance
         leaves = Leaves(made.grid_shape)
         found = finished_blocks(made) if self.resumed else {}
         if found:
@@ -151,11 +166,18 @@ class _Part:
             self.progress,
         )  # fmt: skip
         stats = sum((without_leaves(stats) for stats in found.values()), encoded)
-        provenance["missing_chunks"] = self.source.missing.count
-        provenance[BLOCKS_BYTES] = stats.payload_bytes
-        provenance["own_networks"] = stats.block_networks
-        provenance["own_networks_bytes"] = stats.block_networks_bytes
+        complete_provenance(provenance, stats, self.source.missing.count)
         return made, leaves, stats
+
+
+def complete_provenance(
+    provenance: dict[str, Any], stats: EncodeStats, missing_chunks: int
+) -> None:
+    """Adds what is known only when all blocks of a scale are there."""
+    provenance["missing_chunks"] = missing_chunks
+    provenance[BLOCKS_BYTES] = stats.payload_bytes
+    provenance["own_networks"] = stats.block_networks
+    provenance["own_networks_bytes"] = stats.block_networks_bytes
 
 
 def provenance_of(
@@ -182,15 +204,15 @@ def _recorded(source: Source) -> dict[str, Any]:
     return {name: details[name] for name in names if name in details}
 
 
-def _check_found(source: Source) -> None:
+def check_found(description: str, missing: MissingChunks) -> None:
     """Refuses an archive of nothing but missing chunks.
 
     Raises:
       SourceDataError: not one chunk was found.
     """
-    if source.missing.all_missing:
+    if missing.all_missing:
         raise SourceDataError(
-            f"Got none of {source.missing.count} chunks of {source.description!r}, expected at "
+            f"Got none of {missing.count} chunks of {description!r}, expected at "
             "least one: they lie elsewhere, or have other names."
         )
 
@@ -211,7 +233,7 @@ def compile_programs(
 
 
 def encoding_of(planned: Plan, resources: Resources) -> Encoding:
-    """How the blocks of a plan are encoded."""
+    """How blocks are encoded with a plan."""
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
@@ -227,24 +249,25 @@ def encoding_of(planned: Plan, resources: Resources) -> Encoding:
     )  # fmt: skip
 
 
-def _report(
-    archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch, source: Source
+def report_of_run(
+    archive: str, engine: str, stats: EncodeStats, watch: Stopwatch, missing_chunks: int
 ) -> Report:
-    parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
-    if planned.block_networks:
-        parts.insert(4, "train_blocks")
+    """What a run did and made."""
     scales = open_scales(archive)
     opened = scales[0]
+    parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
+    if opened.configuration.block_networks:
+        parts.insert(4, "train_blocks")
     # What an own network saved is known only where the block was encoded.
     saved = None if stats.found_blocks else stats.block_networks_saved_bytes
     details: dict[str, Any] = {
-        "engine": engine_named(planned.options.engine).name,
+        "engine": engine_named(engine).name,
         "network_bytes": len(opened.configuration.packed_network),
         **{key: opened.provenance[key] for key in REPORTED},
         "own_networks_saved_bytes": saved,
         "resumed_blocks": stats.found_blocks,
     }
     # Only what this run has read: another may have read the rest.
-    if source.missing.count:
-        details["missing_chunks"] = source.missing.count
+    if missing_chunks:
+        details["missing_chunks"] = missing_chunks
     return report_of(scales, watch.seconds(*parts), details)

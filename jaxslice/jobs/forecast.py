@@ -170,17 +170,11 @@ def _size(
     return Estimate(value, low, high)
 
 
-def _objects(scale: Archive) -> int:
-    """Stored blocks, or shards."""
-    pairs = zip(scale.grid_shape, scale.blocks_per_shard, strict=True)
-    return math.prod(-(-blocks // per_shard) for blocks, per_shard in pairs)
-
-
 def _index_bytes(scale: Archive) -> int:
     if scale.shard_shape is None:
         return 0
     per_block, checksum = _INDEX_BYTES
-    return _objects(scale) * (math.prod(scale.blocks_per_shard) * per_block + checksum)
+    return scale.num_objects * (math.prod(scale.blocks_per_shard) * per_block + checksum)
 
 
 def _report(
@@ -207,7 +201,7 @@ def _report(
         "compression_ratio": round(raw_bytes / size.value, 5),
         "num_blocks": num_blocks,
         "block_shape": list(scales[0].block_shape),
-        "objects": sum(map(_objects, scales)) + len(scales) + 1,
+        "objects": sum(scale.num_objects for scale in scales) + len(scales) + 1,
         "sampled_blocks": len(coded),
         "sampled_part": round(sum(block.voxels for block in coded.values()) / voxels, 6),
         **costs.to_json(),

@@ -77,6 +77,16 @@ class MissingChunks:
         self._any_found = self._any_found or found
 
     @property
+    def indices(self) -> frozenset[Triple]:
+        """Those that are known."""
+        return frozenset(self._indices)
+
+    @property
+    def any_found(self) -> bool:
+        """Whether a chunk was there."""
+        return self._any_found
+
+    @property
     def count(self) -> int:
         """How many are known."""
         return len(self._indices)
