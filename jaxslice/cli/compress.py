@@ -64,7 +64,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE(
         ShapeParser(), "shard_shape", DEFAULTS.shard_shape,
         "Largest size of a shard, an object that holds whole blocks, so that a large archive has "
-        "fewer objects. Default: each block is an object.",
+        "fewer objects. Default: each block is an object, or 128 from a million blocks on.",
         values, CommaSerializer(), module_name=QUALITY,
     )  # fmt: skip
     flags.DEFINE_enum(

@@ -27,7 +27,7 @@ FLAGS = {
     "status": "json",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
-    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite "
+    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks overwrite "
     "metrics_file json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks metrics_file json",
@@ -157,7 +157,8 @@ def test_parsing_leaves_nothing_behind():
 
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
-    others = f"{SOURCE} follow marker quiet_seconds num_shards shard_index json"
+    others = f"{SOURCE} follow marker quiet_seconds num_shards shard_index json dry_run "
+    others += "sample_blocks worker_counts price_per_core_hour price_per_gb_month metrics_file"
     names = set(FLAGS["compress"].split()) - set(others.split())
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {
