@@ -21,7 +21,6 @@ from jaxslice.models import model_file
 from jaxslice.models.presets import CONTEXTS, LINEAR
 from jaxslice.volumes.source import Source
 
-
 MOST_OBJECTS = 1_000_000
 """Blocks from which on a volume gets shards unless others are requested: listing, copying and
 paying for more objects takes longer than it should."""

@@ -27,8 +27,8 @@ FLAGS = {
     "status": "json",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
-    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks overwrite "
-    "metrics_file json",
+    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks "
+    "overwrite metrics_file json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks metrics_file json",
     "inspect": f"{SOURCE} json",
