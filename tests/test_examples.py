@@ -73,8 +73,11 @@ def lists_of_words(value) -> list[list[str]]:
 
 
 @named(".py")
-def test_programs_compile(path):
+def test_programs_compile_and_their_flags_exist(path):
     compile(path.read_text(), path.name, "exec")
+    values = registry.load("compress").flags()
+    for flag in re.findall(r'"--(\w+)=', path.read_text()):
+        assert registry.has_flag(values, flag)
 
 
 def test_the_array_of_slurm_runs(tmp_path):

@@ -59,6 +59,7 @@ ONLY_IN: dict[str, set[str]] = {
     "scipy": {"training"},
     "threadpoolctl": {"jobs"},
     "orbax": {"training"},
+    "distributed": {"jobs"},
     "tensorstore": {"storage", "volumes", "archive"},
     "zarr": {"archive", "volumes"},
     "aiohttp": {"serve"},

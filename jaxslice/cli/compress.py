@@ -104,7 +104,9 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Blocks that are decoded again before they are written: all, one in eight, or none.",
         values, module_name=CHECKS,
     )  # fmt: skip
+    shared_flags.define_executor(values)
     shared_flags.define_job_shard(values)
+    shared_flags.define_multihost(values)
     dry_run.define_flags(values)
     shared_flags.define_log_blocks(values)
     metrics.define_flags(values)
@@ -118,9 +120,7 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     reading, options = shared_flags.source_options(values), options_of(values, values.verify)
     options = dataclasses.replace(options, log_blocks=values.log_blocks)
     dry_run.check_flags(values)
-    shard = None
-    if not values.dry_run:
-        shard = job_shard(values.num_shards, values.shard_index, os.environ)
+    shard = None if values.dry_run else _shard_of(values)
     if shard and values.follow:
         raise UsageError("Got --follow in an array of jobs, expected it with --num_shards=1.")
     if not values.dry_run:
@@ -141,7 +141,25 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
             return dry_run.run(values, opened, archive, options, progress)
         if shard:
             return _compress_shard(opened, archive, shard, options, progress)
-        return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
+        with shared_flags.executor_of(values) as executor:
+            return jaxslice.compress(opened, archive, options, progress, executor).to_json()
+
+
+def _shard_of(values: flags.FlagValues) -> JobShard | None:
+    """The part that this process encodes, if not all."""
+    if not values.multihost:
+        if values.jax_coordinator is not None:
+            raise UsageError("Got --jax_coordinator without --multihost, expected both.")
+        return job_shard(values.num_shards, values.shard_index, os.environ)
+    from jaxslice.jobs.multihost import start_process
+
+    numbers = values.num_shards, values.shard_index
+    if len({value is None for value in (values.jax_coordinator, *numbers)}) > 1:
+        raise UsageError(
+            f"Got --jax_coordinator={values.jax_coordinator} with --num_shards={numbers[0]} and "
+            f"--shard_index={numbers[1]}, expected all three, or none where the cluster says them."
+        )
+    return start_process(values.jax_coordinator, job_shard(*numbers, {}))
 
 
 def options_of(values: flags.FlagValues, verify: str = DEFAULTS.verify) -> CompressOptions:

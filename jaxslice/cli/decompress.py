@@ -40,6 +40,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         values, module_name=OUTPUT,
     )  # fmt: skip
     shared_flags.define_overwrite(values, "the volume at DEST")
+    shared_flags.define_executor(values)
     metrics.define_flags(values)
     shared_flags.define_json(values)
 
@@ -49,7 +50,11 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
 
     places.check_destination(dest, values.overwrite)
     backend.start_backend(values.engine)
-    with progress_display() as shown, metrics.exported(values, "decompress", shown) as progress:
+    with (
+        progress_display() as shown,
+        metrics.exported(values, "decompress", shown) as progress,
+        shared_flags.executor_of(values) as executor,
+    ):
         return jaxslice.decompress(
             archive,
             dest,
@@ -62,6 +67,7 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
             engine=values.engine,
             workers=values.workers,
             batch_blocks=values.batch_blocks,
+            executor=executor,
             progress=progress,
         ).to_json()
 

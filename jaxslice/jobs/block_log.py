@@ -107,9 +107,10 @@ class _Measured:
         return dataclasses.replace(self._worker, watch=self._watch), self._seconds
 
     def __exit__(self, *_: object) -> None:
-        found = self._watch.exact_seconds()
+        found = self._watch.parts()
         self._seconds.update({part: found.get(part, 0.0) for part in _PARTS})
-        self._worker.watch.add(found)
+        for part, taken in found.items():
+            self._worker.watch.add(part, taken)
 
 
 def _sum(before: Any, seconds: dict[str, float]) -> dict[str, float]:

@@ -24,14 +24,16 @@ from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_b
 from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
+from jaxslice.jobs.executors.dask_cluster import DaskExecutor
 from jaxslice.jobs.heartbeat import Heartbeat, command_of
 from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
-from jaxslice.jobs.resources import Resources, prepare
+from jaxslice.jobs.resources import PROCESS_BYTES, Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
+from jaxslice.jobs.task import Executor
 from jaxslice.storage.draft import Draft, open_draft
 from jaxslice.volumes.interface import AnySource, MissingChunks
 from jaxslice.volumes.source import Source
@@ -48,6 +50,7 @@ def compress(
     archive: str | os.PathLike[str],
     options: CompressOptions = CompressOptions(),  # noqa: B008 - frozen
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Report:
     """Compresses a volume into a new archive.
 
@@ -57,6 +60,7 @@ def compress(
       archive: a folder, or a gs:// or s3:// URL.
       options: how to compress.
       progress: called now and then with (part of the work, done, total), from any thread.
+      executor: what runs the tasks; threads of this process if None.
 
     Returns:
       The sizes in bytes, the seconds of each part, and how the network was fitted.
@@ -86,7 +90,7 @@ def compress(
         while found := next_source(sources, made, options):
             part = ScalePart(
                 draft, len(made), found[0], plan(found[0], options), found[1],
-                {} if made else traces, resumed, watch, progress,
+                {} if made else traces, resumed, watch, progress, executor=executor,
             )  # fmt: skip
             scale, leaves, stats = part.compress()
             made.append(scale)
@@ -112,6 +116,7 @@ class ScalePart:
       watch: measures the parts of the work.
       progress: called now and then.
       shared: whether other processes compress the scale as well.
+      executor: what runs the tasks; threads of this process if None.
     """
 
     draft: Draft
@@ -124,6 +129,7 @@ class ScalePart:
     watch: Stopwatch
     progress: Progress
     shared: bool = False
+    executor: Executor | None = None
 
     def begin(self) -> tuple[Archive, Resources]:
         """Fits the base network unless that was done, and makes the array to write blocks to."""
@@ -162,7 +168,8 @@ class ScalePart:
             leaves.add_all(stats.leaves)
         missing = missing_blocks(made, found)
         encoded = encode_all(
-            self.source, made, missing, leaves, encoding_of(self.plan, resources), self.watch,
+            self.source, made, missing, leaves, encoding_of(self.plan, resources, self.executor),
+            self.watch,
             self.progress,
         )  # fmt: skip
         stats = sum((without_leaves(stats) for stats in found.values()), encoded)
@@ -232,8 +239,10 @@ def compile_programs(
     return resources
 
 
-def encoding_of(planned: Plan, resources: Resources) -> Encoding:
+def encoding_of(planned: Plan, resources: Resources, executor: Executor | None = None) -> Encoding:
     """How blocks are encoded with a plan."""
+    if isinstance(executor, DaskExecutor):
+        executor.check_memory(resources.program_bytes + resources.host_bytes, PROCESS_BYTES)
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
@@ -244,7 +253,7 @@ def encoding_of(planned: Plan, resources: Resources) -> Encoding:
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
     return Encoding(
-        resources.batch_blocks, workers, options.verify, options.engine, networks,
+        resources.batch_blocks, workers, options.verify, options.engine, networks, executor,
         options.log_blocks,
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
-from jaxslice.jobs.task import Worker
+from jaxslice.jobs.task import Executor, Worker
 from jaxslice.volumes.destination import Destination, create_scales, takes_scales
 from jaxslice.volumes.interface import NewVolume
 from jaxslice.volumes.output_chunks import chunks_of_block, sharded_chunks
@@ -28,6 +28,9 @@ class WriteTo:
     archive: Archive
     box: Box
     destination: Destination
+
+    here = True
+    """Several processes must not write to files of all formats."""
 
     def __call__(self, index: Triple, voxels: Volume, worker: Worker) -> None:
         """Writes the part of a block that lies in the box."""
@@ -51,6 +54,7 @@ def decompress(
     workers: int | None = None,
     batch_blocks: int | None = None,
     engine: str = AUTO,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Writes an archive's voxels as a new volume.
@@ -69,6 +73,7 @@ def decompress(
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
       engine: as in `CompressOptions`.
+      executor: what runs the tasks; threads of this process if None.
       progress: called now and then with (part of the work, done, total), from any thread.
 
     Returns:
@@ -93,9 +98,9 @@ def decompress(
     decoders = [prepare_decoder(opened, batch_blocks, workers, watch, engine) for opened in scales]
     with create_scales(dest, new, overwrite=overwrite, dest_format=dest_format) as destinations:
         for opened, decoder, destination in zip(scales, decoders, destinations, strict=True):
-            (batch, executor), box = decoder, destination.box
+            (batch, threads), box = decoder, destination.box
             sink = WriteTo(opened, box, destination)
-            decode_all(opened, box, sink, executor, batch, watch, progress, engine)
+            decode_all(opened, box, sink, executor or threads, batch, watch, progress, engine)
     details = {
         "engine": engine_named(engine).name,
         "destination": os.fspath(dest),

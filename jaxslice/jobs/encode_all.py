@@ -16,6 +16,7 @@ from jaxslice.jobs.block_networks import BlockNetworks
 from jaxslice.jobs.encoding import EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
 from jaxslice.jobs.shard_task import shard_tasks
+from jaxslice.jobs.task import Executor
 from jaxslice.volumes.source import Source
 
 
@@ -29,6 +30,7 @@ class Encoding:
       verify: as in `EncodeTask`.
       engine: as in `EncodeTask`.
       networks: where networks of single blocks come from, if any.
+      executor: what runs the tasks; threads of this process if None.
       log_blocks: path of a file that gets a line for each block; see `block_log`.
     """
 
@@ -37,6 +39,7 @@ class Encoding:
     verify: str
     engine: str
     networks: BlockNetworks | None = None
+    executor: Executor | None = None
     log_blocks: str | None = None
 
 
@@ -83,7 +86,8 @@ def encode_all(
     if made.shard_shape is not None:
         shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
         tasks = shard_tasks(tasks, made, encoding.workers, shards, adopted)
-    ThreadExecutor(encoding.workers).run(tasks, watch, add)
+    executor = encoding.executor or ThreadExecutor(encoding.workers)
+    executor.run(tasks, watch, add)
     return total[0]
 
 

@@ -24,6 +24,7 @@ from jaxslice.storage.location import parse_location, unreachable_is_usage_error
 from jaxslice.storage.notes import Notes
 from jaxslice.storage.replace import bring, check_new_place, real_path
 from jaxslice.storage.workspace import (
+    BusyError,
     clear_workspace,
     content_of,
     is_locked,
@@ -162,8 +163,8 @@ class LocalDraft(Draft):
     def __init__(self, place: str, final: Path, kind: Kind, overwrite: bool) -> None:
         """Takes the place as the user wrote it, and its path, links followed."""
         self._workspace, self._final, self._overwrite = workspace_of(final), final, overwrite
-        content = LocalFolder(place, content_of(self._workspace))
-        super().__init__(place, kind, content, LocalFolder(place, self._workspace))
+        folders = (LocalFolder(place, p) for p in (content_of(self._workspace), self._workspace))
+        super().__init__(place, kind, *folders)
 
     def _entry(self) -> bytes | None:
         assert self._kind.entry is not None
@@ -242,8 +243,6 @@ class BucketDraft(Draft):
 def open_draft(place: str, kind: Kind, overwrite: bool, shared: bool = False) -> Iterator[Draft]:
     """The draft of a place: a new one, or the one that a killed process left.
 
-    An exception removes the draft unless it is kept.
-
     Args:
       place: as the user wrote it.
       kind: what is written, a folder, and the only thing that may be replaced.
@@ -289,8 +288,7 @@ def _kept_if_begun(draft: Draft) -> Iterator[Draft]:
 def settle(place: str, kind: Kind) -> None:
     """Removes what is left of a draft whose content stands at the place already.
 
-    Raises:
-      OSError: the storage fails.
+    Raises OSError if the storage fails.
     """
     location = parse_location(place)
     if not isinstance(location, Path):
@@ -300,7 +298,8 @@ def settle(place: str, kind: Kind) -> None:
     final = real_path(location)
     workspace = workspace_of(final)
     if workspace.is_dir() and not is_locked(workspace):
-        with locked_workspace(place, final):
+        # Whoever has just come is at work, and nothing is left of another.
+        with contextlib.suppress(BusyError), locked_workspace(place, final):
             LocalDraft(place, final, kind, overwrite=False).settle()
 
 

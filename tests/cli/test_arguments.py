@@ -23,14 +23,16 @@ PLAN = (
 )
 FLAGS = {
     "compress": f"{PLAN} verify follow marker quiet_seconds num_shards shard_index dry_run "
+    "executor dask_scheduler multihost jax_coordinator "
     "sample_blocks worker_counts price_per_core_hour price_per_gb_month log_blocks metrics_file",
     "status": "json",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
     "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks "
-    "overwrite metrics_file json",
+    "executor dask_scheduler overwrite metrics_file json",
     "extend": "missing verify engine workers batch_blocks resume json",
-    "verify": f"source {SOURCE} engine workers batch_blocks metrics_file json",
+    "verify": f"source {SOURCE} engine workers batch_blocks executor "
+    "dask_scheduler metrics_file json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
     "diff": f"{SOURCE} bbox engine workers batch_blocks json",
@@ -158,6 +160,7 @@ def test_parsing_leaves_nothing_behind():
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
     others = f"{SOURCE} follow marker quiet_seconds num_shards shard_index json dry_run "
+    others += "executor dask_scheduler multihost jax_coordinator "
     others += "sample_blocks worker_counts price_per_core_hour price_per_gb_month metrics_file"
     names = set(FLAGS["compress"].split()) - set(others.split())
     defaults = CompressOptions()
