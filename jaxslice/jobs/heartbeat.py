@@ -79,7 +79,8 @@ def read_beats(draft: Draft) -> list[dict[str, Any]]:
       OSError: the storage fails.
     """
     found = []
-    for data in draft.notes_named(PREFIX).values():
+    for name in draft.notes_of(PREFIX):
+        data = draft.read_note(name) or b""
         with contextlib.suppress(ValueError, LookupError, TypeError):
             note = json.loads(data)
             found.append({**note, "seen": float(note["seen"])})

@@ -19,9 +19,10 @@ from jaxslice.archive.store import Archive, open_scales
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.heartbeat import SILENT_SECONDS, read_beats
-from jaxslice.storage.draft import Draft, draft_to_look_at
+from jaxslice.storage.draft import Draft
 from jaxslice.storage.folder import LocalFolder, open_folder
 from jaxslice.storage.location import OPEN_TIMEOUT_SECONDS, unreachable_is_usage_error
+from jaxslice.storage.look import draft_to_look_at
 
 RUNNING, DEAD, SEALED, NOT_SEALED = "running", "dead, resumable", "sealed", "complete, not sealed"
 

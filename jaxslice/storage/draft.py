@@ -111,23 +111,6 @@ class Draft(Notes, abc.ABC):
         """Whether the job is still the one that was begun: nobody published or removed it."""
         return self._job is not None and self._notes.read(JOB) == self._job
 
-    def renew(self, name: str, data: bytes) -> None:
-        """Stores a note that may be stored again, with other content.
-
-        Raises:
-          OSError: the storage fails.
-        """
-        self._notes.write(name, data)
-
-    def notes_named(self, prefix: str) -> dict[str, bytes]:
-        """The notes whose names begin so.
-
-        Raises:
-          OSError: the storage fails.
-        """
-        found = {name: self._notes.read(name) for name in self._notes.list_keys(prefix)}
-        return {name: data for name, data in found.items() if data is not None}
-
     def publish(self, entry: bytes) -> None:
         """Makes the content stand at the place, then removes what was replaced and all notes.
 
@@ -301,21 +284,6 @@ def settle(place: str, kind: Kind) -> None:
         # Whoever has just come is at work, and nothing is left of another.
         with contextlib.suppress(BusyError), locked_workspace(place, final):
             LocalDraft(place, final, kind, overwrite=False).settle()
-
-
-def draft_to_look_at(place: str, kind: Kind) -> tuple[Draft, bool] | None:
-    """The draft of a place that has a job, to be read only, and whether its lock is held.
-
-    Raises:
-      OSError: the storage cannot be reached.
-    """
-    location = parse_location(place)
-    if not isinstance(location, Path):
-        draft = BucketDraft(RemoteFolder(place, location), kind)
-        return None if draft.job is None else (draft, False)
-    final = real_path(location)
-    local = LocalDraft(place, final, kind, overwrite=False)
-    return None if local.job is None else (local, is_locked(workspace_of(final)))
 
 
 def unfinished_draft(place: str) -> str | None:
