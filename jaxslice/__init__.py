@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from jaxslice.jobs.diff import diff
     from jaxslice.jobs.extend import extend
     from jaxslice.jobs.options import CompressOptions
+    from jaxslice.jobs.repair import repair
+    from jaxslice.jobs.scrub import scrub
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
@@ -66,6 +68,8 @@ _MODULE = {
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
     "open_source": "volumes.source",
+    "repair": "jobs.repair",
+    "scrub": "jobs.scrub",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -98,6 +102,8 @@ __all__ = [
     "load_model",
     "open",
     "open_source",
+    "repair",
+    "scrub",
     "train",
     "verify",
     "zarr_serializer",

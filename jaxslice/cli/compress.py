@@ -101,7 +101,13 @@ def _define_flags(values: flags.FlagValues) -> None:
     )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
-        "Blocks that are decoded again before they are written: all, one in eight, or none.",
+        "Blocks that are decoded again before they are written: all, one in eight, or none. With "
+        "all they are also read back afterwards.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
+    flags.DEFINE_boolean(
+        "paranoid", DEFAULTS.paranoid,
+        "Also decode every block by a second, different engine before it is written.",
         values, module_name=CHECKS,
     )  # fmt: skip
     shared_flags.define_executor(values)
@@ -175,6 +181,7 @@ def options_of(values: flags.FlagValues, verify: str = DEFAULTS.verify) -> Compr
         context=values.context,
         seed=values.seed,
         verify=verify,
+        paranoid=values.paranoid,
         overwrite=values.overwrite,
         resume=values.resume,
         lossy_source=values.lossy_source,

@@ -22,7 +22,13 @@ from jaxslice.cli.command import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE, Command,
 from jaxslice.cli.malloc import keep_memory
 from jaxslice.cli.signals import Interrupter
 from jaxslice.cli.terminal import message_line
-from jaxslice.core.errors import DeviceError, FormatError, MissingExtraError, UsageError
+from jaxslice.core.errors import (
+    DeviceError,
+    FormatError,
+    MissingExtraError,
+    TrainingError,
+    UsageError,
+)
 from jaxslice.core.temporary import remove_all
 
 _UNUSABLE_PLACE = frozenset(
@@ -75,7 +81,7 @@ def _run_command(command: Command, values: flags.FlagValues, arguments: list[str
         return _fail(str(error), EXIT_USAGE)
     except FormatError as error:
         return _fail(str(error), EXIT_DAMAGED)
-    except DeviceError as error:
+    except (DeviceError, TrainingError) as error:
         return _fail(str(error), EXIT_FAILED)
     except OSError as error:
         code = EXIT_USAGE if error.errno in _UNUSABLE_PLACE else EXIT_FAILED

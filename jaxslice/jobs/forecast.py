@@ -13,7 +13,7 @@ from jaxslice.archive.create import as_recorded
 from jaxslice.archive.group import group_json
 from jaxslice.archive.seal import leaf_of
 from jaxslice.archive.store import BLOCKS_BYTES, Archive
-from jaxslice.codec import probe
+from jaxslice.codec import probes
 from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
@@ -75,7 +75,7 @@ def forecast(
     planned = plan(sources[0], options)
     traces = check_source(sources[0], planned)
     with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-        probe.check_devices(options.engine)
+        probes.check_devices(planned.architecture, options.engine)
         compiled = pool.submit(compile_programs, planned, watch)
         # From scratch, the first steps say little of the last.
         shortened = SHORTENED if planned.model else 1

@@ -41,7 +41,10 @@ class CompressOptions:
       context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
         2020). No model of it is shipped, so that effort 1 and above train one from scratch.
       seed: of training and of samples, from 0.
-      verify: "all" decodes every block again before it is written, "sample" one block in eight.
+      verify: "all" decodes every block again before it is written and reads it back afterwards,
+        "sample" decodes one block in eight.
+      paranoid: whether a second, different engine also decodes every block before it is written.
+        The archive says which.
       overwrite: whether an archive that is there may be replaced.
       missing: "error", or "zero" to take missing chunks of the source as black.
       lossy_source: "refuse" a source whose chunks were coded with loss where that takes fewer bytes
@@ -67,6 +70,7 @@ class CompressOptions:
     context: str = "full"
     seed: int = 0
     verify: str = "all"
+    paranoid: bool = False
     overwrite: bool = False
     missing: str = "error"
     lossy_source: str = "refuse"

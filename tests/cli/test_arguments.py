@@ -39,6 +39,7 @@ FLAGS = {
     "slice": "z y x square_pixels overwrite json",
     "completion": "json",
     "report": "verify source peers overwrite json",
+    "page": "overwrite json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "serve": "port host gzip cache_mb json",
@@ -51,6 +52,7 @@ ARGUMENTS = {
     "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
     "plan": ["v.npy", "a.zarr"], "seal": ["a.zarr"], "status": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
+    "page": ["viewer"],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
