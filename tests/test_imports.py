@@ -77,6 +77,7 @@ ONLY_IN: dict[str, set[str]] = {
     "matplotlib": {"bench"},
     "matplotlib_scalebar": {"bench"},
     "rich": {"cli", "bench"},
+    "prometheus_client": {"cli"},
 }
 """Library -> the packages that may use it."""
 

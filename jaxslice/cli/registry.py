@@ -21,6 +21,7 @@ SUMMARIES = {
     "repair": "Replace damaged blocks of an archive from a copy or the volume.",
     "inspect": "Say what a volume is, without compressing it.",
     "info": "Describe an archive without decoding it.",
+    "status": "Say how far the job has come that writes an archive.",
     "diff": "Show where an archive and a volume differ, and how much.",
     "slice": "Write one plane of an archive as a picture.",
     "report": "Write one HTML page about an archive.",

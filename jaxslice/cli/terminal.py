@@ -63,11 +63,18 @@ def progress_display() -> Iterator[Callable[[str, int, int], None]]:
         yield ProgressLines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     tasks: dict[str, Any] = {}
     lock = threading.Lock()
@@ -114,7 +121,7 @@ class ProgressLines:
         """Takes a clock in seconds."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._part = ""
+        self._part, self._part_first = "", 0
         self._part_start = self._start = self._printed = clock()
         self._ended = False
 
@@ -125,6 +132,8 @@ class ProgressLines:
             now = self._clock()
             if name != self._part:
                 self._part, self._part_start, self._ended = name, now, False
+                # What an interrupted run has done says nothing of the speed of this one.
+                self._part_first = done
                 due = True
             else:
                 least, most = LINE_SECONDS
@@ -141,14 +150,18 @@ class ProgressLines:
     def _line(self, part: str, done: int, total: int, now: float) -> str:
         # What has one step only, such as a fit, begins and ends.
         state = ("done" if done else "begun") if total == 1 else f"{done} of {total}"
-        line = f"{printable(part)}: {state}, {_duration(now - self._start)}"
+        line = f"{printable(part)}: {state}, {duration_text(now - self._start)}"
         elapsed = now - self._part_start
-        if 0 < done < total and elapsed >= LINE_SECONDS[0]:
-            line += f", about {_duration(elapsed * (total - done) / done)} left"
+        new = done - self._part_first
+        if new > 0 and total > 1 and elapsed >= LINE_SECONDS[0]:
+            line += f", {new / elapsed:.3g} per second"
+            if done < total:
+                line += f", about {duration_text(elapsed * (total - done) / new)} left"
         return line
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Seconds, minutes or hours, as people say them."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

@@ -26,6 +26,7 @@ from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.executors.dask_cluster import DaskExecutor
+from jaxslice.jobs.heartbeat import Heartbeat, command_of
 from jaxslice.jobs.job_file import (
     begin_or_resume,
     fingerprint_of,
@@ -96,6 +97,7 @@ def compress(
     with open_draft(archive, KIND, options.overwrite) as draft:
         job = job_of(sources, planned)
         resumed = begin_or_resume(draft, job, options.resume)
+        progress = Heartbeat(draft, command_of(planned.source, archive, options), progress)
         made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
             part = ScalePart(
@@ -151,11 +153,11 @@ class ScalePart:
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
         with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-            compiled = pool.submit(_compile, self.plan, self.watch)
+            compiled = pool.submit(compile_programs, self.plan, self.watch, self.progress)
             base = kept or (self._agreed() if self.shared else self._fitted())
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
-        provenance = self.made_of | _provenance(self.source, self.plan, base, self.traces)
+        provenance = self.made_of | provenance_of(self.source, self.plan, base, self.traces)
         configuration = dataclasses.replace(base.configuration, sealed=True)
         check_writable_shapes(self.plan.box.shape, self.plan.block_shape, configuration)
         made = new_array(
@@ -202,9 +204,10 @@ def complete_provenance(
     provenance["own_networks_bytes"] = stats.block_networks_bytes
 
 
-def _provenance(
+def provenance_of(
     source: Source, planned: Plan, base: BaseNetwork, traces: dict[str, Any]
 ) -> dict[str, Any]:
+    """What an archive keeps of how it was made."""
     return {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": source.description,
@@ -264,14 +267,19 @@ def check_found(description: str, missing: MissingChunks) -> None:
         )
 
 
-def _compile(planned: Plan, watch: Stopwatch) -> Resources:
+def compile_programs(
+    planned: Plan, watch: Stopwatch, progress: Progress = no_progress
+) -> Resources:
+    """Compiles what the blocks of a plan are coded with, and says what that takes."""
     options = planned.options
     with watch.measure("compile"):
-        return prepare(
+        resources = prepare(
             planned.block_shape, planned.architecture, options.batch_blocks, options.workers,
             engine=options.engine, decoder=options.verify != "none",
             block_networks=planned.block_networks,
         )  # fmt: skip
+    progress(f"plan ({resources.in_words()})", 1, 1)
+    return resources
 
 
 def encoding_of(planned: Plan, resources: Resources, executor: Executor | None = None) -> Encoding:
@@ -289,8 +297,9 @@ def encoding_of(planned: Plan, resources: Resources, executor: Executor | None =
         workers = min(workers, 2)
     second = _second_engine(planned).get(SECOND_ENGINE)
     return Encoding(
-        resources.batch_blocks, workers, options.verify, options.engine, networks, executor, second
-    )
+        resources.batch_blocks, workers, options.verify, options.engine, networks, executor, second,
+        options.log_blocks,
+    )  # fmt: skip
 
 
 def report_of_run(

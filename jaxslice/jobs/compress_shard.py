@@ -29,6 +29,7 @@ from jaxslice.jobs.complete import complete
 from jaxslice.jobs.compress import ScalePart, check_unchanged, encoding_of
 from jaxslice.jobs.encode_all import encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
+from jaxslice.jobs.heartbeat import Heartbeat, command_of
 from jaxslice.jobs.job_file import begin_or_resume, job_of, sampled_boxes
 from jaxslice.jobs.job_shard import JobShard
 from jaxslice.jobs.lossy_source import check_source
@@ -144,7 +145,7 @@ def plan_archive(
         for number in range(len(job.sources)):
             made, _ = job.scale(draft, number).begin()
             made = agreed_array(draft, number, made) or made
-            objects += sum(1 for _ in made.shards())
+            objects += made.num_objects
             networks.append(len(made.configuration.packed_network))
     return {
         "archive": job.archive,
@@ -233,10 +234,11 @@ def _encode_part(job: _Job, draft: Draft, number: int, shard: JobShard) -> Encod
     part = job.scale(draft, number)
     made, resources = part.begin()
     made = agreed_array(draft, number, made) or made
-    objects = [index for index, _ in made.shards()]
-    chosen = shard.range_of(len(objects))
-    blocks = [b for index in objects[chosen.start : chosen.stop] for b in made.blocks_of(index)]
-    found = finished_blocks(made, objects[chosen.start : chosen.stop])
+    chosen = shard.range_of(made.num_objects)
+    # A large archive has too many objects to list them all in each process.
+    objects = [made.object_at(position) for position in chosen]
+    blocks = [block for index in objects for block in made.blocks_of(index)]
+    found = finished_blocks(made, objects)
     missing = [block for block in blocks if block not in found]
     others = made.num_blocks - len(blocks)
     leaves = _Kept()
@@ -246,9 +248,11 @@ def _encode_part(job: _Job, draft: Draft, number: int, shard: JobShard) -> Encod
             done, total = done - others, len(blocks)
         job.progress(name, done, total)
 
+    command = command_of(job.planned.source, job.archive, job.options)
+    command += f" --num_shards={shard.count} --shard_index={shard.index}"
     encoded = encode_all(
         part.source, made, missing, leaves, encoding_of(part.plan, resources), job.watch,
-        own_progress,
+        Heartbeat(draft, command, own_progress),
     )  # fmt: skip
     stats = sum(found.values(), encoded)
     stats = dataclasses.replace(stats, leaves=(*stats.leaves, *leaves.kept))

@@ -14,6 +14,7 @@ from jaxslice.codec.block import compile_for
 from jaxslice.codec.program_check import check_programs
 from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch
+from jaxslice.jobs.block_log import begin_log, logged
 from jaxslice.jobs.block_networks import BlockNetworks
 from jaxslice.jobs.encoding import EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
@@ -34,6 +35,7 @@ class Encoding:
       networks: where networks of single blocks come from, if any.
       executor: what runs the tasks; threads of this process if None.
       second_engine: as in `EncodeTask`.
+      log_blocks: path of a file that gets a line for each block; see `block_log`.
     """
 
     batch_blocks: int
@@ -43,6 +45,7 @@ class Encoding:
     networks: BlockNetworks | None = None
     executor: Executor | None = None
     second_engine: str | None = None
+    log_blocks: str | None = None
 
 
 def encode_all(
@@ -89,6 +92,8 @@ def encode_all(
         source, made, encoding.batch_blocks, encoding.verify, encoding.networks, encoding.engine,
         indices, encoding.second_engine,
     )  # fmt: skip
+    if encoding.log_blocks:
+        tasks = logged(tasks, begin_log(encoding.log_blocks), made.shard_shape is not None)
     if made.shard_shape is not None:
         shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
         tasks = shard_tasks(tasks, made, encoding.workers, shards, adopted)

@@ -28,7 +28,7 @@ SAMPLED_BOXES, SAMPLED_SHAPE = 8, (2, 64, 64)
 
 _NOT_COMPARED = (
     "workers", "batch_blocks", "engine", "verify", "overwrite", "resume", "model", "block_shape",
-    "shard_shape",
+    "shard_shape", "log_blocks",
 )  # fmt: skip
 """Options that do not change the bytes, or that stand elsewhere in the job as what they became."""
 

@@ -55,6 +55,8 @@ class CompressOptions:
       engine: what runs the march: `auto`, or the name of an engine. The bytes are the same.
       resume: whether to go on with what an interrupted run of the same job left; otherwise that
         is removed.
+      log_blocks: path of a local file that gets one JSON record for each block, on a line of its
+        own, at its end.
     """
 
     bbox: Box | None = None
@@ -77,6 +79,7 @@ class CompressOptions:
     batch_blocks: int | None = None
     engine: str = AUTO
     resume: bool = True
+    log_blocks: str | None = None
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""
