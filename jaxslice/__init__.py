@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FormatError,
         MissingExtraError,
         SourceDataError,
+        StorageError,
         UsageError,
         VersionError,
     )
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
+    from jaxslice.storage.store_options import StoreOptions, set_store_options
     from jaxslice.volumes.inspect import inspect
     from jaxslice.volumes.interface import Source
     from jaxslice.volumes.options import RawHeader, SourceOptions
@@ -53,6 +55,8 @@ _MODULE = {
     "Source": "volumes.interface",
     "SourceDataError": "core.errors",
     "SourceOptions": "volumes.options",
+    "StorageError": "core.errors",
+    "StoreOptions": "storage.store_options",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
@@ -66,6 +70,7 @@ _MODULE = {
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
     "open_source": "volumes.source",
+    "set_store_options": "storage.store_options",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -85,6 +90,8 @@ __all__ = [
     "Source",
     "SourceDataError",
     "SourceOptions",
+    "StorageError",
+    "StoreOptions",
     "UsageError",
     "VersionError",
     "compress",
@@ -98,6 +105,7 @@ __all__ = [
     "load_model",
     "open",
     "open_source",
+    "set_store_options",
     "train",
     "verify",
     "zarr_serializer",
