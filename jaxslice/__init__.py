@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from jaxslice.jobs.diff import diff
     from jaxslice.jobs.extend import extend
     from jaxslice.jobs.options import CompressOptions
+    from jaxslice.jobs.repair import repair
+    from jaxslice.jobs.scrub import scrub
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
@@ -70,7 +72,12 @@ _MODULE = {
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
     "open_source": "volumes.source",
+<<<<<<< HEAD
     "set_store_options": "storage.store_options",
+=======
+    "repair": "jobs.repair",
+    "scrub": "jobs.scrub",
+>>>>>>> eafb5808a32ddbd8c6d44703b12e9b77922ee068
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -105,7 +112,12 @@ __all__ = [
     "load_model",
     "open",
     "open_source",
+<<<<<<< HEAD
     "set_store_options",
+=======
+    "repair",
+    "scrub",
+>>>>>>> eafb5808a32ddbd8c6d44703b12e9b77922ee068
     "train",
     "verify",
     "zarr_serializer",

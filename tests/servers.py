@@ -32,6 +32,16 @@ class _RangeHandler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
 
+    def do_OPTIONS(self) -> None:
+        """A browser asks so before a page of another server may ask for a range."""
+        self.send_response(HTTPStatus.NO_CONTENT)
+        self.send_header("Access-Control-Allow-Headers", "Range")
+        self.end_headers()
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
     def _answer(self, with_body: bool) -> None:
         path = self.server.folder / unquote(urlsplit(self.path).path).lstrip("/")
         if not path.is_file() or ".." in path.parts:

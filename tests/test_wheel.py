@@ -36,7 +36,7 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    kept = (".py", ".md", ".json", "py.typed")
+    kept = (".py", ".md", ".json", ".js", ".html", ".c", "py.typed")
     files = [path for path in (ROOT / "jaxslice").rglob("*") if path.name.endswith(kept)]
     assert len(files) > 60
     assert {str(path.relative_to(ROOT)) for path in files} <= names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 from typing import Any
 
@@ -44,6 +45,11 @@ class LazyVolume(PicklesFields):
     def ndim(self) -> int:
         """Always 3."""
         return 3
+
+    @property
+    def size(self) -> int:
+        """Voxels in all."""
+        return math.prod(self.shape)
 
     @property
     def shape(self) -> Triple:

@@ -166,6 +166,24 @@ class Archive(Metadata):
         """Stores a shard: the payloads of all its blocks, by their indices."""
         self.folder.write(self.key_of(shard), pack_shard(payloads, self.blocks_per_shard))
 
+    def check_stored(self, index: Triple, payload: bytes) -> None:
+        """Reads a block back that was just written.
+
+        Raises:
+          OSError: the storage fails, or returns other bytes.
+        """
+        # The index of its shard may be kept from before.
+        self._indices.forget()
+        try:
+            found = self._read(index)
+        except FormatError:
+            found = None
+        if found != payload:
+            raise OSError(
+                f"Got other bytes of block {index} from {self.location!r} than were just written, "
+                "expected the same: do not trust this storage."
+            )
+
     def key_of(self, index: Triple) -> str:
         """The key of a stored object: of a block, or of a shard where there are shards."""
         return f"{self.path}/c/" + "/".join(str(i) for i in index)

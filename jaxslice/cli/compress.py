@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -16,8 +18,11 @@ from jaxslice.cli.flag_types import (
     define_text,
 )
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
-from jaxslice.cli.terminal import progress_display, warnings_in_one_line
+from jaxslice.cli.terminal import note, progress_display, warnings_in_one_line
+from jaxslice.core.errors import UsageError
+from jaxslice.core.progress import Progress
 from jaxslice.jobs.effort import NAMED, effort_named
+from jaxslice.jobs.job_shard import JobShard, job_shard
 from jaxslice.jobs.options import (
     LOSSY_CHOICES,
     MOST_SCALES,
@@ -26,10 +31,14 @@ from jaxslice.jobs.options import (
     Following,
 )
 
+if TYPE_CHECKING:
+    from jaxslice.volumes.interface import Source
+
 FOLLOWING = Following()
 
 
-def _define_flags(values: flags.FlagValues) -> None:
+def define_flags(values: flags.FlagValues) -> None:
+    """The flags of what is compressed and how, which `plan` has as well."""
     shared_flags.define_bbox(values)
     shared_flags.define_source(values)
     flags.DEFINE(
@@ -57,6 +66,22 @@ def _define_flags(values: flags.FlagValues) -> None:
         "fewer objects. Default: each block is an object.",
         values, CommaSerializer(), module_name=QUALITY,
     )  # fmt: skip
+    flags.DEFINE_enum(
+        "lossy_source", DEFAULTS.lossy_source, list(LOSSY_CHOICES),
+        "A source coded with loss, such as JPEG, whose voxels take more bytes than its chunks: "
+        "refuse it, or keep its voxels exactly.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
+    shared_flags.define_engine(values)
+    shared_flags.define_workers(values)
+    shared_flags.define_batch_blocks(values)
+    shared_flags.define_overwrite(values, "the archive at ARCHIVE")
+    shared_flags.define_resume(values)
+    shared_flags.define_json(values)
+
+
+def _define_flags(values: flags.FlagValues) -> None:
+    define_flags(values)
     flags.DEFINE_boolean(
         "follow", False,
         "SOURCE is a folder that a microscope fills: take pictures as they arrive, and extend the "
@@ -74,22 +99,19 @@ def _define_flags(values: flags.FlagValues) -> None:
         1.0, None, values, module_name=shared_flags.SOURCE,
     )  # fmt: skip
     flags.DEFINE_enum(
-        "lossy_source", DEFAULTS.lossy_source, list(LOSSY_CHOICES),
-        "A source coded with loss, such as JPEG, whose voxels take more bytes than its chunks: "
-        "refuse it, or keep its voxels exactly.",
-        values, module_name=CHECKS,
-    )  # fmt: skip
-    flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
-        "Blocks that are decoded again before they are written: all, one in eight, or none.",
+        "Blocks that are decoded again before they are written: all, one in eight, or none. With "
+        "all they are also read back afterwards.",
         values, module_name=CHECKS,
     )  # fmt: skip
-    shared_flags.define_engine(values)
-    shared_flags.define_workers(values)
-    shared_flags.define_batch_blocks(values)
-    shared_flags.define_overwrite(values, "the archive at ARCHIVE")
-    shared_flags.define_resume(values)
-    shared_flags.define_json(values)
+    flags.DEFINE_boolean(
+        "paranoid", DEFAULTS.paranoid,
+        "Also decode every block by a second, different engine before it is written.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
+    shared_flags.define_executor(values)
+    shared_flags.define_job_shard(values)
+    shared_flags.define_multihost(values)
 
 
 def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
@@ -97,8 +119,45 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     from jaxslice.jobs.follow import follow
     from jaxslice.jobs.scales import open_sources
 
-    reading = shared_flags.source_options(values)
-    options = CompressOptions(
+    reading, options = shared_flags.source_options(values), options_of(values, values.verify)
+    shard = _shard_of(values)
+    if shard and values.follow:
+        raise UsageError("Got --follow in an array of jobs, expected it with --num_shards=1.")
+    places.check_destination(archive, values.overwrite or values.follow or shard is not None)
+    # Tuning runs on JAX, whatever runs the march.
+    backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
+    with progress_display() as progress, warnings_in_one_line():
+        if values.follow:
+            depth = (values.block_shape or (FOLLOWING.depth,))[0]
+            following = Following(values.marker, values.quiet_seconds, depth=depth)
+            return follow(source, archive, options, following, reading, progress).to_json()
+        opened = open_sources(source, options, reading)
+        if shard:
+            return _compress_shard(opened, archive, shard, options, progress)
+        with shared_flags.executor_of(values) as executor:
+            return jaxslice.compress(opened, archive, options, progress, executor).to_json()
+
+
+def _shard_of(values: flags.FlagValues) -> JobShard | None:
+    """The part that this process encodes, if not all."""
+    if not values.multihost:
+        if values.jax_coordinator is not None:
+            raise UsageError("Got --jax_coordinator without --multihost, expected both.")
+        return job_shard(values.num_shards, values.shard_index, os.environ)
+    from jaxslice.jobs.multihost import start_process
+
+    numbers = values.num_shards, values.shard_index
+    if len({value is None for value in (values.jax_coordinator, *numbers)}) > 1:
+        raise UsageError(
+            f"Got --jax_coordinator={values.jax_coordinator} with --num_shards={numbers[0]} and "
+            f"--shard_index={numbers[1]}, expected all three, or none where the cluster says them."
+        )
+    return start_process(values.jax_coordinator, job_shard(*numbers, {}))
+
+
+def options_of(values: flags.FlagValues, verify: str = DEFAULTS.verify) -> CompressOptions:
+    """The options, from the flags of `define_flags`."""
+    return CompressOptions(
         bbox=values.bbox,
         scales=values.scales,
         downsample=values.downsample,
@@ -108,7 +167,8 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         model=values.model,
         context=values.context,
         seed=values.seed,
-        verify=values.verify,
+        verify=verify,
+        paranoid=values.paranoid,
         overwrite=values.overwrite,
         resume=values.resume,
         lossy_source=values.lossy_source,
@@ -117,16 +177,27 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
         workers=values.workers,
         batch_blocks=values.batch_blocks,
     )
-    places.check_destination(archive, values.overwrite or values.follow)
-    # Tuning runs on JAX, whatever runs the march.
-    backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
-    with progress_display() as progress, warnings_in_one_line():
-        if values.follow:
-            depth = (values.block_shape or (FOLLOWING.depth,))[0]
-            following = Following(values.marker, values.quiet_seconds, depth=depth)
-            return follow(source, archive, options, following, reading, progress).to_json()
-        opened = open_sources(source, options, reading)
-        return jaxslice.compress(opened, archive, options=options, progress=progress).to_json()
+
+
+def _compress_shard(
+    opened: Sequence[Source], archive: str, shard: JobShard, options: CompressOptions,
+    progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
+    """Runs one part, and says what it is and what is left to do."""
+    from jaxslice.jobs.compress_shard import compress_shard
+
+    named = f" of the array of {shard.named_by}" if shard.named_by else ""
+    note(
+        f"Job shard {shard.index} of {shard.count}{named}: this process encodes a part of the "
+        "volume; --num_shards=1 encodes all of it."
+    )
+    report = compress_shard(opened, archive, shard, options, progress).to_json()
+    if not report["complete"]:
+        note(
+            f"{archive!r} is not complete yet: the last job shard completes it, or "
+            f"`jaxslice seal {archive}` when all are done."
+        )
+    return report
 
 
 COMMAND = Command(

@@ -34,7 +34,13 @@ def _define_flags(values: flags.FlagValues) -> None:
         "How chunks are stored: raw or png in precomputed volumes, raw, gzip, zstd or blosc in "
         "Zarr and N5, raw, gzip or lzf in HDF5. Default: the usual way of the format.", OUTPUT,
     )  # fmt: skip
+    flags.DEFINE_bool(
+        "dest_sharded", False,
+        "Pack the chunks of each block in one object (precomputed and Zarr 3): fewer objects.",
+        values, module_name=OUTPUT,
+    )  # fmt: skip
     shared_flags.define_overwrite(values, "the volume at DEST")
+    shared_flags.define_executor(values)
     shared_flags.define_json(values)
 
 
@@ -43,18 +49,20 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
 
     places.check_destination(dest, values.overwrite)
     backend.start_backend(values.engine)
-    with progress_display() as progress:
+    with progress_display() as progress, shared_flags.executor_of(values) as executor:
         return jaxslice.decompress(
             archive,
             dest,
             dest_format=values.dest_format,
             encoding=values.dest_encoding,
+            sharded=values.dest_sharded,
             bbox=values.bbox,
             scale=values.scale,
             overwrite=values.overwrite,
             engine=values.engine,
             workers=values.workers,
             batch_blocks=values.batch_blocks,
+            executor=executor,
             progress=progress,
         ).to_json()
 

@@ -13,7 +13,7 @@ HELP_WORDS = frozenset({"-h", "-help", "--help", "-helpshort", "--helpshort", "-
 
 _PLACES = """\
 SOURCE is a volume: neuroglancer precomputed, Zarr or OME-Zarr, N5, HDF5, TIFF, a folder or a \
-pattern of pictures, MRC, NRRD, .npy, .npz, .raw, or an archive. It is a path, or a URL with \
+pattern of pictures, MRC, DM3, NRRD, .npy, .npz, .raw, or an archive. It is a path, or a URL with \
 file://, http://, https://, gs:// or s3://, also as zarr://URL or URL|zarr3:. `jaxslice inspect \
 SOURCE` says what it is taken for."""
 

@@ -5,6 +5,10 @@ absl groups flags by a module name. Here that name is the heading that `cli.help
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from absl import flags
 
 from jaxslice.cli.flag_types import (
@@ -14,12 +18,16 @@ from jaxslice.cli.flag_types import (
     ShapeParser,
     define_text,
 )
+from jaxslice.cli.terminal import note
 from jaxslice.codec.engines.interface import NAMES as ENGINES
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.models.presets import CONTEXTS
 from jaxslice.volumes import formats
 from jaxslice.volumes.options import RawHeader, SourceOptions
+
+if TYPE_CHECKING:
+    from jaxslice.jobs.task import Executor
 
 SOURCE, QUALITY, TRAINING = "What to read", "How well to compress", "How to train"
 CHECKS = "Checks"
@@ -169,6 +177,69 @@ def define_workers(values: flags.FlagValues) -> None:
         "workers", DEFAULTS.workers,
         "Threads that compute. Default: one for each core, or two for each accelerator.",
         1, MOST_WORKERS, values, module_name=RESOURCES,
+    )  # fmt: skip
+
+
+def define_executor(values: flags.FlagValues) -> None:
+    flags.DEFINE_enum(
+        "executor", "threads", ["threads", "dask"],
+        "What runs the tasks: threads of this process, or workers of a Dask cluster.",
+        values, module_name=RESOURCES,
+    )  # fmt: skip
+    define_text(
+        values, "dask_scheduler", None,
+        "With --executor=dask: address of the scheduler, such as tcp://host:8786. Default: a "
+        "cluster of processes on this machine, one for each core or --workers.", RESOURCES,
+    )  # fmt: skip
+
+
+def define_multihost(values: flags.FlagValues) -> None:
+    flags.DEFINE_boolean(
+        "multihost", False,
+        "This process is one of several that JAX connects, one for each host of a TPU or GPU pod; "
+        "each encodes its own part. How many there are says the cluster.",
+        values, module_name=RESOURCES,
+    )  # fmt: skip
+    define_text(
+        values, "jax_coordinator", None,
+        "With --multihost: HOST:PORT at which the first process answers, where the cluster does "
+        "not say; needs --num_shards and --shard_index. Default: what the cluster says.",
+        RESOURCES,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def executor_of(values: flags.FlagValues) -> Iterator[Executor | None]:
+    """The executor, from the flags of `define_executor`; None for threads.
+
+    Raises:
+      UsageError: a scheduler without --executor=dask, or one that does not answer.
+    """
+    if values.executor == "threads":
+        if values.dask_scheduler is not None:
+            raise UsageError("Got --dask_scheduler without --executor=dask, expected both.")
+        yield None
+        return
+    from jaxslice.jobs.executors.dask_cluster import dask_executor
+
+    with dask_executor(values.dask_scheduler, values.workers) as executor:
+        note(f"Dask dashboard: {executor.dashboard}")
+        yield executor
+
+
+def define_job_shard(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer(
+        "num_shards", None,
+        "Parts that the jobs of an array share the work in; 1 for the whole work in this process. "
+        "Default: as many as the array of SLURM, AWS Batch, Google Batch or LSF that this process "
+        "belongs to has.",
+        1, None, values, module_name=RESOURCES,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "shard_index", None,
+        "The part that this process runs, from 0. Default: its place in the array, also of "
+        "Kubernetes or PBS. No Zarr shard is divided.",
+        0, None, values, module_name=RESOURCES,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def _define_flags(values: flags.FlagValues) -> None:
         flags.DEFINE_integer(
             axis, None,
             f"Show the plane at this {axis}, in global coordinates. Default: the z in the middle.",
-            lower_bound=-(2**53), upper_bound=2**53, flag_values=values, module_name=_PLANE,
+            flag_values=values, module_name=_PLANE,
         )  # fmt: skip
     flags.DEFINE_boolean(
         "square_pixels", False,

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from jaxslice.core.errors import LossySourceWarning
+from jaxslice.core.errors import LossySourceWarning, TrainingWarning
 
 LINE_SECONDS = (10.0, 300.0)
 """Least and largest time between two lines of progress in a log."""
@@ -83,16 +83,23 @@ def progress_display() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
+def note(text: str) -> None:
+    """Says something on stderr that is neither a warning nor an error."""
+    with contextlib.suppress(OSError):
+        print(message_line(f"jaxslice: {text}"), file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """Shows warnings about sources as messages on stderr while the `with` block lasts."""
+    """Shows warnings as messages on stderr while the `with` block lasts."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         with contextlib.suppress(OSError):
             print(message_line(f"jaxslice: warning: {message}"), file=sys.stderr, flush=True)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", LossySourceWarning)
+        for kind in (LossySourceWarning, TrainingWarning):
+            warnings.simplefilter("always", kind)
         warnings.showwarning = show
         yield
 

@@ -23,6 +23,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_engine(values)
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
+    shared_flags.define_executor(values)
     shared_flags.define_json(values)
 
 
@@ -37,7 +38,7 @@ def _run(values: flags.FlagValues, archive: str) -> dict[str, Any]:
                 )
     backend.start_backend(values.engine)
     reading, volume = shared_flags.source_options(values), None
-    with progress_display() as progress:
+    with progress_display() as progress, shared_flags.executor_of(values) as executor:
         if values.source is not None:
             volume = jaxslice.open_source(values.source, options=reading)
         return jaxslice.verify(
@@ -46,6 +47,7 @@ def _run(values: flags.FlagValues, archive: str) -> dict[str, Any]:
             engine=values.engine,
             workers=values.workers,
             batch_blocks=values.batch_blocks,
+            executor=executor,
             progress=progress,
         ).to_json()
 

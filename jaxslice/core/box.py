@@ -7,16 +7,25 @@ import itertools
 from collections.abc import Iterator
 
 from jaxslice.core.errors import UsageError
+from jaxslice.core.whole_numbers import three_whole
 
 Triple = tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """A half-open box of voxels: `start <= (z, y, x) < stop`."""
+    """A half-open box of voxels: `start <= (z, y, x) < stop`.
+
+    Start and stop may be given as any three whole numbers, such as an array of NumPy's.
+    """
 
     start: Triple
     stop: Triple
+
+    def __post_init__(self):
+        """Refuses what are not three whole numbers each (UsageError)."""
+        object.__setattr__(self, "start", three_whole(self.start, "the start of a box"))
+        object.__setattr__(self, "stop", three_whole(self.stop, "the stop of a box"))
 
     @classmethod
     def of_shape(cls, shape: Triple, start: Triple = (0, 0, 0)) -> Box:

@@ -34,6 +34,14 @@ class DeviceError(Exception):
     """The device in use does not compute the integers that the format prescribes."""
 
 
+class TrainingError(ArithmeticError):
+    """A fit or a training gave weights that are no finite numbers."""
+
+
+class TrainingWarning(UserWarning):
+    """A training diverged, and was not used beyond its last finite step."""
+
+
 class LossySourceWarning(UserWarning):
     """The voxels of a source were changed by lossy compression before."""
 

@@ -27,9 +27,17 @@ class Stopwatch:
         try:
             yield
         finally:
-            elapsed = time.perf_counter() - start
-            with self._lock:
-                self._seconds[part] += elapsed
+            self.add(part, time.perf_counter() - start)
+
+    def add(self, part: str, seconds: float) -> None:
+        """Adds time that was measured elsewhere."""
+        with self._lock:
+            self._seconds[part] += seconds
+
+    def parts(self) -> dict[str, float]:
+        """Seconds of all parts so far."""
+        with self._lock:
+            return dict(self._seconds)
 
     def seconds(self, *parts: str) -> dict[str, float]:
         """Seconds of each part, and `total`: since the stopwatch was made."""

@@ -8,6 +8,8 @@ BLOCK_SHAPE: Triple = (64, 256, 256)
 """Of a volume that is large along every axis, at the efforts that favour quick reading."""
 
 LARGEST_BLOCK_AXIS = 4096
+LARGEST_DEPTH = 1024
+"""Most slices of a block where slices are small."""
 
 
 def default_block_shape(shape: Triple, depth: int = BLOCK_SHAPE[0]) -> Triple:
@@ -16,7 +18,8 @@ def default_block_shape(shape: Triple, depth: int = BLOCK_SHAPE[0]) -> Triple:
     Blocks are `depth` x 256 x 256, or up to an eighth more along an axis where that spares a cut:
     voxels next to a cut cost more. In a volume of few slices, blocks are longer along x instead,
     and then along y, so that they have as many voxels, up to a quarter more where that spares a
-    cut: what a lane costs beside its voxels is shared by more of them.
+    cut: what a lane costs beside its voxels is shared by more of them. Where a block holds whole
+    slices, it holds more of them for the same reason.
 
     Args:
       shape: of the volume.
@@ -30,13 +33,19 @@ def default_block_shape(shape: Triple, depth: int = BLOCK_SHAPE[0]) -> Triple:
     if width == shape[2]:
         taller = _filling(shape[1], voxels, depth * width)
         height = taller if -(-shape[1] // taller) < -(-shape[1] // height) else height
+    if (height, width) == shape[1:]:
+        depth = max(depth, _fitted(shape[0], *_lengths(voxels, height * width, LARGEST_DEPTH)))
     return (depth, height, width)
 
 
 def _filling(size: int, voxels: int, others: int) -> int:
     """How long blocks of about so many voxels are along an axis, given the other two's product."""
-    most, stretched = (min(n // others, LARGEST_BLOCK_AXIS) for n in (voxels, voxels + voxels // 4))
-    return _fitted(size, most, stretched)
+    return _fitted(size, *_lengths(voxels, others, LARGEST_BLOCK_AXIS))
+
+
+def _lengths(voxels: int, others: int, largest: int) -> tuple[int, int]:
+    """How long blocks are at most along an axis, and where that spares a cut."""
+    return min(voxels // others, largest), min((voxels + voxels // 4) // others, largest)
 
 
 def fitted_block_shape(largest: Triple, shape: Triple) -> Triple:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -15,24 +16,37 @@ from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
 from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
-from jaxslice.codec import probe
+from jaxslice.codec import probes
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.errors import SourceDataError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
+from jaxslice.jobs.agreement import network_of_one
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
 from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
-from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
+from jaxslice.jobs.executors.dask_cluster import DaskExecutor
+from jaxslice.jobs.job_file import (
+    begin_or_resume,
+    fingerprint_of,
+    job_of,
+    keep_network,
+    kept_network,
+)
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
-from jaxslice.jobs.resources import Resources, prepare
+from jaxslice.jobs.resources import PROCESS_BYTES, Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
+from jaxslice.jobs.second_engine import second_engine
+from jaxslice.jobs.task import Executor
 from jaxslice.storage.draft import Draft, open_draft
-from jaxslice.volumes.interface import AnySource
+from jaxslice.volumes.interface import AnySource, MissingChunks
 from jaxslice.volumes.source import Source
+
+SECOND_ENGINE = "second_engine"
+"""Field of the provenance: what also decoded every block before it was written."""
 
 REPORTED = (
     "effort", "model", "adaptation_gain_bits_per_voxel", "tuning_gain_bits_per_voxel",
@@ -46,6 +60,7 @@ def compress(
     archive: str | os.PathLike[str],
     options: CompressOptions = CompressOptions(),  # noqa: B008 - frozen
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Report:
     """Compresses a volume into a new archive.
 
@@ -55,6 +70,7 @@ def compress(
       archive: a folder, or a gs:// or s3:// URL.
       options: how to compress.
       progress: called now and then with (part of the work, done, total), from any thread.
+      executor: what runs the tasks; threads of this process if None.
 
     Returns:
       The sizes in bytes, the seconds of each part, and how the network was fitted.
@@ -76,26 +92,32 @@ def compress(
     planned = plan(sources[0], options)
     traces = check_source(sources[0], planned)
     with watch.measure("compile"):
-        probe.check_devices(options.engine)
+        probes.check_devices(planned.architecture, options.engine)
     with open_draft(archive, KIND, options.overwrite) as draft:
-        resumed = begin_or_resume(draft, job_of(sources, planned), options.resume)
+        job = job_of(sources, planned)
+        resumed = begin_or_resume(draft, job, options.resume)
         made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
-            part = _Part(
+            part = ScalePart(
                 draft, len(made), found[0], plan(found[0], options), found[1],
-                {} if made else traces, resumed, watch, progress,
+                {} if made else traces, resumed, watch, progress, executor=executor,
             )  # fmt: skip
             scale, leaves, stats = part.compress()
             made.append(scale)
             layers.append(leaves.layers())
             total += stats
-        _check_found(sources[0])
+        check_found(sources[0].description, sources[0].missing)
+        try:
+            check_unchanged(sources, job)
+        except SourceDataError:
+            draft.kept = False
+            raise
         publish(draft, made, layers)
-    return _report(archive, planned, total, watch, sources[0])
+    return report_of_run(archive, options.engine, total, watch, sources[0].missing.count)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
+class ScalePart:
     """One scale of a volume, to be compressed.
 
     Attributes:
@@ -108,6 +130,8 @@ class _Part:
       resumed: whether blocks may be there already.
       watch: measures the parts of the work.
       progress: called now and then.
+      shared: whether other processes compress the scale as well.
+      executor: what runs the tasks; threads of this process if None.
     """
 
     draft: Draft
@@ -119,14 +143,16 @@ class _Part:
     resumed: bool
     watch: Stopwatch
     progress: Progress
+    shared: bool = False
+    executor: Executor | None = None
 
-    def compress(self) -> tuple[Archive, Leaves, EncodeStats]:
-        """Fits the base network unless an interrupted run did, and encodes what is missing."""
+    def begin(self) -> tuple[Archive, Resources]:
+        """Fits the base network unless that was done, and makes the array to write blocks to."""
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
         with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
             compiled = pool.submit(_compile, self.plan, self.watch)
-            base = kept or fit_base_network(self.source, self.plan, self.watch, self.progress)
+            base = kept or (self._agreed() if self.shared else self._fitted())
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
         provenance = self.made_of | _provenance(self.source, self.plan, base, self.traces)
@@ -136,6 +162,18 @@ class _Part:
             self.draft, self.scale, self.plan.box, self.plan.block_shape, configuration,
             self.plan.placement, provenance, str(self.source.dtype), self.plan.shard_shape,
         )  # fmt: skip
+        return made, resources
+
+    def _fitted(self) -> BaseNetwork:
+        return fit_base_network(self.source, self.plan, self.watch, self.progress)
+
+    def _agreed(self) -> BaseNetwork:
+        return network_of_one(self.draft, self.scale, self._fitted, self.progress)
+
+    def compress(self) -> tuple[Archive, Leaves, EncodeStats]:
+        """Fits the base network unless an interrupted run did, and encodes what is missing."""
+        made, resources = self.begin()
+        provenance = made.provenance
         leaves = Leaves(made.grid_shape)
         found = finished_blocks(made) if self.resumed else {}
         if found:
@@ -145,15 +183,23 @@ class _Part:
             leaves.add_all(stats.leaves)
         missing = missing_blocks(made, found)
         encoded = encode_all(
-            self.source, made, missing, leaves, _encoding(self.plan, resources), self.watch,
+            self.source, made, missing, leaves, encoding_of(self.plan, resources, self.executor),
+            self.watch,
             self.progress,
         )  # fmt: skip
         stats = sum((without_leaves(stats) for stats in found.values()), encoded)
-        provenance["missing_chunks"] = self.source.missing.count
-        provenance[BLOCKS_BYTES] = stats.payload_bytes
-        provenance["own_networks"] = stats.block_networks
-        provenance["own_networks_bytes"] = stats.block_networks_bytes
+        complete_provenance(provenance, stats, self.source.missing.count)
         return made, leaves, stats
+
+
+def complete_provenance(
+    provenance: dict[str, Any], stats: EncodeStats, missing_chunks: int
+) -> None:
+    """Adds what is known only when all blocks of a scale are there."""
+    provenance["missing_chunks"] = missing_chunks
+    provenance[BLOCKS_BYTES] = stats.payload_bytes
+    provenance["own_networks"] = stats.block_networks
+    provenance["own_networks_bytes"] = stats.block_networks_bytes
 
 
 def _provenance(
@@ -167,9 +213,18 @@ def _provenance(
         "effort": planned.options.effort,
         "context": planned.options.context,
         "seed": planned.options.seed,
+        **_second_engine(planned),
         **base.provenance,
         BLOCKS_BYTES: 0,
     }
+
+
+def _second_engine(planned: Plan) -> dict[str, str]:
+    """Which engine decodes every block beside the one that encodes, if that is requested."""
+    options = planned.options
+    if not options.paranoid:
+        return {}
+    return {SECOND_ENGINE: second_engine(options.engine, planned.architecture)}
 
 
 def _recorded(source: Source) -> dict[str, Any]:
@@ -179,15 +234,32 @@ def _recorded(source: Source) -> dict[str, Any]:
     return {name: details[name] for name in names if name in details}
 
 
-def _check_found(source: Source) -> None:
+def check_unchanged(sources: Sequence[Source], job: dict[str, Any]) -> None:
+    """Refuses an archive of a source that somebody wrote to meanwhile: parts would not fit.
+
+    Raises:
+      SourceDataError: some voxels or the time of a file are others than at the start.
+    """
+    before = [job["source"], *job["coarser_sources"]]
+    for source, known in zip(sources, before, strict=True):
+        found = json.loads(json.dumps(fingerprint_of(source)))
+        if found != known:
+            changed = ", ".join(key for key in known if found.get(key) != known[key])
+            raise SourceDataError(
+                f"Got {source.description!r}, which was changed while it was compressed "
+                f"({changed}), expected the same volume until the end."
+            )
+
+
+def check_found(description: str, missing: MissingChunks) -> None:
     """Refuses an archive of nothing but missing chunks.
 
     Raises:
       SourceDataError: not one chunk was found.
     """
-    if source.missing.all_missing:
+    if missing.all_missing:
         raise SourceDataError(
-            f"Got none of {source.missing.count} chunks of {source.description!r}, expected at "
+            f"Got none of {missing.count} chunks of {description!r}, expected at "
             "least one: they lie elsewhere, or have other names."
         )
 
@@ -202,7 +274,10 @@ def _compile(planned: Plan, watch: Stopwatch) -> Resources:
         )  # fmt: skip
 
 
-def _encoding(planned: Plan, resources: Resources) -> Encoding:
+def encoding_of(planned: Plan, resources: Resources, executor: Executor | None = None) -> Encoding:
+    """How blocks are encoded with a plan."""
+    if isinstance(executor, DaskExecutor):
+        executor.check_memory(resources.program_bytes + resources.host_bytes, PROCESS_BYTES)
     options, networks, workers = planned.options, None, resources.workers
     if planned.block_networks:
         config = block_training_config(
@@ -212,27 +287,32 @@ def _encoding(planned: Plan, resources: Resources) -> Encoding:
         networks = BlockTraining(config, options.seed)
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
-    return Encoding(resources.batch_blocks, workers, options.verify, options.engine, networks)
+    second = _second_engine(planned).get(SECOND_ENGINE)
+    return Encoding(
+        resources.batch_blocks, workers, options.verify, options.engine, networks, executor, second
+    )
 
 
-def _report(
-    archive: str, planned: Plan, stats: EncodeStats, watch: Stopwatch, source: Source
+def report_of_run(
+    archive: str, engine: str, stats: EncodeStats, watch: Stopwatch, missing_chunks: int
 ) -> Report:
-    parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
-    if planned.block_networks:
-        parts.insert(4, "train_blocks")
+    """What a run did and made."""
     scales = open_scales(archive)
     opened = scales[0]
+    parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
+    if opened.configuration.block_networks:
+        parts.insert(4, "train_blocks")
     # What an own network saved is known only where the block was encoded.
     saved = None if stats.found_blocks else stats.block_networks_saved_bytes
     details: dict[str, Any] = {
-        "engine": engine_named(planned.options.engine).name,
+        "engine": engine_named(engine).name,
         "network_bytes": len(opened.configuration.packed_network),
+        **{key: opened.provenance[key] for key in (SECOND_ENGINE,) if key in opened.provenance},
         **{key: opened.provenance[key] for key in REPORTED},
         "own_networks_saved_bytes": saved,
         "resumed_blocks": stats.found_blocks,
     }
     # Only what this run has read: another may have read the rest.
-    if source.missing.count:
-        details["missing_chunks"] = source.missing.count
+    if missing_chunks:
+        details["missing_chunks"] = missing_chunks
     return report_of(scales, watch.seconds(*parts), details)

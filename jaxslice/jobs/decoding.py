@@ -55,9 +55,18 @@ class DecodeTask:
 
     archive: Archive
     indices: tuple[Triple, ...]
-    sink: Sink
+    sink: Sink | None
     batch_blocks: int = 1
     engine: str = AUTO
+
+    @property
+    def writes_here(self) -> bool:
+        """Whether only the process that made the task has what its sink writes to."""
+        return getattr(self.sink, "here", False)
+
+    def without_sink(self) -> DecodeTask:
+        """The task to be computed elsewhere and written here."""
+        return dataclasses.replace(self, sink=None)
 
     def read(self, worker: Worker) -> list[bytes]:
         """The payload of each block.
@@ -97,6 +106,7 @@ class DecodeTask:
 
     def write(self, results: list[_Decoded], worker: Worker) -> DecodeStats:
         """Hands the voxels to the sink."""
+        assert self.sink is not None, "a task without a sink is not written"
         for index, item in zip(self.indices, results, strict=True):
             self.sink(index, item.voxels, worker)
         pairs = zip(self.indices, results, strict=True)

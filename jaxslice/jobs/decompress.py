@@ -15,9 +15,10 @@ from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
-from jaxslice.jobs.task import Worker
+from jaxslice.jobs.task import Executor, Worker
 from jaxslice.volumes.destination import Destination, create_scales, takes_scales
 from jaxslice.volumes.interface import NewVolume
+from jaxslice.volumes.output_chunks import chunks_of_block, sharded_chunks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,9 @@ class WriteTo:
     archive: Archive
     box: Box
     destination: Destination
+
+    here = True
+    """Several processes must not write to files of all formats."""
 
     def __call__(self, index: Triple, voxels: Volume, worker: Worker) -> None:
         """Writes the part of a block that lies in the box."""
@@ -43,12 +47,14 @@ def decompress(
     *,
     dest_format: str | None = None,
     encoding: str | None = None,
+    sharded: bool = False,
     bbox: Box | None = None,
     scale: int | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     batch_blocks: int | None = None,
     engine: str = AUTO,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Writes an archive's voxels as a new volume.
@@ -59,6 +65,7 @@ def decompress(
       dest_format: key of its format, see `volumes.formats`; if None, what its name says, else
         precomputed.
       encoding: how its chunks are stored, where the format has a choice.
+      sharded: whether the chunks of a block are packed in one object; precomputed and Zarr 3.
       bbox: the voxels to write, in global coordinates of the scale; all if None.
       scale: index of the scale to write; if None, all, or the finest alone where a box is
         requested or the destination can hold only one.
@@ -66,6 +73,7 @@ def decompress(
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
       engine: as in `CompressOptions`.
+      executor: what runs the tasks; threads of this process if None.
       progress: called now and then with (part of the work, done, total), from any thread.
 
     Returns:
@@ -86,19 +94,13 @@ def decompress(
     boxes = [bbox or opened.box for opened in scales]
     if not scales[0].box.contains(boxes[0]):
         raise UsageError(f"Got the bbox {bbox}, expected one inside the volume, {scales[0].box}.")
-    new = [
-        NewVolume(
-            box, opened.placement.voxel_size_nm, _chunk_shape(opened.block_shape), encoding,
-            opened.dtype,
-        )
-        for opened, box in zip(scales, boxes, strict=True)
-    ]  # fmt: skip
+    new = [_new(*pair, encoding, sharded) for pair in zip(scales, boxes, strict=True)]
     decoders = [prepare_decoder(opened, batch_blocks, workers, watch, engine) for opened in scales]
     with create_scales(dest, new, overwrite=overwrite, dest_format=dest_format) as destinations:
         for opened, decoder, destination in zip(scales, decoders, destinations, strict=True):
-            (batch, executor), box = decoder, destination.box
+            (batch, threads), box = decoder, destination.box
             sink = WriteTo(opened, box, destination)
-            decode_all(opened, box, sink, executor, batch, watch, progress, engine)
+            decode_all(opened, box, sink, executor or threads, batch, watch, progress, engine)
     details = {
         "engine": engine_named(engine).name,
         "destination": os.fspath(dest),
@@ -108,6 +110,15 @@ def decompress(
     return report_of(scales, watch.seconds("compile", "read", "decode", "write"), details)
 
 
+def _new(archive: Archive, box: Box, encoding: str | None, sharded: bool) -> NewVolume:
+    """What is created for a scale."""
+    chunk_shape, shard_shape = chunks_of_block(archive.block_shape), None
+    if sharded:
+        chunk_shape, shard_shape = sharded_chunks(archive.block_shape, box.shape)
+    size = archive.placement.voxel_size_nm
+    return NewVolume(box, size, chunk_shape, encoding, shard_shape, archive.dtype)
+
+
 def _chosen(
     archive: str | os.PathLike[str], scale: int | None, bbox: Box | None, several: bool
 ) -> list[Archive]:
@@ -115,11 +126,3 @@ def _chosen(
     if scale is None and several and bbox is None:
         return open_scales(archive)
     return [open_archive(archive, scale or 0)]
-
-
-def _chunk_shape(block_shape: Triple) -> Triple:
-    """Chunks of at most 64 along each axis that divide the block, so that writes align."""
-    z, y, x = (
-        next(n for n in range(min(64, size), 0, -1) if size % n == 0) for size in block_shape
-    )
-    return (z, y, x) if min(z, y, x) >= 8 else block_shape

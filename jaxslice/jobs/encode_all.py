@@ -6,15 +6,19 @@ import dataclasses
 import threading
 from collections.abc import Sequence
 
+from jaxslice.archive.model import model_of
 from jaxslice.archive.seal import Leaves
 from jaxslice.archive.shards import place_in_shard
 from jaxslice.archive.store import Archive
+from jaxslice.codec.block import compile_for
+from jaxslice.codec.program_check import check_programs
 from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch
 from jaxslice.jobs.block_networks import BlockNetworks
 from jaxslice.jobs.encoding import EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
 from jaxslice.jobs.shard_task import shard_tasks
+from jaxslice.jobs.task import Executor
 from jaxslice.volumes.source import Source
 
 
@@ -28,6 +32,8 @@ class Encoding:
       verify: as in `EncodeTask`.
       engine: as in `EncodeTask`.
       networks: where networks of single blocks come from, if any.
+      executor: what runs the tasks; threads of this process if None.
+      second_engine: as in `EncodeTask`.
     """
 
     batch_blocks: int
@@ -35,6 +41,8 @@ class Encoding:
     verify: str
     engine: str
     networks: BlockNetworks | None = None
+    executor: Executor | None = None
+    second_engine: str | None = None
 
 
 def encode_all(
@@ -61,7 +69,13 @@ def encode_all(
 
     Returns:
       The statistics, without the leaves.
+
+    Raises:
+      DeviceError: a device does not code the archive's network as it must; nothing is written.
     """
+    if indices:
+        with watch.measure("compile"):
+            _try_programs(made, encoding)
     total, lock = [EncodeStats()], threading.Lock()
     count = Count("compress", made.num_blocks, progress, made.num_blocks - len(indices))
 
@@ -73,13 +87,28 @@ def encode_all(
 
     tasks = encode_tasks(
         source, made, encoding.batch_blocks, encoding.verify, encoding.networks, encoding.engine,
-        indices,
+        indices, encoding.second_engine,
     )  # fmt: skip
     if made.shard_shape is not None:
         shards = len({place_in_shard(index, made.blocks_per_shard)[0] for index in indices})
         tasks = shard_tasks(tasks, made, encoding.workers, shards, adopted)
-    ThreadExecutor(encoding.workers).run(tasks, watch, add)
+    executor = encoding.executor or ThreadExecutor(encoding.workers)
+    executor.run(tasks, watch, add)
     return total[0]
+
+
+def _try_programs(made: Archive, encoding: Encoding) -> None:
+    model = model_of(made.configuration, encoding.engine)
+    check_programs(
+        model, made.block_shape, encoding.batch_blocks, encoding.engine,
+        block_networks=encoding.networks is not None, decoder=encoding.verify != "none",
+    )  # fmt: skip
+    if encoding.second_engine is not None:
+        model_of(made.configuration, encoding.second_engine)
+        compile_for(
+            made.block_shape, model.architecture, encoding.batch_blocks, encoder=False,
+            block_networks=encoding.networks is not None, engine=encoding.second_engine,
+        )  # fmt: skip
 
 
 def without_leaves(stats: EncodeStats) -> EncodeStats:

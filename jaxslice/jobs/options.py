@@ -8,6 +8,7 @@ import math
 from jaxslice.codec.engines.interface import AUTO, NAMES
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
+from jaxslice.core.whole_numbers import three_whole, whole
 from jaxslice.jobs.block_shape import LARGEST_BLOCK_AXIS
 from jaxslice.jobs.effort import FAST, effort_named
 from jaxslice.models.presets import CONTEXTS
@@ -40,7 +41,10 @@ class CompressOptions:
       context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
         2020). No model of it is shipped, so that effort 1 and above train one from scratch.
       seed: of training and of samples, from 0.
-      verify: "all" decodes every block again before it is written, "sample" one block in eight.
+      verify: "all" decodes every block again before it is written and reads it back afterwards,
+        "sample" decodes one block in eight.
+      paranoid: whether a second, different engine also decodes every block before it is written.
+        The archive says which.
       overwrite: whether an archive that is there may be replaced.
       missing: "error", or "zero" to take missing chunks of the source as black.
       lossy_source: "refuse" a source whose chunks were coded with loss where that takes fewer bytes
@@ -64,6 +68,7 @@ class CompressOptions:
     context: str = "full"
     seed: int = 0
     verify: str = "all"
+    paranoid: bool = False
     overwrite: bool = False
     missing: str = "error"
     lossy_source: str = "refuse"
@@ -75,6 +80,7 @@ class CompressOptions:
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""
+        self._make_numbers_whole()
         effort_named(self.effort)
         for name, default in (("model", None), ("context", "full"), ("training_steps", None)):
             if self.effort == FAST and getattr(self, name) != default:
@@ -118,6 +124,19 @@ class CompressOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"Got {name} {value}, expected at least 1.")
+
+    def _make_numbers_whole(self) -> None:
+        for name in ("downsample", "seed", "training_steps", "workers", "batch_blocks"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, whole(value, name))
+        for name in ("block_shape", "shard_shape"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, three_whole(value, f"the {name}"))
+        for name in ("scale", "effort"):
+            if not isinstance(value := getattr(self, name), str):
+                object.__setattr__(self, name, whole(value, name))
+        scales = [s if isinstance(s, str) else whole(s, "a scale") for s in self.scales]
+        object.__setattr__(self, "scales", tuple(scales))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from jaxslice.archive.seal import leaf_of
@@ -17,19 +17,22 @@ _READS = 16
 """Payloads that are read and checked at once."""
 
 
-def finished_blocks(archive: Archive) -> dict[Triple, EncodeStats]:
+def finished_blocks(
+    archive: Archive, wanted: Sequence[Triple] | None = None
+) -> dict[Triple, EncodeStats]:
     """The blocks of an unfinished archive that need not be encoded again.
 
     Each payload is read, and its checksum and place compared. What fails is no finished block.
 
     Args:
       archive: in a draft.
+      wanted: indices of the stored objects to look at; all if None.
 
     Raises:
       OSError: the storage fails.
     """
-    stored, found = set(_stored(archive)), {}
-    objects = [blocks for index, blocks in archive.shards() if index in stored]
+    stored, found = stored_objects(archive, wanted), {}
+    objects = [archive.blocks_of(index) for index in sorted(stored)]
     with ThreadPoolExecutor(_READS, "jaxslice-resume") as pool:
         checks = pool.map(
             lambda blocks: [checked_block(archive, index) for index in blocks], objects
@@ -41,14 +44,26 @@ def finished_blocks(archive: Archive) -> dict[Triple, EncodeStats]:
     return found
 
 
-def _stored(archive: Archive) -> Iterator[Triple]:
-    """Indices of the objects that are there."""
-    prefix = f"{archive.path}/c/"
-    for key in archive.folder.list_keys(prefix):
-        parts = key.removeprefix(prefix).split("/")
-        if len(parts) == 3 and all(part.isdecimal() for part in parts):
-            z, y, x = map(int, parts)
-            yield (z, y, x)
+def stored_objects(archive: Archive, wanted: Sequence[Triple] | None = None) -> set[Triple]:
+    """Indices of the objects of an unfinished archive that are there, complete or not.
+
+    Args:
+      archive: in a draft.
+      wanted: only these; only their layers are listed.
+
+    Raises:
+      OSError: the storage fails.
+    """
+    prefix, chosen = f"{archive.path}/c/", None if wanted is None else set(wanted)
+    layers = [""] if chosen is None else [f"{z}/" for z in sorted({index[0] for index in chosen})]
+    found = set()
+    for layer in layers:
+        for key in archive.folder.list_keys(prefix + layer):
+            parts = key.removeprefix(prefix).split("/")
+            if len(parts) == 3 and all(part.isdecimal() for part in parts):
+                z, y, x = map(int, parts)
+                found.add((z, y, x))
+    return found if chosen is None else found & chosen
 
 
 def checked_block(archive: Archive, index: Triple) -> EncodeStats | None:

@@ -79,9 +79,23 @@ def next_source(
     if scale < len(sources):
         name = sources[scale].details.scale
         return sources[scale], ({SOURCE_SCALE: name} if len(sources) > 1 and name else {})
-    if scale >= len(sources) + options.downsample:
+    return next_pooled(sources[0].description, len(sources), made, options)
+
+
+def next_pooled(
+    description: str, num_sources: int, made: Sequence[Archive], options: CompressOptions
+) -> tuple[Source, dict[str, Any]] | None:
+    """The next scale that is made by pooling; as `next_source`.
+
+    Args:
+      description: of the source.
+      num_sources: scales that the source has.
+      made: the scales that are there, those of the source and maybe others.
+      options: as requested.
+    """
+    if len(made) >= num_sources + options.downsample:
         return None
-    coarser = pooled(voxels_of(made[-1], sources[0].description, CACHE_BYTES))
+    coarser = pooled(voxels_of(made[-1], description, CACHE_BYTES))
     if coarser is None:
         return None
     assert isinstance(coarser.reader, MeanReader)

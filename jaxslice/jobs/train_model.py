@@ -16,6 +16,7 @@ import jax
 from jaxslice.codec.architecture import Architecture
 from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress, no_progress
+from jaxslice.core.whole_numbers import whole
 from jaxslice.jobs.recipe import Recipe, draw_styles, recipe_of
 from jaxslice.models import model_file
 from jaxslice.models.adaptation import Adaptation
@@ -69,6 +70,7 @@ def make_model(
     """
     if not groups or not all(groups):
         raise UsageError("Got no volumes to train on, expected at least one.")
+    seed = whole(seed, "seed")
     model_file.check_savable(output, overwrite=overwrite)
     volumes = [[open_source(name) for name in group] for group in groups]
     init_key, draw_key = jax.random.split(jax.random.key(seed))

@@ -17,7 +17,7 @@ from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.core.types import Volume
 from jaxslice.jobs.decoding import decode_all, prepare_decoder
 from jaxslice.jobs.scales import POOLED_BY, SOURCE_SCALE
-from jaxslice.jobs.task import Worker
+from jaxslice.jobs.task import Executor, Worker
 from jaxslice.volumes.archive_volume import voxels_of
 from jaxslice.volumes.interface import AnySource
 from jaxslice.volumes.pooled import pooled
@@ -63,6 +63,7 @@ def verify(
     workers: int | None = None,
     batch_blocks: int | None = None,
     engine: str = AUTO,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Decodes every block of an archive against its checksums, and against a source if given.
@@ -75,6 +76,7 @@ def verify(
       workers: as in `CompressOptions`.
       batch_blocks: as in `CompressOptions`.
       engine: as in `CompressOptions`.
+      executor: what runs the tasks; threads of this process if None.
       progress: called now and then with (part of the work, done, total), from any thread.
 
     Returns:
@@ -93,11 +95,11 @@ def verify(
     for number, opened in enumerate(scales):
         volume = None
         if source is not None:
-            volume = _expected(source, scales[:number], opened, scale, missing)
+            volume = expected_source(source, scales[:number], opened, scale, missing)
             compared = compared or volume.description
-        batch, executor = prepare_decoder(opened, batch_blocks, workers, watch, engine)
+        batch, threads = prepare_decoder(opened, batch_blocks, workers, watch, engine)
         sink = CompareWith(opened, volume)
-        decode_all(opened, None, sink, executor, batch, watch, progress, engine)
+        decode_all(opened, None, sink, executor or threads, batch, watch, progress, engine)
     details = {
         "engine": engine_named(engine).name,
         "verified": True,
@@ -108,7 +110,7 @@ def verify(
     return report_of(scales, watch.seconds("compile", "read", "decode"), details)
 
 
-def _expected(
+def expected_source(
     source: AnySource, finer: Sequence[Archive], opened: Archive, scale: int | str, missing: str
 ) -> Source:
     """What a scale of an archive must equal: a scale of the source, or the next finer one pooled.

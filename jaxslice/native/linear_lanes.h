@@ -4,11 +4,19 @@
 #define JAXSLICE_LINEAR_LANES_H
 
 #include "linear_plan.h"
+#include "states.h"
 
 /* What a panel's voxels are predicted to be, and the table that each is coded with. */
 struct prediction {
     int32_t table[PANEL], whole[PANEL];
 };
+
+typedef uint8_t lanes16 __attribute__((vector_size(16)));
+typedef uint64_t mask16 __attribute__((vector_size(16)));
+
+/* Makes a number of 8 bits that number in each byte; a lane's bit of it. */
+#define EACH_BYTE 0x0101010101010101u
+#define LANE_BITS ((lanes16){1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128})
 
 /* Symbols of context voxel c, `other` where it is outside. */
 static void context_or(const struct march *m, int32_t panel, int32_t c, const uint8_t *other,
@@ -20,7 +28,14 @@ static void context_or(const struct march *m, int32_t panel, int32_t c, const ui
         memcpy(out, values, PANEL);
         return;
     }
-    for (int32_t i = 0; i < PANEL; i++) out[i] = live >> i & 1 ? values[i] : other[i];
+    for (int32_t i = 0; i < PANEL; i += 16) {
+        const mask16 lanes = {EACH_BYTE * (live >> i & 0xff), EACH_BYTE * (live >> (i + 8) & 0xff)};
+        lanes16 inside, outside, mask = (lanes16)(((lanes16)lanes & LANE_BITS) != 0);
+        memcpy(&inside, values + i, sizeof inside);
+        memcpy(&outside, other + i, sizeof outside);
+        inside = (inside & mask) | (outside & ~mask);
+        memcpy(out + i, &inside, sizeof inside);
+    }
 }
 
 static void load_reference(const struct march *m, int32_t panel, uint8_t *reference) {
@@ -86,15 +101,6 @@ static void predict(const struct march *m, int32_t panel, struct prediction *to)
     const struct parts parts = linear_parts(m, panel);
     for (int32_t i = 0; i < parts.count; i++)
         predict_part(m, panel, linear->predictor + parts.predictor[i], parts.lanes[i], to);
-}
-
-static uint64_t state_of(const struct march *m, int32_t lane) {
-    return (uint64_t)m->high[lane] << 32 | m->low[lane];
-}
-
-static void set_state(struct march *m, int32_t lane, uint64_t state) {
-    m->high[lane] = (uint32_t)(state >> 32);
-    m->low[lane] = (uint32_t)state;
 }
 
 static void decode_lane(struct march *m, int32_t lane, int32_t table, int32_t whole) {

@@ -21,7 +21,7 @@ from jaxslice.serve.volume import ServedVolume, names_for, open_served
 if TYPE_CHECKING:
     from jaxslice.serve.app import Site
 
-CACHE_BYTES = 1024 * 2**20
+CACHE_BYTES = 10**9
 LOOPBACK, PORT = "127.0.0.1", 9000
 
 _STOP_SECONDS = 2.0

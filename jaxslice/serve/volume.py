@@ -125,9 +125,15 @@ async def read_box(volume: LazyVolume, box: Box, cache: BlockCache) -> np.ndarra
 
 
 def _chunk_edge(extent: int) -> int:
-    """The largest divisor of an extent up to CHUNK_EDGE, unless all divisors are small."""
-    divisors = [n for n in range(min(CHUNK_EDGE, extent), 0, -1) if extent % n == 0]
-    return divisors[0] if divisors[0] >= min(_LEAST_EDGE, extent) else CHUNK_EDGE
+    """The largest divisor of an extent up to CHUNK_EDGE that is not small; else a larger one.
+
+    A chunk that is somewhat larger costs less than one that lies in two blocks.
+    """
+    divisors = [n for n in range(1, min(2 * CHUNK_EDGE, extent) + 1) if extent % n == 0]
+    usual = max(n for n in divisors if n <= CHUNK_EDGE)
+    if usual >= min(_LEAST_EDGE, extent):
+        return usual
+    return min((n for n in divisors if n > CHUNK_EDGE), default=CHUNK_EDGE)
 
 
 def _identity(scales: tuple[LazyVolume, ...]) -> str:

@@ -19,9 +19,12 @@ from jaxslice.core.errors import UsageError
 from jaxslice.storage import bucket
 from jaxslice.storage.folder import Folder, LocalFolder, RemoteFolder
 from jaxslice.storage.kind import Kind
+from jaxslice.storage.lease import LEASE
 from jaxslice.storage.location import parse_location, unreachable_is_usage_error
+from jaxslice.storage.notes import Notes
 from jaxslice.storage.replace import bring, check_new_place, real_path
 from jaxslice.storage.workspace import (
+    BusyError,
     clear_workspace,
     content_of,
     is_locked,
@@ -31,7 +34,7 @@ from jaxslice.storage.workspace import (
     workspace_of,
 )
 
-_JOB, _DONE = "job.json", "done"
+JOB, _DONE = "job.json", "done"
 
 HALF_WRITTEN = ".__lock"
 """End of the names of files that TensorStore is writing."""
@@ -40,7 +43,7 @@ NOTES_FOLDER = ".jaxslice"
 """Folder of a bucket's place for what is about the draft and not of its content."""
 
 
-class Draft(abc.ABC):
+class Draft(Notes, abc.ABC):
     """Content that is not complete yet, and notes of what it is to be.
 
     Attributes:
@@ -51,10 +54,11 @@ class Draft(abc.ABC):
     """
 
     def __init__(self, place: str, kind: Kind, folder: Folder, notes: Folder) -> None:
-        """Takes the folder of the content, and another for notes."""
-        self.place, self.folder, self._kind, self._notes = place, folder, kind, notes
+        """Takes the folders of the content and of the notes."""
+        super().__init__(notes)
+        self.place, self.folder, self._kind = place, folder, kind
         self.in_place = isinstance(folder, RemoteFolder)
-        self._job = notes.read(_JOB)
+        self._job = notes.read(JOB)
         self.kept = self._job is not None
 
     @abc.abstractmethod
@@ -97,27 +101,15 @@ class Draft(abc.ABC):
         Raises:
           UsageError: another process just began something else at this place.
         """
-        self._job = self.note(_JOB, job)
+        self._job = self.note(JOB, job)
         if self._job != job:
             raise UsageError(
                 f"Got {self.place!r}, where another process has just begun, expected one writer."
             )
 
-    def read_note(self, name: str) -> bytes | None:
-        """A note, or None if there is none of that name."""
-        return self._notes.read(name)
-
-    def note(self, name: str, data: bytes) -> bytes:
-        """Stores a note, which is never changed.
-
-        Returns:
-          The note that counts: that of another process if it was first.
-        """
-        absent = self._notes.generation_of(name)
-        found = self._notes.read(name)
-        if found is None and self._notes.write_if_unchanged(name, data, absent):
-            return data
-        return found or self._notes.read(name) or data
+    def is_current(self) -> bool:
+        """Whether the job is still the one that was begun: nobody published or removed it."""
+        return self._job is not None and self._notes.read(JOB) == self._job
 
     def publish(self, entry: bytes) -> None:
         """Makes the content stand at the place, then removes what was replaced and all notes.
@@ -129,7 +121,7 @@ class Draft(abc.ABC):
           UsageError: somebody else wrote to the place meanwhile.
           OSError: the storage fails.
         """
-        if self._notes.read(_JOB) != self._job:
+        if self._notes.read(JOB) != self._job:
             raise UsageError(
                 f"Got {self.place!r}, where another process began anew, expected one writer."
             )
@@ -154,8 +146,8 @@ class LocalDraft(Draft):
     def __init__(self, place: str, final: Path, kind: Kind, overwrite: bool) -> None:
         """Takes the place as the user wrote it, and its path, links followed."""
         self._workspace, self._final, self._overwrite = workspace_of(final), final, overwrite
-        content = LocalFolder(place, content_of(self._workspace))
-        super().__init__(place, kind, content, LocalFolder(place, self._workspace))
+        folders = (LocalFolder(place, p) for p in (content_of(self._workspace), self._workspace))
+        super().__init__(place, kind, *folders)
 
     def _entry(self) -> bytes | None:
         assert self._kind.entry is not None
@@ -171,11 +163,16 @@ class LocalDraft(Draft):
 
     def _clear(self) -> None:
         # Without the job nobody goes on with the rest.
-        remove(self._workspace / _JOB)
+        remove(self._workspace / JOB)
         clear_workspace(self._workspace)
 
     def remove(self) -> None:
         remove_workspace(self._workspace)
+
+    def tidy(self) -> None:
+        """Removes what was written after another process had published or removed the draft."""
+        if self._notes.read(JOB) is None:
+            self.remove()
 
 
 class BucketDraft(Draft):
@@ -209,39 +206,52 @@ class BucketDraft(Draft):
     def _clear(self) -> None:
         # Who may write may not always list or delete; objects that nobody reads are left then.
         with contextlib.suppress(OSError):
-            self._notes.delete(_JOB)
+            self._notes.delete(JOB)
             entry = self._entry()
             kept = self._kind.own_keys(entry) if entry is not None else None
             bucket.delete_own(self._place_folder, self._kind.own_keys(None), kept)
             for name in self._notes.list_keys():
+                # Whoever begins anew holds one.
+                if not name.startswith(LEASE):
+                    self._notes.delete(name)
+
+    def remove(self) -> None:
+        super().remove()
+        with contextlib.suppress(OSError):
+            for name in self._notes.list_keys(LEASE):
                 self._notes.delete(name)
 
 
 @contextlib.contextmanager
-def open_draft(place: str, kind: Kind, overwrite: bool) -> Iterator[Draft]:
+def open_draft(place: str, kind: Kind, overwrite: bool, shared: bool = False) -> Iterator[Draft]:
     """The draft of a place: a new one, or the one that a killed process left.
-
-    An exception removes the draft unless it is to be kept.
 
     Args:
       place: as the user wrote it.
       kind: what is written, a folder, and the only thing that may be replaced.
       overwrite: whether to replace it.
+      shared: whether other processes work on it at the same time. Then nothing is removed here.
 
     Raises:
-      UsageError: something is there that may not be replaced, nothing can be written there, or
-        another process of this machine is writing it.
+      BusyError: another process is writing it that does not share it.
+      UsageError: something is there that may not be replaced, or nothing can be written there.
     """
     with unreachable_is_usage_error(place):
         settle(place, kind)
     check_new_place(place, kind, overwrite)
     location = parse_location(place)
     if not isinstance(location, Path):
-        yield from _kept_if_begun(BucketDraft(RemoteFolder(place, location), kind))
+        draft = BucketDraft(RemoteFolder(place, location), kind)
+        yield from (draft,) if shared else _kept_if_begun(draft)
         return
     final = real_path(location)
-    with locked_workspace(place, final):
-        yield from _kept_if_begun(LocalDraft(place, final, kind, overwrite))
+    with locked_workspace(place, final, shared):
+        draft = LocalDraft(place, final, kind, overwrite)
+        try:
+            yield from (draft,) if shared else _kept_if_begun(draft)
+        finally:
+            if shared:
+                draft.tidy()
 
 
 def _kept_if_begun(draft: Draft) -> Iterator[Draft]:
@@ -261,8 +271,7 @@ def _kept_if_begun(draft: Draft) -> Iterator[Draft]:
 def settle(place: str, kind: Kind) -> None:
     """Removes what is left of a draft whose content stands at the place already.
 
-    Raises:
-      OSError: the storage fails.
+    Raises OSError if the storage fails.
     """
     location = parse_location(place)
     if not isinstance(location, Path):
@@ -272,7 +281,8 @@ def settle(place: str, kind: Kind) -> None:
     final = real_path(location)
     workspace = workspace_of(final)
     if workspace.is_dir() and not is_locked(workspace):
-        with locked_workspace(place, final):
+        # Whoever has just come is at work, and nothing is left of another.
+        with contextlib.suppress(BusyError), locked_workspace(place, final):
             LocalDraft(place, final, kind, overwrite=False).settle()
 
 
@@ -285,6 +295,6 @@ def unfinished_draft(place: str) -> str | None:
     location = parse_location(place)
     if isinstance(location, Path):
         workspace = workspace_of(real_path(location))
-        return str(workspace) if (workspace / _JOB).exists() else None
+        return str(workspace) if (workspace / JOB).exists() else None
     notes = RemoteFolder(place, location).below(NOTES_FOLDER)
-    return f"{place.rstrip('/')}/{NOTES_FOLDER}" if notes.read(_JOB) is not None else None
+    return f"{place.rstrip('/')}/{NOTES_FOLDER}" if notes.read(JOB) is not None else None

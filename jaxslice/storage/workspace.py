@@ -16,6 +16,10 @@ from jaxslice.core.errors import UsageError
 _LOCK, _CONTENT, _ASIDE = "lock", "new", "old"
 
 
+class BusyError(UsageError):
+    """Another process is at work at a place."""
+
+
 def workspace_of(final: Path) -> Path:
     """The workspace of a place, whether it exists or not."""
     return final.with_name(f".{final.name}.partial")
@@ -44,7 +48,7 @@ def is_locked(workspace: Path) -> bool:
 
 
 @contextlib.contextmanager
-def locked_workspace(place: str, final: Path) -> Iterator[Path]:
+def locked_workspace(place: str, final: Path, shared: bool = False) -> Iterator[Path]:
     """Makes the workspace of a place, or takes over what a killed process left.
 
     The lock is the system's: it ends with the process, however that ends. Where the system has
@@ -53,17 +57,19 @@ def locked_workspace(place: str, final: Path) -> Iterator[Path]:
     Args:
       place: as the user wrote it.
       final: its path, links followed.
+      shared: whether other processes may share the lock.
 
     Raises:
-      UsageError: another process is at work there, or nothing can be created there.
+      BusyError: another process is at work there.
+      UsageError: nothing can be created there.
     """
     workspace = workspace_of(final)
     try:
-        descriptor = _locked(workspace)
+        descriptor = _locked(workspace, shared)
     except OSError as error:
         raise UsageError(f"Cannot create {place!r}: {error.strerror}.") from error
     if descriptor is None:
-        raise UsageError(
+        raise BusyError(
             f"Got {place!r}, which another process is writing, expected a place of its own."
         )
     try:
@@ -98,7 +104,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _locked(workspace: Path) -> int | None:
+def _locked(workspace: Path, shared: bool) -> int | None:
     """A descriptor of the workspace's lock, or None where another process has it."""
     while True:
         workspace.mkdir(exist_ok=True)
@@ -107,7 +113,7 @@ def _locked(workspace: Path) -> int | None:
         except FileNotFoundError:
             # The process that had it has just removed it.
             continue
-        if not _try_lock(descriptor):
+        if not _try_lock(descriptor, shared):
             os.close(descriptor)
             return None
         with contextlib.suppress(FileNotFoundError):
@@ -116,13 +122,14 @@ def _locked(workspace: Path) -> int | None:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, shared: bool = False) -> bool:
     try:
         import fcntl
     except ImportError:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

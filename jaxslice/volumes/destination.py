@@ -37,6 +37,7 @@ def create_destination(
     overwrite: bool = False,
     dest_format: str | None = None,
     encoding: str | None = None,
+    shard_shape: Triple | None = None,
     dtype: np.dtype = _UINT8,
 ) -> Iterator[Destination]:
     """Creates a volume, which is complete when the `with` block ends without an exception.
@@ -55,6 +56,7 @@ def create_destination(
         one is complete. What else lies in its folder is kept.
       dest_format: key of the format; if None, what the name says, else precomputed.
       encoding: how chunks are stored, where the format has a choice; None for its usual way.
+      shard_shape: of the objects that hold several chunks each; see `NewVolume`.
       dtype: of the voxels.
 
     Yields:
@@ -66,7 +68,7 @@ def create_destination(
     if min(box.shape) < 1:
         raise UsageError(f"Got the box {box}, expected at least 1 voxel.")
     place = os.fspath(dest)
-    new = NewVolume(box, voxel_size_nm, chunk_shape, encoding, dtype)
+    new = NewVolume(box, voxel_size_nm, chunk_shape, encoding, shard_shape, dtype)
     with create_scales(place, [new], overwrite=overwrite, dest_format=dest_format) as (made,):
         yield made
 
@@ -91,12 +93,17 @@ def create_scales(
       A destination for each scale.
 
     Raises:
-      UsageError: `dest` exists, cannot be created, or is of a format with one scale only.
+      UsageError: `dest` exists, cannot be created, or is of a format without several scales or
+        shards.
     """
     place = os.fspath(dest)
     known = format_to_write(place, parse_location(place), dest_format)
     assert known.create is not None
     assert known.kind is not None
+    if not known.shards and any(scale.shard_shape for scale in scales):
+        raise UsageError(
+            f"Got shards for {place!r}, expected precomputed or Zarr 3, but it is {known.name}."
+        )
     if len(scales) > 1 and not known.several_scales:
         raise UsageError(f"Got {len(scales)} scales for {place!r}, expected one: {known.name}.")
     with new_place(place, known.kind, overwrite) as location:

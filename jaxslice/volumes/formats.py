@@ -27,6 +27,7 @@ from jaxslice.storage.location import (
     unreachable_is_usage_error,
 )
 from jaxslice.storage.url import told
+from jaxslice.volumes.dm import DM
 from jaxslice.volumes.hdf5 import HDF5
 from jaxslice.volumes.interface import Format, NotThisFormat
 from jaxslice.volumes.mrc import MRC
@@ -41,7 +42,7 @@ from jaxslice.volumes.tiff import TIFF
 from jaxslice.volumes.zarr_volume import ZARR_2, ZARR_3
 
 FORMATS: tuple[Format, ...] = (
-    NPY, PACKED_NPY, PRECOMPUTED, ZARR_3, ZARR_2, N5, TIFF, STACK, HDF5, MRC, NRRD, RAW,
+    NPY, PACKED_NPY, PRECOMPUTED, ZARR_3, ZARR_2, N5, TIFF, STACK, HDF5, MRC, DM, NRRD, RAW,
 )  # fmt: skip
 
 _ALIASES = {"zarr": "zarr3"}

@@ -77,6 +77,16 @@ class MissingChunks:
         self._any_found = self._any_found or found
 
     @property
+    def indices(self) -> frozenset[Triple]:
+        """Those that are known."""
+        return frozenset(self._indices)
+
+    @property
+    def any_found(self) -> bool:
+        """Whether a chunk was there."""
+        return self._any_found
+
+    @property
     def count(self) -> int:
         """How many are known."""
         return len(self._indices)
@@ -224,6 +234,8 @@ class NewVolume:
       box: its voxels, in global coordinates.
       voxel_size_nm: z,y,x.
       chunk_shape: voxels of a chunk, z,y,x, for formats that have chunks.
+      shard_shape: of the objects that hold several chunks each, for formats that have them: a
+        chunk's shape times the same power of two along each axis; None for an object a chunk.
       encoding: how chunks are stored, where the format has a choice; None for its usual way.
       dtype: of the voxels.
       finer: the finer scales that were created before at the same place, the finest first.
@@ -233,6 +245,7 @@ class NewVolume:
     voxel_size_nm: VoxelSize
     chunk_shape: Triple
     encoding: str | None = None
+    shard_shape: Triple | None = None
     dtype: np.dtype = np.dtype(np.uint8)  # noqa: RUF009 - immutable
     finer: tuple[NewVolume, ...] = ()
 
@@ -268,6 +281,7 @@ class Format:
       create: creates a volume; None if the format is only read.
       kind: what `--overwrite` may replace; None if the format is only read.
       several_scales: whether a volume that is created may have several.
+      shards: whether a volume that is created may be sharded.
     """
 
     key: str
@@ -280,6 +294,7 @@ class Format:
     create: Create | None = None
     kind: Kind | None = None
     several_scales: bool = False
+    shards: bool = False
 
 
 class NotThisFormat(Exception):

@@ -6,6 +6,7 @@ import dataclasses
 
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError
+from jaxslice.core.whole_numbers import three_whole, whole
 from jaxslice.volumes.details import VoxelSize
 
 
@@ -22,6 +23,11 @@ class RawHeader:
     shape: Triple
     dtype: str = "uint8"
     skip_bytes: int = 0
+
+    def __post_init__(self):
+        """Refuses what are no whole numbers (UsageError)."""
+        object.__setattr__(self, "shape", three_whole(self.shape, "the raw shape"))
+        object.__setattr__(self, "skip_bytes", whole(self.skip_bytes, "skip_bytes"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +59,12 @@ class SourceOptions:
         """Refuses values that no format takes (UsageError)."""
         if self.missing not in ("error", "zero"):
             raise UsageError(f"Got missing={self.missing!r}, expected 'error' or 'zero'.")
+        for name in ("scale", "channel", "time"):
+            if not isinstance(value := getattr(self, name), str | None):
+                object.__setattr__(self, name, whole(value, name))
         size = self.voxel_size_nm
-        if size is not None and not (len(size) == 3 and all(0 < nm < 1e18 for nm in size)):
-            raise UsageError(f"Got the voxel size {size}, expected z,y,x in nm, each above 0.")
+        if size is not None:
+            size = tuple(map(float, size))
+            if not (len(size) == 3 and all(0 < nm < 1e18 for nm in size)):
+                raise UsageError(f"Got the voxel size {size}, expected z,y,x in nm, each above 0.")
+            object.__setattr__(self, "voxel_size_nm", size)

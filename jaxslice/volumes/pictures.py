@@ -1,4 +1,4 @@
-"""Single pictures: PNG, JPEG, JPEG 2000, JPEG-XL, WebP by imagecodecs; TIFF by tifffile."""
+"""Single pictures: PNG, JPEG, JPEG 2000, JPEG-XL, WebP by imagecodecs; TIFF by tifffile; DM."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxslice.core.errors import SourceDataError, UsageError
 from jaxslice.storage.location import one_line
+from jaxslice.volumes import dm_tags
 from jaxslice.volumes.extras import require
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -21,7 +22,7 @@ DECODERS = {
     ".webp": "webp_decode",
     ".bmp": "bmp_decode",
 }
-SUFFIXES = (*TIFF_SUFFIXES, *DECODERS)
+SUFFIXES = (*TIFF_SUFFIXES, *dm_tags.SUFFIXES, *DECODERS)
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
 
@@ -36,6 +37,8 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         if suffix in TIFF_SUFFIXES:
             return require("tifffile").imread(path, key=0)
+        if suffix in dm_tags.SUFFIXES:
+            return dm_tags.read_picture(path)
         decode = getattr(require("imagecodecs"), DECODERS[suffix])
         return np.asarray(decode(path.read_bytes()))
     except (OSError, ValueError, RuntimeError) as error:

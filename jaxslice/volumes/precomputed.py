@@ -231,4 +231,5 @@ PRECOMPUTED = Format(
     create=create,
     kind=KIND,
     several_scales=True,
+    shards=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 from jaxslice.core.errors import UsageError
 from jaxslice.storage.kind import Kind, OwnKeys
@@ -36,10 +37,34 @@ def create(place: str, location: Location, new: NewVolume) -> StoreWriter:
             "resolution": new.voxel_size_nm[::-1],
             "chunk_size": new.chunk_shape[::-1],
             "encoding": encoding,
+            **({"sharding": _sharding(new, encoding)} if new.shard_shape else {}),
         },
     }  # fmt: skip
     create_store(place, {**spec, **description})
     return StoreWriter(place, {**spec, "scale_index": len(new.finer)}, "xyzc", (0, 0, 0))
+
+
+def _sharding(new: NewVolume, encoding: str) -> dict[str, Any]:
+    """How chunks are numbered and packed so that each shard is a box.
+
+    A chunk's number interleaves the bits of its index along x, y and z, lowest first, leaving out
+    those that an axis does not need. The lowest few of each axis are its place in the shard.
+    """
+    assert new.shard_shape is not None
+    preshift, total = 0, 0
+    for size, chunk, shard in zip(new.box.shape, new.chunk_shape, new.shard_shape, strict=True):
+        bits = (-(-size // chunk) - 1).bit_length()
+        preshift += min(bits, (shard // chunk).bit_length() - 1)
+        total += bits
+    return {
+        "@type": "neuroglancer_uint64_sharded_v1",
+        "preshift_bits": preshift,
+        "hash": "identity",
+        "minishard_bits": 0,
+        "shard_bits": total - preshift,
+        "minishard_index_encoding": "gzip",
+        "data_encoding": "gzip" if encoding == "raw" else "raw",
+    }
 
 
 _CHUNK = re.compile(r"-?\d+--?\d+_-?\d+--?\d+_-?\d+--?\d+(\.gz)?|[0-9a-f]+\.shard")

@@ -20,7 +20,13 @@ from jaxslice.volumes.details import Details
 from jaxslice.volumes.files import local_file
 from jaxslice.volumes.interface import Format, NotThisFormat, Source, SourceOptions
 from jaxslice.volumes.pages import PageCache
-from jaxslice.volumes.pictures import LOSSY_SUFFIXES, SUFFIXES, one_sample, read_picture
+from jaxslice.volumes.pictures import (
+    DECODERS,
+    LOSSY_SUFFIXES,
+    SUFFIXES,
+    one_sample,
+    read_picture,
+)
 from jaxslice.volumes.sources import source_of
 from jaxslice.volumes.tiff_stack_writer import KIND, create
 
@@ -136,6 +142,6 @@ def stack_source(place: str, files: Sequence[Path], options: SourceOptions) -> S
 
 STACK = Format(
     "stack", "a folder or pattern of pictures (TIFF, PNG, JPEG 2000 and others), one for a slice",
-    _open, tuple(s for s in SUFFIXES if s not in (".tif", ".tiff")), takes=frozenset({"channel"}),
+    _open, tuple(DECODERS), takes=frozenset({"channel"}),
     create=create, kind=KIND,
 )  # fmt: skip

@@ -230,7 +230,7 @@ _TAKES = frozenset({"scale", "dataset", "channel", "time"})
 
 ZARR_3 = Format(
     "zarr3", "a Zarr array or OME-Zarr image of the versions 2 and 3", _open, (".zarr",),
-    ("zarr.json",), takes=_TAKES, create=create_3, kind=KIND_3, several_scales=True,
+    ("zarr.json",), takes=_TAKES, create=create_3, kind=KIND_3, several_scales=True, shards=True,
 )  # fmt: skip
 
 ZARR_2 = Format(

@@ -33,12 +33,16 @@ def create_3(place: str, location: Location, new: NewVolume) -> StoreWriter:
     Raises:
       UsageError: it cannot be created, or the encoding is unknown.
     """
-    codecs = _encoding(place, ENCODINGS_3, new)
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    codecs, stored = [little, *_encoding(place, ENCODINGS_3, new)], _chunk(new)
+    if new.shard_shape is not None:
+        packed = {"chunk_shape": new.chunk_shape, "codecs": codecs}
+        codecs, stored = [{"name": "sharding_indexed", "configuration": packed}], new.shard_shape
     metadata = {
         "shape": new.box.shape,
         "data_type": str(new.dtype),
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": _chunk(new)}},
-        "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, *codecs],
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": stored}},
+        "codecs": codecs,
         "fill_value": 0,
         "dimension_names": ["z", "y", "x"],
     }

@@ -34,6 +34,7 @@ def test_wrong_indices(small_archive):
 def test_is_an_array(small_volume, small_archive):
     opened = jaxslice.open(small_archive)
     assert (opened.shape, opened.dtype, opened.ndim) == ((10, 40, 50), np.uint8, 3)
+    assert opened.size == 10 * 40 * 50, "napari asks for it"
     assert opened.chunks == (4, 16, 32)
     np.testing.assert_array_equal(np.asarray(opened), small_volume.voxels)
     np.testing.assert_array_equal(np.array(opened, np.float32), small_volume.voxels)

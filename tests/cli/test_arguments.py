@@ -17,19 +17,26 @@ from jaxslice.volumes.interface import SourceOptions
 SOURCE = (
     "source_format scale dataset channel time voxel_size missing raw_shape raw_dtype raw_skip_bytes"
 )
+PLAN = (
+    f"bbox {SOURCE} lossy_source scales downsample effort model context block_shape shard_shape "
+    "training_steps seed engine workers batch_blocks overwrite resume json"
+)
 FLAGS = {
-    "compress": f"bbox {SOURCE} follow marker quiet_seconds lossy_source scales downsample "
-    "effort model context block_shape shard_shape training_steps seed verify engine workers "
-    "batch_blocks overwrite resume json",
-    "decompress": "dest_format dest_encoding bbox scale engine workers batch_blocks overwrite json",
+    "compress": f"{PLAN} verify follow marker quiet_seconds num_shards shard_index "
+    "executor dask_scheduler multihost jax_coordinator",
+    "plan": PLAN,
+    "seal": "engine workers batch_blocks json",
+    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks "
+    "executor dask_scheduler overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
-    "verify": f"source {SOURCE} engine workers batch_blocks json",
+    "verify": f"source {SOURCE} engine workers batch_blocks executor dask_scheduler json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
     "diff": f"{SOURCE} bbox engine workers batch_blocks json",
     "slice": "z y x square_pixels overwrite json",
     "completion": "json",
     "report": "verify source peers overwrite json",
+    "page": "overwrite json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
     "serve": "port host gzip cache_mb json",
@@ -40,7 +47,9 @@ ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
     "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
     "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
+    "plan": ["v.npy", "a.zarr"], "seal": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
+    "page": ["viewer"],
 }  # fmt: skip
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
@@ -149,13 +158,11 @@ def test_parsing_leaves_nothing_behind():
 
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
-    names = (
-        FLAGS["compress"]
-        .replace(SOURCE, "")
-        .replace("follow marker quiet_seconds", "")
-        .replace("json", "")
-        .split()
+    others = (
+        f"{SOURCE} follow marker quiet_seconds num_shards shard_index executor dask_scheduler "
+        "multihost jax_coordinator json"
     )
+    names = set(FLAGS["compress"].split()) - set(others.split())
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {
         name: getattr(defaults, name) for name in names
@@ -181,7 +188,9 @@ def test_a_flagfile(jaxslice, small_archive, tmp_path):
 def test_a_flagfile_with_a_flag_of_another_command(tmp_path):
     (tmp_path / "flags").write_text("--effort=2\n")
     assert parsed("compress", f"--flagfile={tmp_path / 'flags'}")[0].effort == 2
-    with pytest.raises(UsageError, match="--effort, which is a flag of compress and not of verify"):
+    with pytest.raises(
+        UsageError, match="--effort, which is a flag of compress, plan and not of verify"
+    ):
         parsed("verify", f"--flagfile={tmp_path / 'flags'}")
 
 

@@ -5,6 +5,7 @@ import csv
 import importlib
 import math
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENTS = ROOT / "experiments"
 DRAWN = ("figure2", "noise_floor", "ablation", "block_size")
 STATED = (
-    "figure1", "frontier", "native_roofline", "sixteen_bits", "speed", "scaling", "utilisation",
-    *DRAWN,
+    "browser", "figure1", "frontier", "native_roofline", "sixteen_bits", "speed", "scaling",
+    "utilisation", *DRAWN,
 )  # fmt: skip
 
 
@@ -317,3 +318,25 @@ def test_half_slices_of_the_interlaced_order(experiment):
     assert len(even.context) == len(odd.context) == len(FULL.context)
     # Right above and right below an odd row, in the half before.
     assert {(-1, 0, 0), (-1, 1, 0)} < set(odd.context[:4])
+
+
+def test_serve_smoke(experiment, tmp_path):
+    output = tmp_path / "serve.csv"
+    experiment("serve").main(["--smoke", f"--output={output}"])
+    rows = {row["what"]: row for row in rows_of(output)}
+    assert set(rows) == {"first image", "cold", "warm"}
+    # Without a cache each request has its block decoded; with one none has.
+    assert int(rows["cold"]["blocks_decoded"]) == int(rows["cold"]["requests"]) == 20
+    assert int(rows["warm"]["blocks_decoded"]) == 0
+    assert all(float(rows[what]["megabytes_per_second"]) > 0 for what in ("cold", "warm"))
+
+
+def test_browser_smoke(experiment, tmp_path):
+    if shutil.which("chromium") is None:
+        pytest.skip("there is no Chromium here")
+    output = tmp_path / "browser.csv"
+    experiment("browser").main(["--smoke", f"--output={output}"])
+    (row,) = rows_of(output)
+    speeds = ("simd128", "plain_wasm", "native_portable", "native")
+    assert all(float(row[f"{name}_mb_per_second"]) > 0 for name in speeds)
+    assert 20 < float(row["wasm_kilobytes"]) < 100

@@ -97,7 +97,7 @@ def test_empty_blocks_cost_tens_of_bytes(tmp_path: Path, background: int):
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 1, 1), (1, 90, 70), (2, 64, 33), (3, 5, 200), (20_000, 4, 4), (1, 1, 5000)]
+    "shape", [(1, 1, 1), (1, 90, 70), (2, 64, 33), (3, 5, 200), (100_000, 4, 4), (1, 1, 5000)]
 )
 def test_thin_long_and_single(tmp_path: Path, shape):
     voxels = np.random.default_rng(0).integers(0, 256, shape, np.uint8) // 4

@@ -34,6 +34,9 @@ def test_default_blocks_are_stretched_a_little_where_that_spares_a_cut(size, fit
         ((1, 9000, 9000), (1, 282, 3000)),
         ((1, 5000, 4000), (1, 1250, 4000)),
         ((1, 1, 1), (1, 1, 1)),
+        ((2000, 40, 40), (1024, 40, 40)),
+        ((100_000, 4, 4), (1024, 4, 4)),
+        ((128, 262, 262), (64, 262, 262)),
     ],
 )
 def test_blocks_of_few_slices_are_longer(shape, expected):

@@ -250,7 +250,7 @@ def test_over_http(small_volume, small_archive, tmp_path):
     [
         ({"effort": 4}, "effort 4, expected one of fast, 0, 1, 2, 3"),
         ({"effort": -1}, "effort -1, expected one of"),
-        ({"effort": True}, "effort True, expected one of"),
+        ({"effort": True}, "effort True, expected a whole"),
         ({"effort": "fast", "model": "default"}, "model 'default' with effort 'fast'"),
         ({"effort": "fast", "context": "slices"}, "context 'slices' with effort 'fast'"),
         ({"effort": "fast", "training_steps": 3}, "training_steps 3 with effort 'fast'"),

@@ -8,7 +8,7 @@ import pytest
 import jaxslice
 from jaxslice.core.box import Box
 from jaxslice.serve.blocks import BlockCache, box_of_block, neighbours
-from jaxslice.serve.volume import names_for, open_served, read_box
+from jaxslice.serve.volume import _chunk_edge, names_for, open_served, read_box
 
 BLOCK_BYTES = 4 * 16 * 32
 
@@ -188,3 +188,11 @@ def test_a_block_at_the_edge_is_cut(volume):
 def test_names():
     places = ["a/b.zarr", "c/b.zarr/", "s3://x/stats", "http://h/b?token=1", "/", "ä ö.zarr"]
     assert names_for(places, ["stats"]) == ["b", "b-2", "stats-2", "b-3", "volume", "_"]
+
+
+@pytest.mark.parametrize(
+    ("extent", "edge"), [(64, 64), (250, 50), (256, 64), (67, 67), (10, 10), (1, 1), (257, 64)]
+)
+def test_chunks_fill_a_block_where_they_can(extent, edge):
+    """An edge of 67 has no divisor of use; one of 257 has none that is not far too large."""
+    assert _chunk_edge(extent) == edge

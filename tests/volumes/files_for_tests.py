@@ -16,6 +16,7 @@ import numpy as np
 import tensorstore as ts
 import tifffile
 import zarr
+from dm_files import DmWriter
 
 from jaxslice.volumes.options import RawHeader, SourceOptions
 
@@ -233,6 +234,27 @@ def _mrc_imod(folder: Path, voxels: np.ndarray) -> Made:
     return Made(f"{folder}/v.rec")
 
 
+def _dm(version: int, *, thumbnail: bool) -> Maker:
+    def make(folder: Path, voxels: np.ndarray) -> Made:
+        writer = DmWriter(version)
+        image = writer.image(voxels, [v / 1000 for v in SIZE_NM[::-1]], "µm")
+        images = [writer.thumbnail(), image] if thumbnail else [image]
+        (folder / f"v.dm{version}").write_bytes(writer.file(images))
+        return Made(f"{folder}/v.dm{version}", SourceOptions(), SIZE_NM)
+
+    return make
+
+
+def _dm_stack(folder: Path, voxels: np.ndarray) -> Made:
+    """As a serial block-face microscope leaves them: a file for each slice."""
+    (folder / "v").mkdir()
+    writer = DmWriter(3)
+    for number, picture in enumerate(voxels, 8):
+        image = writer.image(picture, SIZE_NM[:0:-1], "nm")
+        (folder / "v" / f"s_{number}.dm3").write_bytes(writer.file([writer.thumbnail(), image]))
+    return Made(f"{folder}/v")
+
+
 def _nrrd(encoding: str) -> Maker:
     def make(folder: Path, voxels: np.ndarray) -> Made:
         header = {
@@ -282,6 +304,9 @@ MAKERS: dict[str, Maker] = {
     "stack of JPEG 2000": _pictures(".jp2", lambda p: imagecodecs.jpeg2k_encode(p, level=0)),
     "stack of JPEG-XL": _pictures(".jxl", lambda p: imagecodecs.jpegxl_encode(p, lossless=True)),
     "mrc of IMOD": _mrc_imod,
+    "dm3": _dm(3, thumbnail=True),
+    "dm4": _dm(4, thumbnail=False),
+    "stack of DM3": _dm_stack,
     "nrrd": _nrrd("raw"),
     "nrrd gzip": _nrrd("gzip"),
     "raw": _raw,
@@ -292,6 +317,7 @@ MAKERS_16: dict[str, Maker] = {
     name: MAKERS[name]
     for name in (
         "npz", "zarr 2", "zarr 3 sharded", "OME-Zarr 0.4", "n5", "hdf5 of one", "tiff",
-        "tiff big-endian", "BigTIFF tiled", "stack of PNG", "stack of JPEG 2000", "nrrd", "raw",
+        "tiff big-endian", "BigTIFF tiled", "stack of PNG", "stack of JPEG 2000", "dm4", "nrrd",
+        "raw",
     )
 } | {"mrc": _mrc}  # fmt: skip

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dm_files import DmWriter
 from files_for_tests import MAKERS, MAKERS_16, SIZE_NM, Made, made_voxels, ome_zarr
 
 from jaxslice.core.box import Box
-from jaxslice.core.errors import UsageError
+from jaxslice.core.errors import MissingExtraError, SourceDataError, UsageError
 from jaxslice.volumes.interface import Source, SourceOptions
 from jaxslice.volumes.source import open_any, open_source
 
@@ -89,6 +91,39 @@ def test_what_is_not_there_is_named(tmp_path: Path, name: str, options, part: st
     made = MAKERS[name](tmp_path, made_voxels())
     with pytest.raises(UsageError, match=part):
         open_source(made.place, options=options)
+
+
+def test_dm_files_that_cannot_be_read(tmp_path: Path):
+    made = MAKERS["dm3"](tmp_path, made_voxels())
+    whole, writer = Path(made.place).read_bytes(), DmWriter(3)
+    image = writer.image(made_voxels(), SIZE_NM, "nm")
+    for data, error, part in (
+        (whole[: len(whole) // 2], SourceDataError, "is cut short|Cannot read"),
+        (whole[:200], UsageError, "Cannot read .* as a DM file|its 0 arrays"),
+        (b"notes" * 99, UsageError, "Cannot read .* as a DM file"),
+        (writer.file([writer.thumbnail()]), UsageError, "its 0 arrays: it has none"),
+        (writer.file([image, image]), UsageError, "the dataset None .* its 2 arrays: 0, 1"),
+    ):
+        Path(made.place).write_bytes(data)
+        with pytest.raises((UsageError, error), match=part):
+            open_source(made.place)
+    Path(made.place).write_bytes(writer.file([image, image]))
+    source = open_source(made.place, options=SourceOptions(dataset="1"))
+    np.testing.assert_array_equal(source.read(source.box), made_voxels())
+
+
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [("tiff", "tifffile"), ("hdf5", "h5py"), ("dm3", "ncempy.io.dm"), ("mrc of IMOD", "mrcfile"),
+     ("nrrd", "nrrd"), ("stack of PNG", "imagecodecs")],
+)  # fmt: skip
+def test_a_library_that_is_not_installed_is_named(tmp_path, monkeypatch, name, library):
+    made = MAKERS[name](tmp_path, made_voxels())
+    for loaded in [module for module in sys.modules if module.startswith(library)]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError, match=rf"needs {library}, .*'jaxslice\[formats\]'"):
+        open_source(made.place, options=made.options)
 
 
 def test_the_voxel_size_can_be_given(tmp_path: Path):

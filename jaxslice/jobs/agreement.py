@@ -1,0 +1,232 @@
+"""What the processes of one compression agree on, through notes of the draft."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.archive.keys import KIND
+from jaxslice.archive.store import Archive
+from jaxslice.core.box import Box
+from jaxslice.core.errors import FormatError, UsageError
+from jaxslice.core.placement import Placement
+from jaxslice.core.progress import Progress
+from jaxslice.jobs.base_network import BaseNetwork
+from jaxslice.jobs.job_file import begin_or_resume, kept_network
+from jaxslice.jobs.options import CompressOptions
+from jaxslice.storage.draft import JOB, Draft, open_draft, unfinished_draft
+from jaxslice.storage.location import parse_location
+from jaxslice.storage.workspace import BusyError
+
+POLL_SECONDS = 0.2
+"""Between two looks at what another process does."""
+
+MOST_WAIT_SECONDS = 6 * 3600.0
+"""That a process waits for the base network of another which is alive."""
+
+_AGREED = "agreed.json"
+
+
+def network_of_one(
+    draft: Draft, scale: int, fit: Callable[[], BaseNetwork], progress: Progress
+) -> BaseNetwork:
+    """The base network that one of several processes fits while the others wait.
+
+    Args:
+      draft: that all of them write to.
+      scale: index of the scale.
+      fit: fits the network.
+      progress: called while this process waits.
+
+    Raises:
+      TimeoutError: another process took too long.
+    """
+    end = time.monotonic() + MOST_WAIT_SECONDS
+    with draft.lease(f"network-{scale}") as lease:
+        while True:
+            kept = kept_network(draft, scale)
+            if kept is not None:
+                return kept
+            if lease.try_acquire():
+                # It may have been kept just before the lease was released.
+                return kept_network(draft, scale) or fit()
+            if time.monotonic() > end:
+                raise TimeoutError(
+                    f"Got no base network for {draft.place!r} from another process within "
+                    f"{MOST_WAIT_SECONDS:g} seconds; `jaxslice plan` makes it beforehand."
+                )
+            progress("wait for the base network of another job shard", 0, 1)
+            time.sleep(POLL_SECONDS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreed:
+    """What finishing an archive needs beside its arrays, so that it needs no source.
+
+    Attributes:
+      options: of the compression.
+      num_sources: scales that the source has.
+      description: of the source.
+    """
+
+    options: CompressOptions
+    num_sources: int
+    description: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        model = self.options.model
+        if model and os.path.exists(model):
+            model = os.path.abspath(model)
+        options = dataclasses.asdict(dataclasses.replace(self.options, model=model))
+        options["bbox"] = str(self.options.bbox) if self.options.bbox else None
+        return {**dataclasses.asdict(self), "options": options}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Agreed:
+        """Reads the JSON object."""
+        known = {field.name for field in dataclasses.fields(CompressOptions)}
+        options: dict[str, Any] = {
+            name: tuple(option) if isinstance(option, list) else option
+            for name, option in value["options"].items()
+            if name in known
+        }
+        if options["bbox"]:
+            options["bbox"] = Box.parse(options["bbox"])
+        return cls(CompressOptions(**options), value["num_sources"], value["description"])
+
+
+def begin(place: str, job: dict[str, Any], agreed: Agreed, progress: Progress) -> None:
+    """Begins a job at a place, or finds that another process has begun the same.
+
+    Args:
+      place: of the archive.
+      job: from `job_file.job_of`.
+      agreed: what the processes agree on.
+      progress: called while this process waits.
+
+    Raises:
+      UsageError: the place has another job, or cannot be written.
+    """
+    options = agreed.options
+    for _ in tries(place, progress):
+        try:
+            with open_draft(place, KIND, options.overwrite, shared=_is_remote(place)) as draft:
+                if _begun(draft, job, agreed):
+                    return
+        except BusyError:
+            # Who shares the lock has begun the job, and who does not may soon be ready.
+            if unfinished_draft(place):
+                return
+
+
+def _begun(draft: Draft, job: dict[str, Any], agreed: Agreed) -> bool:
+    """Begins a job unless another process is about to."""
+    if draft.job is None or not agreed.options.resume:
+        with draft.lease("begin") as lease:
+            if not lease.try_acquire():
+                return False
+            if draft.in_place and draft.job is None and draft.read_note(JOB) is None:
+                # What another draft left could be taken for ours.
+                draft.restart()
+            begin_or_resume(draft, job, agreed.options.resume)
+    else:
+        begin_or_resume(draft, job, resume=True)
+    draft.note(_AGREED, json.dumps(agreed.to_json()).encode())
+    draft.kept = True
+    return True
+
+
+def tries(place: str, progress: Progress) -> Iterator[None]:
+    """Waits between tries, and gives up after a while."""
+    end = time.monotonic() + MOST_WAIT_SECONDS
+    while time.monotonic() < end:
+        yield
+        progress(f"wait for another process at {place!r}", 0, 1)
+        time.sleep(POLL_SECONDS)
+    raise BusyError(
+        f"Got {place!r}, which another process is writing, expected a place of its own."
+    )
+
+
+def _is_remote(place: str) -> bool:
+    return not isinstance(parse_location(place), Path)
+
+
+def agreed_of(draft: Draft) -> Agreed:
+    """What the processes that write a draft have agreed on.
+
+    Raises:
+      UsageError: nothing, because a plain run began it.
+    """
+    note = draft.read_note(_AGREED)
+    if note is None:
+        raise UsageError(
+            f"Got an unfinished archive at {draft.place!r} that no job shard began, expected one "
+            "from `jaxslice plan` or --num_shards; the command that began it goes on with it."
+        )
+    try:
+        return Agreed.from_json(json.loads(note))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise FormatError(f"Got a damaged note of an unfinished archive: {error}.") from None
+
+
+def agreed_array(draft: Draft, scale: int, made: Archive | None = None) -> Archive | None:
+    """The array of a scale, as the first process made it.
+
+    Args:
+      draft: that all processes write to.
+      scale: its index.
+      made: to be noted unless there is one; None to look only.
+
+    Raises:
+      FormatError: the note is damaged.
+    """
+    name = f"array-{scale}.json"
+    note = draft.read_note(name)
+    if note is None:
+        if made is None:
+            return None
+        note = draft.note(name, json.dumps(_array_json(made)).encode())
+    try:
+        return _array(draft, json.loads(note))
+    except (ValueError, LookupError, TypeError) as error:
+        raise FormatError(f"Got a damaged note of an unfinished archive: {error}.") from None
+
+
+def _array_json(made: Archive) -> dict[str, Any]:
+    return {
+        "shape": made.shape,
+        "block_shape": made.block_shape,
+        "shard_shape": made.shard_shape,
+        "configuration": made.configuration.to_json(),
+        "voxel_size_nm": made.placement.voxel_size_nm,
+        "offset_voxels": made.placement.offset_voxels,
+        "provenance": made.provenance,
+        "data_type": made.data_type,
+        "path": made.path,
+    }
+
+
+def _array(draft: Draft, value: dict[str, Any]) -> Archive:
+    shapes = ("shape", "block_shape", "shard_shape", "voxel_size_nm", "offset_voxels")
+    found: dict[str, Any] = {name: value[name] and tuple(value[name]) for name in shapes}
+    return Archive(
+        found["shape"],
+        found["block_shape"],
+        CodecConfiguration.from_json(value["configuration"]),
+        Placement(found["voxel_size_nm"], found["offset_voxels"]),
+        value["provenance"],
+        value["data_type"],
+        None,
+        draft.place,
+        draft.folder,
+        path=value["path"],
+        shard_shape=found["shard_shape"],
+    )

@@ -1,0 +1,108 @@
+"""Workers of a Dask cluster, which are processes: the bytes of a local run, also if one dies."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from destinations_for_tests import content
+from small_volume import OPTIONS
+
+import jaxslice
+from jaxslice.core.box import Box
+from jaxslice.core.errors import FormatError, UsageError
+
+distributed = pytest.importorskip("distributed")
+from jaxslice.jobs.executors import dask_cluster  # noqa: E402
+from jaxslice.jobs.executors.dask_cluster import dask_executor  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+FAST = dataclasses.replace(
+    OPTIONS, effort="fast", training_steps=None, block_shape=(2, 8, 16), engine="native"
+)
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def executor():
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setenv("PYTHONPATH", str(ROOT))
+        with dask_executor(workers=2) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def plain(small_volume, tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("plain") / "a.zarr"
+    jaxslice.compress(small_volume.path, str(place), FAST)
+    return place
+
+
+def prepared() -> int:
+    return dask_cluster._prepare.cache_info().misses
+
+
+@pytest.mark.parametrize("shard_shape", [None, (4, 16, 32)])
+def test_the_bytes_of_a_local_run(executor, small_volume, tmp_path, shard_shape):
+    options, places = dataclasses.replace(FAST, shard_shape=shard_shape), []
+    for number, runs in enumerate((None, executor)):
+        (tmp_path / str(number)).mkdir()
+        places.append(tmp_path / str(number) / "a.zarr")
+        report = jaxslice.compress(small_volume.path, str(places[-1]), options, executor=runs)
+    assert content(places[0]) == content(places[1])
+    assert report.seconds["encode"] > 0
+    # Each process prepared once for these blocks, however many tasks it has run.
+    assert set(executor.client.run(prepared).values()) == {1}
+
+
+def test_a_worker_that_is_killed(executor, small_volume, plain, tmp_path):
+    killed = []
+
+    def progress(part, done, _total):
+        if part == "compress" and done == 5 and not killed:
+            pids = executor.client.run(os.getpid)
+            killed.append(pids[min(pids)])
+            os.kill(killed[0], signal.SIGKILL)
+
+    jaxslice.compress(
+        small_volume.path, str(tmp_path / "a.zarr"), FAST, progress, executor=executor
+    )
+    assert killed
+    assert content(tmp_path / "a.zarr") == content(plain)
+    assert os.listdir(tmp_path) == ["a.zarr"]
+
+
+def test_verify_and_decompress(executor, small_volume, plain, tmp_path):
+    report = jaxslice.verify(str(plain), source=small_volume.path, executor=executor)
+    assert report.details["verified"]
+    box = Box((31, 203, 101), (39, 239, 148))
+    jaxslice.decompress(str(plain), str(tmp_path / "v.npy"), bbox=box, executor=executor)
+    expected = small_volume.voxels[box.relative_to(small_volume.box.start).slices]
+    np.testing.assert_array_equal(np.load(tmp_path / "v.npy"), expected)
+
+
+def test_a_damaged_block_is_named_and_not_tried_again(executor, plain, tmp_path):
+    copy = Path(shutil.copytree(plain, tmp_path / "a.zarr"))
+    block = next(path for path in (copy / "0" / "c").rglob("*") if path.is_file())
+    block.write_bytes(block.read_bytes()[:-3])
+    with pytest.raises(FormatError, match="In block"):
+        jaxslice.verify(str(copy), engine="native", executor=executor)
+
+
+def test_workers_with_too_little_memory_are_refused(executor):
+    with pytest.raises(UsageError, match=r"MiB for 1 threads, expected \d+ MiB"):
+        executor.check_memory(1 << 50, 0)
+
+
+def test_no_scheduler_is_a_usage_error():
+    with (
+        pytest.raises(UsageError, match="Cannot reach the Dask scheduler at 'tcp://127"),
+        dask_executor("tcp://127.0.0.1:1", wait_seconds=0.2),
+    ):
+        pass
