@@ -72,12 +72,9 @@ _MODULE = {
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
     "open_source": "volumes.source",
-<<<<<<< HEAD
-    "set_store_options": "storage.store_options",
-=======
     "repair": "jobs.repair",
     "scrub": "jobs.scrub",
->>>>>>> eafb5808a32ddbd8c6d44703b12e9b77922ee068
+    "set_store_options": "storage.store_options",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -112,12 +109,9 @@ __all__ = [
     "load_model",
     "open",
     "open_source",
-<<<<<<< HEAD
-    "set_store_options",
-=======
     "repair",
     "scrub",
->>>>>>> eafb5808a32ddbd8c6d44703b12e9b77922ee068
+    "set_store_options",
     "train",
     "verify",
     "zarr_serializer",

@@ -26,11 +26,8 @@ from jaxslice.core.errors import (
     DeviceError,
     FormatError,
     MissingExtraError,
-<<<<<<< HEAD
     StorageError,
-=======
     TrainingError,
->>>>>>> eafb5808a32ddbd8c6d44703b12e9b77922ee068
     UsageError,
 )
 from jaxslice.core.temporary import remove_all
@@ -89,11 +86,7 @@ def _run_command(command: Command, values: flags.FlagValues, arguments: list[str
         return _fail(str(error), EXIT_USAGE)
     except FormatError as error:
         return _fail(str(error), EXIT_DAMAGED)
-<<<<<<< HEAD
-    except (DeviceError, StorageError) as error:
-=======
-    except (DeviceError, TrainingError) as error:
->>>>>>> eafb5808a32ddbd8c6d44703b12e9b77922ee068
+    except (DeviceError, StorageError, TrainingError) as error:
         return _fail(str(error), EXIT_FAILED)
     except OSError as error:
         code = EXIT_USAGE if error.errno in _UNUSABLE_PLACE else EXIT_FAILED
