@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FormatError,
         MissingExtraError,
         SourceDataError,
+        StorageError,
         UsageError,
         VersionError,
     )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
+    from jaxslice.storage.store_options import StoreOptions, set_store_options
     from jaxslice.volumes.inspect import inspect
     from jaxslice.volumes.interface import Source
     from jaxslice.volumes.options import RawHeader, SourceOptions
@@ -55,6 +57,8 @@ _MODULE = {
     "Source": "volumes.interface",
     "SourceDataError": "core.errors",
     "SourceOptions": "volumes.options",
+    "StorageError": "core.errors",
+    "StoreOptions": "storage.store_options",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
@@ -70,6 +74,7 @@ _MODULE = {
     "open_source": "volumes.source",
     "repair": "jobs.repair",
     "scrub": "jobs.scrub",
+    "set_store_options": "storage.store_options",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -89,6 +94,8 @@ __all__ = [
     "Source",
     "SourceDataError",
     "SourceOptions",
+    "StorageError",
+    "StoreOptions",
     "UsageError",
     "VersionError",
     "compress",
@@ -104,6 +111,7 @@ __all__ = [
     "open_source",
     "repair",
     "scrub",
+    "set_store_options",
     "train",
     "verify",
     "zarr_serializer",
