@@ -111,6 +111,9 @@ _interrupted = threading.Event()
 def set_store_options(options: StoreOptions) -> None:
     """Sets how this process reaches remote stores, from the next place that is opened on.
 
+    Args:
+      options: of all stores.
+
     >>> import jaxslice
     >>> jaxslice.set_store_options(jaxslice.StoreOptions(anonymous=True, timeout_seconds=60))
     >>> jaxslice.set_store_options(jaxslice.StoreOptions())

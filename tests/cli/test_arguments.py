@@ -21,9 +21,11 @@ PLAN = (
     f"bbox {SOURCE} lossy_source scales downsample effort model context block_shape shard_shape "
     "training_steps seed engine workers batch_blocks overwrite resume json"
 )
+STORES = "store_endpoint store_region store_anonymous store_requester_pays io_timeout io_retries"
+WITHOUT_STORES = ("completion", "demo")
 FLAGS = {
-    "compress": f"{PLAN} verify paranoid follow marker quiet_seconds num_shards shard_index dry_run "
-    "executor dask_scheduler multihost jax_coordinator "
+    "compress": f"{PLAN} verify paranoid follow marker quiet_seconds num_shards shard_index "
+    "dry_run executor dask_scheduler multihost jax_coordinator "
     "sample_blocks worker_counts price_per_core_hour price_per_gb_month log_blocks metrics_file",
     "status": "json",
     "plan": PLAN,
@@ -58,6 +60,9 @@ ARGUMENTS = {
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
     "page": ["viewer"],
 }  # fmt: skip
+FLAGS = {
+    name: names if name in WITHOUT_STORES else f"{names} {STORES}" for name, names in FLAGS.items()
+}
 EVERY_FLAG = sorted({flag for names in FLAGS.values() for flag in names.split()})
 
 
@@ -167,7 +172,8 @@ def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
     others = f"{SOURCE} follow marker quiet_seconds num_shards shard_index json dry_run "
     others += "executor dask_scheduler multihost jax_coordinator "
-    others += "sample_blocks worker_counts price_per_core_hour price_per_gb_month metrics_file"
+    others += "sample_blocks worker_counts price_per_core_hour price_per_gb_month metrics_file "
+    others += STORES
     names = set(FLAGS["compress"].split()) - set(others.split())
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {

@@ -37,8 +37,8 @@ def test_flags_are_grouped(jaxslice):
     _, out, _ = jaxslice("compress", "--help")
     headings = [line for line in out.splitlines() if line[:1].isupper() and line.endswith(":")]
     assert headings == [
-        "What to read:", "How well to compress:", "Checks:", "Resources:", "Output:", "Other:",
-        "Examples:",
+        "What to read:", "How well to compress:", "Checks:", "Resources:", "Output:",
+        "How to reach stores:", "Other:", "Examples:",
     ]  # fmt: skip
     _, _, quality = out.partition("How well to compress:")
     assert "--effort=<" in quality.partition("Checks:")[0]
