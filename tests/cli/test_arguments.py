@@ -26,8 +26,8 @@ FLAGS = {
     "executor dask_scheduler multihost jax_coordinator",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
-    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks executor "
-    "dask_scheduler overwrite json",
+    "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks "
+    "executor dask_scheduler overwrite json",
     "extend": "missing verify engine workers batch_blocks resume json",
     "verify": f"source {SOURCE} engine workers batch_blocks executor dask_scheduler json",
     "inspect": f"{SOURCE} json",
