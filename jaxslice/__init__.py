@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FormatError,
         MissingExtraError,
         SourceDataError,
+        StorageError,
         UsageError,
         VersionError,
     )
@@ -31,10 +32,13 @@ if TYPE_CHECKING:
     from jaxslice.jobs.diff import diff
     from jaxslice.jobs.extend import extend
     from jaxslice.jobs.options import CompressOptions
+    from jaxslice.jobs.repair import repair
+    from jaxslice.jobs.scrub import scrub
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
     from jaxslice.models.model_file import load as load_model
+    from jaxslice.storage.store_options import StoreOptions, set_store_options
     from jaxslice.volumes.inspect import inspect
     from jaxslice.volumes.interface import Source
     from jaxslice.volumes.options import RawHeader, SourceOptions
@@ -53,6 +57,8 @@ _MODULE = {
     "Source": "volumes.interface",
     "SourceDataError": "core.errors",
     "SourceOptions": "volumes.options",
+    "StorageError": "core.errors",
+    "StoreOptions": "storage.store_options",
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
@@ -66,6 +72,9 @@ _MODULE = {
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
     "open_source": "volumes.source",
+    "repair": "jobs.repair",
+    "scrub": "jobs.scrub",
+    "set_store_options": "storage.store_options",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -85,6 +94,8 @@ __all__ = [
     "Source",
     "SourceDataError",
     "SourceOptions",
+    "StorageError",
+    "StoreOptions",
     "UsageError",
     "VersionError",
     "compress",
@@ -98,6 +109,9 @@ __all__ = [
     "load_model",
     "open",
     "open_source",
+    "repair",
+    "scrub",
+    "set_store_options",
     "train",
     "verify",
     "zarr_serializer",

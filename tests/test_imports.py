@@ -27,6 +27,7 @@ EVERYTHING = frozenset(
         "jobs",
         "serve",
         "report",
+        "selftest",
         "napari_plugin",
         "browser",
         "bench",
@@ -44,12 +45,13 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "storage": frozenset({"core", "storage"}),
     "volumes": frozenset({"core", "storage", "archive", "volumes"}),
     "archive": frozenset({"core", "codec", "storage", "archive"}),
-    "jobs": EVERYTHING - {"reference", "serve", "report", "browser", "bench", "cli"},
+    "jobs": EVERYTHING - {"reference", "serve", "report", "browser", "selftest", "bench", "cli"},
     "serve": frozenset({"core", "storage", "archive", "serve"}),
     "napari_plugin": frozenset({"core", "storage", "archive", "napari_plugin"}),
     "browser": frozenset({"core", "native", "browser"}),
-    "bench": EVERYTHING - {"reference", "serve", "report", "browser", "cli"},
-    "report": EVERYTHING - {"reference", "serve", "browser", "cli"},
+    "bench": EVERYTHING - {"reference", "serve", "report", "browser", "selftest", "cli"},
+    "report": EVERYTHING - {"reference", "serve", "browser", "selftest", "cli"},
+    "selftest": EVERYTHING - {"reference", "serve", "report", "browser", "napari_plugin", "cli"},
     "cli": EVERYTHING - {"reference"},
 }
 """Package -> packages that its files may import; "" holds `__init__`."""
@@ -75,6 +77,7 @@ ONLY_IN: dict[str, set[str]] = {
     "matplotlib": {"bench"},
     "matplotlib_scalebar": {"bench"},
     "rich": {"cli", "bench"},
+    "prometheus_client": {"cli"},
 }
 """Library -> the packages that may use it."""
 

@@ -26,7 +26,7 @@ def test_the_public_functions():
     assert set(FUNCTIONS) == {
         *("compress", "decompress", "diff", "verify", "info", "open", "train", "load_model"),
         *("encode_blocks", "decode_blocks", "zarr_serializer"),
-        *("extend", "inspect", "open_source"),
+        *("extend", "inspect", "open_source", "repair", "scrub"),
     }
 
 

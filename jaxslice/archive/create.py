@@ -127,7 +127,7 @@ def new_array(
     )  # fmt: skip
     if configuration.blocks_know_their_place and configuration.identity is None:
         configuration = dataclasses.replace(
-            configuration, identity=identity_of(_recorded(made), path)
+            configuration, identity=identity_of(as_recorded(made), path)
         )
     if draft.in_place:
         # The new array lies beside the old one until that is deleted.
@@ -150,14 +150,15 @@ def publish(
       UsageError: somebody else wrote to the place meanwhile.
       OSError: the storage fails.
     """
-    recorded = [_recorded(scale) for scale in scales]
+    recorded = [as_recorded(scale) for scale in scales]
     for scale in recorded:
         draft.folder.write(f"{scale.path}/{METADATA_KEY}", scale.array_json())
     name = public_name(draft.place).rpartition("/")[2] or "volume"
     draft.publish(group_json(name, recorded, layers))
 
 
-def _recorded(scale: Archive) -> Archive:
+def as_recorded(scale: Archive) -> Archive:
+    """An array with what is kept of its provenance: public names of locations."""
     places = {key: scale.provenance.get(key) for key in _PLACES}
     public = {key: public_name(place) for key, place in places.items() if isinstance(place, str)}
     return dataclasses.replace(scale, provenance={**scale.provenance, **public})

@@ -43,13 +43,12 @@ if hasattr(os, "register_at_fork"):
 
 @functools.lru_cache(maxsize=8)
 def _model_of(configuration: CodecConfiguration, engine: str) -> Model:
-    from jaxslice.codec import linear, linear_probe, network_bytes, probe
+    from jaxslice.codec import linear, network_bytes, probes
     from jaxslice.codec.network import Model
 
-    probe.check_devices(engine)
     architecture, data = configuration.architecture, configuration.packed_network
+    probes.check_devices(architecture, engine)
     if isinstance(architecture, linear.LinearArchitecture):
-        linear_probe.check_devices(engine)
         return Model(architecture, linear.unpack(data, architecture))
     unpack = network_bytes.unpack_coded if configuration.coded_network else network_bytes.unpack
     return Model(architecture, unpack(data, architecture))

@@ -29,6 +29,11 @@ def leaf_of(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()
 
 
+def layer_of(leaves: Iterable[bytes]) -> bytes:
+    """The digest of a layer, from the leaves of all its blocks, x fastest."""
+    return hashlib.sha256(b"".join(leaves)).digest()
+
+
 class Leaves:
     """The leaves of one array's blocks; layers that are complete keep 32 bytes. Safe for threads.
 
@@ -57,8 +62,7 @@ class Leaves:
             layer[index] = leaf
             if len(layer) == height * width:
                 del self._leaves[index[0]]
-                whole = b"".join(layer[key] for key in sorted(layer))
-                self._layers[index[0]] = hashlib.sha256(whole).digest()
+                self._layers[index[0]] = layer_of(layer[key] for key in sorted(layer))
 
     def add_all(self, leaves: Iterable[tuple[Triple, bytes]]) -> None:
         """Takes the leaves of several blocks."""

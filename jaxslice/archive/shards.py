@@ -149,6 +149,11 @@ class IndexCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[Triple, Index] = OrderedDict()
 
+    def forget(self) -> None:
+        """Keeps none any more."""
+        with self._lock:
+            self._kept.clear()
+
     def get(self, shard: Triple, read: Callable[[], Index | None]) -> Index | None:
         """The index of a shard, read unless it is kept; None if there is no such shard."""
         with self._lock:

@@ -99,12 +99,26 @@ class Archive(Metadata):
         z, y, x = (s // b for s, b in zip(shards, self.block_shape, strict=True))
         return (z, y, x)
 
+    @property
+    def _objects_grid(self) -> Triple:
+        pairs = zip(self.grid_shape, self.blocks_per_shard, strict=True)
+        z, y, x = (-(-blocks // per_shard) for blocks, per_shard in pairs)
+        return (z, y, x)
+
+    @property
+    def num_objects(self) -> int:
+        """Stored objects: blocks, or shards where there are shards."""
+        return math.prod(self._objects_grid)
+
+    def object_at(self, position: int) -> Triple:
+        """The index of a stored object by its position in the order of `shards`, from 0."""
+        _, height, width = self._objects_grid
+        return (position // (height * width), position // width % height, position % width)
+
     def shards(self) -> Iterator[tuple[Triple, list[Triple]]]:
         """The index of each stored object, and those of its blocks, x fastest."""
-        per_shard = self.blocks_per_shard
-        grid = [-(-n // p) for n, p in zip(self.grid_shape, per_shard, strict=True)]
-        for z, y, x in itertools.product(*map(range, grid)):
-            yield (z, y, x), self.blocks_of((z, y, x))
+        for index in map(self.object_at, range(self.num_objects)):
+            yield index, self.blocks_of(index)
 
     def blocks_of(self, shard: Triple) -> list[Triple]:
         """Indices of the blocks of a stored object, x fastest."""
@@ -165,6 +179,24 @@ class Archive(Metadata):
     def write_shard(self, shard: Triple, payloads: Mapping[Triple, bytes]) -> None:
         """Stores a shard: the payloads of all its blocks, by their indices."""
         self.folder.write(self.key_of(shard), pack_shard(payloads, self.blocks_per_shard))
+
+    def check_stored(self, index: Triple, payload: bytes) -> None:
+        """Reads a block back that was just written.
+
+        Raises:
+          OSError: the storage fails, or returns other bytes.
+        """
+        # The index of its shard may be kept from before.
+        self._indices.forget()
+        try:
+            found = self._read(index)
+        except FormatError:
+            found = None
+        if found != payload:
+            raise OSError(
+                f"Got other bytes of block {index} from {self.location!r} than were just written, "
+                "expected the same: do not trust this storage."
+            )
 
     def key_of(self, index: Triple) -> str:
         """The key of a stored object: of a block, or of a shard where there are shards."""

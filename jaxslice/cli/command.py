@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from jaxslice.cli import store_flags
 from jaxslice.cli.terminal import print_report
 
 Report = dict[str, Any]
@@ -31,6 +32,7 @@ class Command:
       output: the place that is written to, for messages; "" if there is none.
       after_interrupt: a sentence on what an interrupted command leaves behind.
       show: prints a report for people.
+      opens_places: whether it has the flags of how stores are reached.
       exit_code: of the program, from the report of work that was done.
     """
 
@@ -43,6 +45,7 @@ class Command:
     output: Callable[..., str] = lambda *_: ""
     after_interrupt: Callable[..., str] = lambda *_: "Nothing was written."
     show: Callable[[Report], None] = print_report
+    opens_places: bool = True
     exit_code: Callable[[Report], int] = lambda _: 0
 
     def flags(self) -> flags.FlagValues:
@@ -50,4 +53,6 @@ class Command:
         values = flags.FlagValues()
         values.set_gnu_getopt(True)
         self.define_flags(values)
+        if self.opens_places:
+            store_flags.define(values)
         return values

@@ -144,6 +144,7 @@ COMMAND = Command(
     "with zsh, in ~/.zshrc, after compinit. For fish: save it as "
     "~/.config/fish/completions/jaxslice.fish.",
     examples=("jaxslice completion bash", "jaxslice completion fish"),
+    opens_places=False,
     define_flags=shared_flags.define_json,
     run=_run,
     show=lambda report: print(report["script"]),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from jaxslice.cli import backend, places, shared_flags
+from jaxslice.cli import backend, dry_run, metrics, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import (
     CommaSerializer,
@@ -18,7 +19,7 @@ from jaxslice.cli.flag_types import (
     define_text,
 )
 from jaxslice.cli.shared_flags import CHECKS, DEFAULTS, QUALITY
-from jaxslice.cli.terminal import note, progress_display, warnings_in_one_line
+from jaxslice.cli.terminal import note, print_report, progress_display, warnings_in_one_line
 from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress
 from jaxslice.jobs.effort import NAMED, effort_named
@@ -63,7 +64,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE(
         ShapeParser(), "shard_shape", DEFAULTS.shard_shape,
         "Largest size of a shard, an object that holds whole blocks, so that a large archive has "
-        "fewer objects. Default: each block is an object.",
+        "fewer objects. Default: each block is an object, or 128 from a million blocks on.",
         values, CommaSerializer(), module_name=QUALITY,
     )  # fmt: skip
     flags.DEFINE_enum(
@@ -100,12 +101,21 @@ def _define_flags(values: flags.FlagValues) -> None:
     )  # fmt: skip
     flags.DEFINE_enum(
         "verify", DEFAULTS.verify, list(VERIFY_CHOICES),
-        "Blocks that are decoded again before they are written: all, one in eight, or none.",
+        "Blocks that are decoded again before they are written: all, one in eight, or none. With "
+        "all they are also read back afterwards.",
+        values, module_name=CHECKS,
+    )  # fmt: skip
+    flags.DEFINE_boolean(
+        "paranoid", DEFAULTS.paranoid,
+        "Also decode every block by a second, different engine before it is written.",
         values, module_name=CHECKS,
     )  # fmt: skip
     shared_flags.define_executor(values)
     shared_flags.define_job_shard(values)
     shared_flags.define_multihost(values)
+    dry_run.define_flags(values)
+    shared_flags.define_log_blocks(values)
+    metrics.define_flags(values)
 
 
 def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
@@ -114,18 +124,27 @@ def _run(values: flags.FlagValues, source: str, archive: str) -> dict[str, Any]:
     from jaxslice.jobs.scales import open_sources
 
     reading, options = shared_flags.source_options(values), options_of(values, values.verify)
-    shard = _shard_of(values)
+    options = dataclasses.replace(options, log_blocks=values.log_blocks)
+    dry_run.check_flags(values)
+    shard = None if values.dry_run else _shard_of(values)
     if shard and values.follow:
         raise UsageError("Got --follow in an array of jobs, expected it with --num_shards=1.")
-    places.check_destination(archive, values.overwrite or values.follow or shard is not None)
+    if not values.dry_run:
+        places.check_destination(archive, values.overwrite or values.follow or shard is not None)
     # Tuning runs on JAX, whatever runs the march.
     backend.start_backend("xla" if effort_named(options.effort).tuning else options.engine)
-    with progress_display() as progress, warnings_in_one_line():
+    with (
+        progress_display() as shown,
+        metrics.exported(values, "compress", shown) as progress,
+        warnings_in_one_line(),
+    ):
         if values.follow:
             depth = (values.block_shape or (FOLLOWING.depth,))[0]
             following = Following(values.marker, values.quiet_seconds, depth=depth)
             return follow(source, archive, options, following, reading, progress).to_json()
         opened = open_sources(source, options, reading)
+        if values.dry_run:
+            return dry_run.run(values, opened, archive, options, progress)
         if shard:
             return _compress_shard(opened, archive, shard, options, progress)
         with shared_flags.executor_of(values) as executor:
@@ -162,6 +181,7 @@ def options_of(values: flags.FlagValues, verify: str = DEFAULTS.verify) -> Compr
         context=values.context,
         seed=values.seed,
         verify=verify,
+        paranoid=values.paranoid,
         overwrite=values.overwrite,
         resume=values.resume,
         lossy_source=values.lossy_source,
@@ -206,10 +226,12 @@ COMMAND = Command(
         "jaxslice compress slices volume.zarr --follow --quiet_seconds=600",
         "jaxslice compress volume.h5 volume.zarr --dataset=em/raw",
         "jaxslice compress volume.npy volume.zarr --downsample=4",
+        "jaxslice compress volume.npy volume.zarr --dry_run --price_per_core_hour=0.04",
         "jaxslice compress volume.npy volume.zarr --effort=0 --bbox=0:64,0:512,0:512",
     ),
     define_flags=_define_flags,
     run=_run,
+    show=lambda report: dry_run.show(report) if "dry_run" in report else print_report(report),
     output=lambda _values, _source, archive: archive,
     after_interrupt=lambda _values, _source, archive: places.after_interrupted_job(archive),
 )

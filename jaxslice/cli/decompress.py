@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxslice.cli import backend, places, shared_flags
+from jaxslice.cli import backend, metrics, places, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import define_text
 from jaxslice.cli.shared_flags import OUTPUT
@@ -41,6 +41,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     )  # fmt: skip
     shared_flags.define_overwrite(values, "the volume at DEST")
     shared_flags.define_executor(values)
+    metrics.define_flags(values)
     shared_flags.define_json(values)
 
 
@@ -49,7 +50,11 @@ def _run(values: flags.FlagValues, archive: str, dest: str) -> dict[str, Any]:
 
     places.check_destination(dest, values.overwrite)
     backend.start_backend(values.engine)
-    with progress_display() as progress, shared_flags.executor_of(values) as executor:
+    with (
+        progress_display() as shown,
+        metrics.exported(values, "decompress", shown) as progress,
+        shared_flags.executor_of(values) as executor,
+    ):
         return jaxslice.decompress(
             archive,
             dest,

@@ -59,6 +59,7 @@ COMMAND = Command(
     description="Compresses a small volume, verifies the archive, compares other codecs with it "
     "and draws two pictures. Takes a few minutes.",
     examples=("jaxslice demo", "jaxslice demo --source=volume.npy --output=pictures"),
+    opens_places=False,
     define_flags=_define_flags,
     run=_run,
     output=lambda values: values.output,

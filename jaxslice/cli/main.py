@@ -16,14 +16,23 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from jaxslice.cli import help as help_texts
-from jaxslice.cli import registry
+from jaxslice.cli import registry, store_flags
 from jaxslice.cli.arguments import parse
 from jaxslice.cli.command import EXIT_DAMAGED, EXIT_FAILED, EXIT_USAGE, Command, Report
 from jaxslice.cli.malloc import keep_memory
 from jaxslice.cli.signals import Interrupter
 from jaxslice.cli.terminal import message_line
-from jaxslice.core.errors import DeviceError, FormatError, MissingExtraError, UsageError
+from jaxslice.core.errors import (
+    DeviceError,
+    FormatError,
+    MissingExtraError,
+    StorageError,
+    TrainingError,
+    UsageError,
+)
 from jaxslice.core.temporary import remove_all
+from jaxslice.storage.location import without_secrets
+from jaxslice.storage.store_options import set_store_options
 
 _UNUSABLE_PLACE = frozenset(
     {errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM, errno.EROFS}
@@ -70,12 +79,14 @@ def run(argv: list[str]) -> int:
 def _run_command(command: Command, values: flags.FlagValues, arguments: list[str]) -> Report | int:
     """The command's report, or an exit code after its message was printed."""
     try:
+        if command.opens_places:
+            set_store_options(store_flags.store_options(values))
         return command.run(values, *arguments)
     except (UsageError, MissingExtraError) as error:
         return _fail(str(error), EXIT_USAGE)
     except FormatError as error:
         return _fail(str(error), EXIT_DAMAGED)
-    except DeviceError as error:
+    except (DeviceError, StorageError, TrainingError) as error:
         return _fail(str(error), EXIT_FAILED)
     except OSError as error:
         code = EXIT_USAGE if error.errno in _UNUSABLE_PLACE else EXIT_FAILED
@@ -169,5 +180,5 @@ def _system_message(error: OSError, output: str) -> str:
 
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(OSError):
-        print(message_line(f"jaxslice: {message}"), file=sys.stderr, flush=True)
+        print(message_line(f"jaxslice: {without_secrets(message)}"), file=sys.stderr, flush=True)
     return code

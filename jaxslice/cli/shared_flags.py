@@ -243,6 +243,14 @@ def define_job_shard(values: flags.FlagValues) -> None:
     )  # fmt: skip
 
 
+def define_log_blocks(values: flags.FlagValues) -> None:
+    define_text(
+        values, "log_blocks", None,
+        "Local file that gets one JSON record for each block at its end: index, bytes, seconds, "
+        "network. Default: none.", OUTPUT,
+    )  # fmt: skip
+
+
 def define_engine(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "engine", DEFAULTS.engine, list(ENGINES),

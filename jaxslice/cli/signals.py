@@ -10,6 +10,8 @@ import threading
 import time
 from types import FrameType
 
+from jaxslice.storage.store_options import interrupt_waits
+
 _TOGETHER_SECONDS = 5.0
 """Signals within this time of the first belong to it."""
 
@@ -43,6 +45,7 @@ class Interrupter:
         if number != signal.SIGINT and soon:
             return
         self._last = time.monotonic()
+        interrupt_waits()
         raise KeyboardInterrupt
 
     def _raise_again(self, unraisable: sys.UnraisableHookArgs) -> None:

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from jaxslice.core.errors import LossySourceWarning
+from jaxslice.core.errors import LossySourceWarning, TrainingWarning
 
 LINE_SECONDS = (10.0, 300.0)
 """Least and largest time between two lines of progress in a log."""
@@ -63,11 +63,18 @@ def progress_display() -> Iterator[Callable[[str, int, int], None]]:
         yield ProgressLines()
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     tasks: dict[str, Any] = {}
     lock = threading.Lock()
@@ -91,14 +98,15 @@ def note(text: str) -> None:
 
 @contextlib.contextmanager
 def warnings_in_one_line() -> Iterator[None]:
-    """Shows warnings about sources as messages on stderr while the `with` block lasts."""
+    """Shows warnings as messages on stderr while the `with` block lasts."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         with contextlib.suppress(OSError):
             print(message_line(f"jaxslice: warning: {message}"), file=sys.stderr, flush=True)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", LossySourceWarning)
+        for kind in (LossySourceWarning, TrainingWarning):
+            warnings.simplefilter("always", kind)
         warnings.showwarning = show
         yield
 
@@ -113,7 +121,7 @@ class ProgressLines:
         """Takes a clock in seconds."""
         self._clock = clock
         self._lock = threading.Lock()
-        self._part = ""
+        self._part, self._part_first = "", 0
         self._part_start = self._start = self._printed = clock()
         self._ended = False
 
@@ -124,6 +132,8 @@ class ProgressLines:
             now = self._clock()
             if name != self._part:
                 self._part, self._part_start, self._ended = name, now, False
+                # What an interrupted run has done says nothing of the speed of this one.
+                self._part_first = done
                 due = True
             else:
                 least, most = LINE_SECONDS
@@ -140,14 +150,18 @@ class ProgressLines:
     def _line(self, part: str, done: int, total: int, now: float) -> str:
         # What has one step only, such as a fit, begins and ends.
         state = ("done" if done else "begun") if total == 1 else f"{done} of {total}"
-        line = f"{printable(part)}: {state}, {_duration(now - self._start)}"
+        line = f"{printable(part)}: {state}, {duration_text(now - self._start)}"
         elapsed = now - self._part_start
-        if 0 < done < total and elapsed >= LINE_SECONDS[0]:
-            line += f", about {_duration(elapsed * (total - done) / done)} left"
+        new = done - self._part_first
+        if new > 0 and total > 1 and elapsed >= LINE_SECONDS[0]:
+            line += f", {new / elapsed:.3g} per second"
+            if done < total:
+                line += f", about {duration_text(elapsed * (total - done) / new)} left"
         return line
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Seconds, minutes or hours, as people say them."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = seconds / 60

@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from jaxslice.cli import backend, shared_flags
+from jaxslice.cli import backend, metrics, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import define_text
 from jaxslice.cli.terminal import progress_display
@@ -24,6 +24,7 @@ def _define_flags(values: flags.FlagValues) -> None:
     shared_flags.define_workers(values)
     shared_flags.define_batch_blocks(values)
     shared_flags.define_executor(values)
+    metrics.define_flags(values)
     shared_flags.define_json(values)
 
 
@@ -38,7 +39,11 @@ def _run(values: flags.FlagValues, archive: str) -> dict[str, Any]:
                 )
     backend.start_backend(values.engine)
     reading, volume = shared_flags.source_options(values), None
-    with progress_display() as progress, shared_flags.executor_of(values) as executor:
+    with (
+        progress_display() as shown,
+        metrics.exported(values, "verify", shown) as progress,
+        shared_flags.executor_of(values) as executor,
+    ):
         if values.source is not None:
             volume = jaxslice.open_source(values.source, options=reading)
         return jaxslice.verify(

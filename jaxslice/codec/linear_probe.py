@@ -10,8 +10,8 @@ from jaxslice.codec.engines.interface import AUTO, Engine, engine_named
 from jaxslice.codec.linear import LinearArchitecture, LinearNumbers
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import Model
-from jaxslice.core.checksum import crc32c
-from jaxslice.core.errors import DeviceError, FormatError
+from jaxslice.codec.probe_sample import ProbeSample
+from jaxslice.core.errors import DeviceError
 from jaxslice.core.types import Device
 
 _ARCHITECTURE = LinearArchitecture(
@@ -48,8 +48,8 @@ def check_devices(engine: str = AUTO) -> None:
 @functools.cache
 def _check_device(device: Device | None, engine: str) -> None:
     chosen = engine_named(engine, device)
-    got = checksum(chosen, device)
-    if got != _EXPECTED_CRC or not _decodes(chosen, device):
+    got = sample().checksum(chosen, device)
+    if got != _EXPECTED_CRC or not sample().decodes(chosen, device):
         raise DeviceError(
             f"Got {got:#010x} or other symbols from the start-up probe of linear predictors on "
             f"{device or 'the default device'} with the engine {chosen.name!r}, expected "
@@ -58,15 +58,14 @@ def _check_device(device: Device | None, engine: str) -> None:
         )
 
 
-def checksum(engine: Engine, device: Device | None = None) -> int:
-    """CRC32C of the messages of the probe's blocks."""
-    words = _messages(engine, device)
-    return crc32c(b"".join(message.astype("<u4").tobytes() for message in words))
+def passes(engine: Engine, device: Device | None = None) -> bool:
+    """Whether an engine computes exactly on a device."""
+    return sample().checksum(engine, device) == _EXPECTED_CRC and sample().decodes(engine, device)
 
 
 @functools.cache
-def _sample() -> tuple[np.ndarray, Model]:
-    """The symbols of two blocks, and a model: smooth parts, strong noise, and steps."""
+def sample() -> ProbeSample:
+    """Two blocks with smooth parts, strong noise and steps, and a model."""
     symbols = np.full((len(_EXTENTS), *_BLOCK_SHAPE), OUTSIDE, np.int16)
     for block, (depth, height, width) in enumerate(_EXTENTS):
         z, y, x = np.indices((depth, height, width))
@@ -86,24 +85,4 @@ def _sample() -> tuple[np.ndarray, Model]:
             np.uint8
         ),
     )
-    return symbols, Model(_ARCHITECTURE, numbers)
-
-
-def _messages(engine: Engine, device: Device | None) -> list[np.ndarray]:
-    symbols, model = _sample()
-    return engine.encode(symbols, _SIZES, _EXTENTS, model, None, device, _CHOICES)
-
-
-def _decodes(engine: Engine, device: Device | None) -> bool:
-    symbols, model = _sample()
-    messages = _messages(engine, device)
-    try:
-        decoded = engine.decode(
-            messages, _SIZES, _EXTENTS, _BLOCK_SHAPE, model, None, device, _CHOICES
-        )
-    except FormatError:
-        return False
-    return all(
-        np.array_equal(before[:z, :y, :x], after[:z, :y, :x])
-        for before, after, (z, y, x) in zip(symbols, decoded, _EXTENTS, strict=True)
-    )
+    return ProbeSample(symbols, _SIZES, _EXTENTS, Model(_ARCHITECTURE, numbers), _CHOICES)

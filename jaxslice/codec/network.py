@@ -18,6 +18,7 @@ from jaxslice.codec import linear
 from jaxslice.codec.architecture import NUM_FEATURES, Architecture
 from jaxslice.codec.linear import LinearArchitecture, LinearNumbers
 from jaxslice.core.errors import FormatError
+from jaxslice.core.finite import check_finite
 
 if TYPE_CHECKING:
     import jax
@@ -76,7 +77,11 @@ def quantise(kernels: Sequence[Any], biases: Sequence[Any]) -> IntegerNetwork:
     Args:
       kernels: for each layer float [outputs, inputs].
       biases: for each layer float [outputs].
+
+    Raises:
+      TrainingError: a weight or a bias is not finite.
     """
+    check_finite([*kernels, *biases])
     weights = [np.rint(np.asarray(k, np.float64) * WEIGHT_ONE) for k in kernels]
     offsets = [np.rint(np.asarray(b, np.float64) * BIAS_ONE) for b in biases]
     return IntegerNetwork(

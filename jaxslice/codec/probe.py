@@ -16,9 +16,9 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.engines.interface import AUTO, Engine, engine_named
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork, Model
-from jaxslice.core.checksum import crc32c
-from jaxslice.core.errors import DeviceError, FormatError
-from jaxslice.core.types import AlphabetSizes, BlockSymbols, Device
+from jaxslice.codec.probe_sample import ProbeSample
+from jaxslice.core.errors import DeviceError
+from jaxslice.core.types import Device
 
 _NEAREST = ((0, 0, -1), (0, -1, 0), (0, -1, 1), (0, -1, -1))
 _ROWS = ((0, -6, -1), (-1, -4, 2), (-2, -4, 4), (-3, -3, 3), (-4, -1, 1))
@@ -57,14 +57,14 @@ def check_device(device: Device | None = None, engine: str = AUTO) -> None:
     """
     chosen = engine_named(engine, device)
     where = f"{device or 'the default device'} with the engine {chosen.name!r}"
-    got = _checksum(chosen, device)
+    got = sample().checksum(chosen, device)
     if got != _EXPECTED_CRC:
         raise DeviceError(
             f"Got {got:#010x} from the start-up probe on {where}, expected {_EXPECTED_CRC:#010x}: "
             "this device or JAX version does not compute exactly, so it must not encode or decode "
             "archives."
         )
-    if not _decodes(chosen, device):
+    if not sample().decodes(chosen, device):
         raise DeviceError(
             f"Got other symbols than were encoded from the start-up probe on {where}, expected the "
             "same: it does not compute exactly, so it must not decode archives."
@@ -77,9 +77,9 @@ def check_devices(engine: str = AUTO) -> None:
         check_device(device, engine)
 
 
-def passes(engine: Engine) -> bool:
-    """Whether an engine computes exactly on its default device."""
-    return _checksum(engine, None) == _EXPECTED_CRC and _decodes(engine, None)
+def passes(engine: Engine, device: Device | None = None) -> bool:
+    """Whether an engine computes exactly on a device, its default one if None."""
+    return sample().checksum(engine, device) == _EXPECTED_CRC and sample().decodes(engine, device)
 
 
 def _network(draws: Callable[[int], np.ndarray]) -> IntegerNetwork:
@@ -97,8 +97,8 @@ def _network(draws: Callable[[int], np.ndarray]) -> IntegerNetwork:
 
 
 @functools.cache
-def _sample() -> tuple[BlockSymbols, AlphabetSizes, Model]:
-    """The symbols, alphabet sizes and model of the probe."""
+def sample() -> ProbeSample:
+    """The blocks and the model of the probe."""
     draws = _draws(sum(out * (inputs + 1) for out, inputs in _ARCHITECTURE.layer_shapes))
     model = Model(_ARCHITECTURE, _network(draws))
     blocks, (depth, height, width) = len(_EXTENTS), _BLOCK_SHAPE
@@ -112,30 +112,7 @@ def _sample() -> tuple[BlockSymbols, AlphabetSizes, Model]:
     symbols = np.full(values.shape, OUTSIDE, np.int16)
     for block, (z, y, x) in enumerate(_EXTENTS):
         symbols[block, :z, :y, :x] = values[block, :z, :y, :x]
-    return symbols, sizes, model
-
-
-def _messages(engine: Engine, device: Device | None) -> list[np.ndarray]:
-    symbols, sizes, model = _sample()
-    return engine.encode(symbols, sizes, _EXTENTS, model, None, device)
-
-
-def _checksum(engine: Engine, device: Device | None) -> int:
-    words = _messages(engine, device)
-    return crc32c(b"".join(message.astype("<u4").tobytes() for message in words))
-
-
-def _decodes(engine: Engine, device: Device | None) -> bool:
-    symbols, sizes, model = _sample()
-    messages = _messages(engine, device)
-    try:
-        decoded = engine.decode(messages, sizes, _EXTENTS, _BLOCK_SHAPE, model, None, device)
-    except FormatError:
-        return False
-    return all(
-        np.array_equal(before[:z, :y, :x], after[:z, :y, :x])
-        for before, after, (z, y, x) in zip(symbols, decoded, _EXTENTS, strict=True)
-    )
+    return ProbeSample(symbols, sizes, _EXTENTS, model)
 
 
 def _draws(seed: int):

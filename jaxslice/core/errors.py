@@ -26,8 +26,20 @@ class SourceDataError(FormatError):
     """The source volume exists, but some of its voxels cannot be read: a chunk is missing, say."""
 
 
+class StorageError(OSError):
+    """A store cannot be reached, fails or refuses; what was asked for may be right."""
+
+
 class DeviceError(Exception):
     """The device in use does not compute the integers that the format prescribes."""
+
+
+class TrainingError(ArithmeticError):
+    """A fit or a training gave weights that are no finite numbers."""
+
+
+class TrainingWarning(UserWarning):
+    """A training diverged, and was not used beyond its last finite step."""
 
 
 class LossySourceWarning(UserWarning):

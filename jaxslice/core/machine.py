@@ -13,32 +13,83 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+CORE_VARIABLES = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS")
+"""Variables by which users, SLURM, PBS and Grid Engine say how many cores a process may use, also
+where nothing enforces it."""
+
+_MEBIBYTE = 1 << 20
+
 
 def num_cores(root: str = "/") -> int:
-    """Cores that this process may use: its affinity, or less where a control group limits it.
+    """Cores that this process may use: the least of `core_limits`.
+
+    Args:
+      root: of the file system, for tests.
+    """
+    return min(core_limits(root).values())
+
+
+def core_limits(root: str = "/") -> dict[str, int]:
+    """What limits the cores of this process, and to how many: its affinity, control groups, and
+    variables of batch systems.
 
     Args:
       root: of the file system, for tests.
     """
     if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+        limits = {"affinity": len(os.sched_getaffinity(0))}
     else:
-        cores = os.cpu_count() or 1
+        limits = {"machine": os.cpu_count() or 1}
     quotas = [_cpu_quota(group) for group in _groups(root, "cpu")]
-    allowed = [math.ceil(quota) for quota in quotas if quota is not None]
-    return max(1, min([cores, *allowed]))
+    allowed = [max(1, math.ceil(quota)) for quota in quotas if quota is not None]
+    if allowed:
+        limits["control group"] = min(allowed)
+    for name in CORE_VARIABLES:
+        # OpenMP lists the threads of nested levels.
+        count = _positive(os.environ.get(name, "").partition(",")[0])
+        if count is not None:
+            limits[name] = count
+    return limits
 
 
 def available_host_bytes(root: str = "/") -> int:
-    """Memory that this process can still take: of the machine, or less in a control group.
+    """Memory that this process can still take: the least of `memory_limits`.
+
+    Args:
+      root: of the file system, for tests.
+    """
+    return min(memory_limits(root).values())
+
+
+def memory_limits(root: str = "/") -> dict[str, int]:
+    """What limits the memory of this process, and the bytes that it can still take of it.
 
     Args:
       root: of the file system, for tests.
     """
     import psutil
 
+    limits = {"machine": psutil.virtual_memory().available}
     left = [_bytes_left(group) for group in _groups(root, "memory")]
-    return min([psutil.virtual_memory().available, *(n for n in left if n is not None)])
+    allowed = [count for count in left if count is not None]
+    if allowed:
+        limits["control group"] = min(allowed)
+    # SLURM's are in mebibytes, and enforced only where it is told to.
+    per_node = _positive(os.environ.get("SLURM_MEM_PER_NODE", ""))
+    per_cpu = _positive(os.environ.get("SLURM_MEM_PER_CPU", ""))
+    cpus = _positive(os.environ.get("SLURM_CPUS_PER_TASK", "")) or 1
+    for name, count in (
+        ("SLURM_MEM_PER_NODE", per_node),
+        ("SLURM_MEM_PER_CPU", per_cpu and per_cpu * cpus),
+    ):
+        if count:
+            limits[name] = max(count * _MEBIBYTE - psutil.Process().memory_info().rss, 0)
+    return limits
+
+
+def _positive(text: str) -> int | None:
+    number = text.strip()
+    return int(number) if number.isdecimal() and int(number) > 0 else None
 
 
 def peak_so_far_bytes() -> int:
@@ -88,14 +139,15 @@ def _cpu_quota(group: Path) -> float | None:
 
 def _bytes_left(group: Path) -> int | None:
     """Memory that a group can still take; None without a limit."""
-    for limit_name, used_name in (
-        ("memory.max", "memory.current"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        limit, used = (_text(group / name).strip() for name in (limit_name, used_name))
-        if limit.isdigit() and used.isdigit():
-            return max(int(limit) - int(used) + _reclaimable_bytes(group), 0)
-    return None
+    # Above memory.high the kernel slows a group down.
+    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
+    limits = [_text(group / name).strip() for name in names]
+    found = [int(limit) for limit in limits if limit.isdecimal()]
+    used = [_text(group / name).strip() for name in ("memory.current", "memory.usage_in_bytes")]
+    counts = [int(count) for count in used if count.isdecimal()]
+    if not found or not counts:
+        return None
+    return max(min(found) - counts[0] + _reclaimable_bytes(group), 0)
 
 
 def _reclaimable_bytes(group: Path) -> int:

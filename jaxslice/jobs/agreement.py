@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ from jaxslice.storage.workspace import BusyError
 POLL_SECONDS = 0.2
 """Between two looks at what another process does."""
 
+MOST_POLL_SECONDS = 20.0
+"""Between two looks of a process that has waited long: thousands of them share one storage."""
+
 MOST_WAIT_SECONDS = 6 * 3600.0
 """That a process waits for the base network of another which is alive."""
 
@@ -47,7 +51,7 @@ def network_of_one(
     Raises:
       TimeoutError: another process took too long.
     """
-    end = time.monotonic() + MOST_WAIT_SECONDS
+    end, pause = time.monotonic() + MOST_WAIT_SECONDS, POLL_SECONDS
     with draft.lease(f"network-{scale}") as lease:
         while True:
             kept = kept_network(draft, scale)
@@ -62,7 +66,8 @@ def network_of_one(
                     f"{MOST_WAIT_SECONDS:g} seconds; `jaxslice plan` makes it beforehand."
                 )
             progress("wait for the base network of another job shard", 0, 1)
-            time.sleep(POLL_SECONDS)
+            time.sleep(pause * random.uniform(0.5, 1))
+            pause = min(1.3 * pause, MOST_POLL_SECONDS)
 
 
 @dataclasses.dataclass(frozen=True)

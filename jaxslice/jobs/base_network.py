@@ -57,6 +57,7 @@ def fit_base_network(
     plan: Plan,
     watch: Stopwatch | None = None,
     progress: Progress = no_progress,
+    shortened: int = 1,
 ) -> BaseNetwork:
     """Fits the model of a plan to samples of the volume; from effort 1 on, also tunes it.
 
@@ -65,6 +66,7 @@ def fit_base_network(
       plan: how to compress it.
       watch: measures "read", "adapt" and "train".
       progress: called now and then.
+      shortened: tuning takes so many times fewer steps, for a forecast.
 
     Raises:
       SourceDataError: voxels that cannot be read.
@@ -91,7 +93,7 @@ def fit_base_network(
             provenance["adaptation_gain_bits_per_voxel"] = round(gain, 5)
         if plan.effort.tuning:
             with watch.measure("train"):
-                network, gain = _tuned(network, data, voxels, plan, progress)
+                network, gain = _tuned(network, data, voxels, plan, progress, shortened)
             provenance["tuning_gain_bits_per_voxel"] = round(gain, 5)
     assert network is not None, "the options refuse effort 0 without a model"
     return _packed(network, plan, provenance)
@@ -173,14 +175,16 @@ def _fitting_steps(plan: Plan) -> int:
 
 
 def _tuned(
-    start: IntegerNetwork | None, data: TrainingSet, voxels: int, plan: Plan, progress: Progress
-) -> tuple[IntegerNetwork, float]:
+    start: IntegerNetwork | None, data: TrainingSet, voxels: int, plan: Plan, progress: Progress,
+    shortened: int,
+) -> tuple[IntegerNetwork, float]:  # fmt: skip
     """The network tuned, or trained if there is none, and the bits per voxel that tuning saves."""
     from jaxslice.training.fine_tune import tune_network
     from jaxslice.training.train import train_network
 
     architecture, options = plan.network_architecture, plan.options
     steps = options.training_steps or efforts.tuning_steps(plan.effort, architecture, voxels)
+    steps = max(1, steps // shortened)
     config = TrainingConfig(steps=steps, batch_voxels=efforts.BATCH_VOXELS)
 
     def report(step: int, bits: float) -> None:

@@ -136,9 +136,7 @@ def _publish_complete(
                     f"{number}, expected all: run the job shards first."
                 )
             return None
-        if not needed and not is_covered(
-            noted_parts(draft, number), sum(1 for _ in opened.shards())
-        ):
+        if not needed and not is_covered(noted_parts(draft, number), opened.num_objects):
             return None
         there = gather(draft, number, opened)
         if there.missing_blocks:

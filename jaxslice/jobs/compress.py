@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
 from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
-from jaxslice.codec import probe
+from jaxslice.codec import probes
 from jaxslice.codec.engines.interface import engine_named
 from jaxslice.core.errors import SourceDataError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
@@ -25,17 +26,28 @@ from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.executors.dask_cluster import DaskExecutor
-from jaxslice.jobs.job_file import begin_or_resume, job_of, keep_network, kept_network
+from jaxslice.jobs.heartbeat import Heartbeat, command_of
+from jaxslice.jobs.job_file import (
+    begin_or_resume,
+    fingerprint_of,
+    job_of,
+    keep_network,
+    kept_network,
+)
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resources import PROCESS_BYTES, Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
+from jaxslice.jobs.second_engine import second_engine
 from jaxslice.jobs.task import Executor
 from jaxslice.storage.draft import Draft, open_draft
 from jaxslice.volumes.interface import AnySource, MissingChunks
 from jaxslice.volumes.source import Source
+
+SECOND_ENGINE = "second_engine"
+"""Field of the provenance: what also decoded every block before it was written."""
 
 REPORTED = (
     "effort", "model", "adaptation_gain_bits_per_voxel", "tuning_gain_bits_per_voxel",
@@ -81,9 +93,11 @@ def compress(
     planned = plan(sources[0], options)
     traces = check_source(sources[0], planned)
     with watch.measure("compile"):
-        probe.check_devices(options.engine)
+        probes.check_devices(planned.architecture, options.engine)
     with open_draft(archive, KIND, options.overwrite) as draft:
-        resumed = begin_or_resume(draft, job_of(sources, planned), options.resume)
+        job = job_of(sources, planned)
+        resumed = begin_or_resume(draft, job, options.resume)
+        progress = Heartbeat(draft, command_of(planned.source, archive, options), progress)
         made, layers, total = [], [], EncodeStats()
         while found := next_source(sources, made, options):
             part = ScalePart(
@@ -95,6 +109,11 @@ def compress(
             layers.append(leaves.layers())
             total += stats
         check_found(sources[0].description, sources[0].missing)
+        try:
+            check_unchanged(sources, job)
+        except SourceDataError:
+            draft.kept = False
+            raise
         publish(draft, made, layers)
     return report_of_run(archive, options.engine, total, watch, sources[0].missing.count)
 
@@ -134,11 +153,11 @@ class ScalePart:
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
         with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-            compiled = pool.submit(_compile, self.plan, self.watch)
+            compiled = pool.submit(compile_programs, self.plan, self.watch, self.progress)
             base = kept or (self._agreed() if self.shared else self._fitted())
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
-        provenance = self.made_of | _provenance(self.source, self.plan, base, self.traces)
+        provenance = self.made_of | provenance_of(self.source, self.plan, base, self.traces)
         configuration = dataclasses.replace(base.configuration, sealed=True)
         check_writable_shapes(self.plan.box.shape, self.plan.block_shape, configuration)
         made = new_array(
@@ -185,9 +204,10 @@ def complete_provenance(
     provenance["own_networks_bytes"] = stats.block_networks_bytes
 
 
-def _provenance(
+def provenance_of(
     source: Source, planned: Plan, base: BaseNetwork, traces: dict[str, Any]
 ) -> dict[str, Any]:
+    """What an archive keeps of how it was made."""
     return {
         "software": f"jaxslice {importlib.metadata.version('jaxslice')}",
         "source": source.description,
@@ -196,9 +216,18 @@ def _provenance(
         "effort": planned.options.effort,
         "context": planned.options.context,
         "seed": planned.options.seed,
+        **_second_engine(planned),
         **base.provenance,
         BLOCKS_BYTES: 0,
     }
+
+
+def _second_engine(planned: Plan) -> dict[str, str]:
+    """Which engine decodes every block beside the one that encodes, if that is requested."""
+    options = planned.options
+    if not options.paranoid:
+        return {}
+    return {SECOND_ENGINE: second_engine(options.engine, planned.architecture)}
 
 
 def _recorded(source: Source) -> dict[str, Any]:
@@ -206,6 +235,23 @@ def _recorded(source: Source) -> dict[str, Any]:
     details = source.details.to_json()
     names = ("format", "encoding", "lossy", "scale", "dataset", "selected", "chunk_shape")
     return {name: details[name] for name in names if name in details}
+
+
+def check_unchanged(sources: Sequence[Source], job: dict[str, Any]) -> None:
+    """Refuses an archive of a source that somebody wrote to meanwhile: parts would not fit.
+
+    Raises:
+      SourceDataError: some voxels or the time of a file are others than at the start.
+    """
+    before = [job["source"], *job["coarser_sources"]]
+    for source, known in zip(sources, before, strict=True):
+        found = json.loads(json.dumps(fingerprint_of(source)))
+        if found != known:
+            changed = ", ".join(key for key in known if found.get(key) != known[key])
+            raise SourceDataError(
+                f"Got {source.description!r}, which was changed while it was compressed "
+                f"({changed}), expected the same volume until the end."
+            )
 
 
 def check_found(description: str, missing: MissingChunks) -> None:
@@ -221,14 +267,19 @@ def check_found(description: str, missing: MissingChunks) -> None:
         )
 
 
-def _compile(planned: Plan, watch: Stopwatch) -> Resources:
+def compile_programs(
+    planned: Plan, watch: Stopwatch, progress: Progress = no_progress
+) -> Resources:
+    """Compiles what the blocks of a plan are coded with, and says what that takes."""
     options = planned.options
     with watch.measure("compile"):
-        return prepare(
+        resources = prepare(
             planned.block_shape, planned.architecture, options.batch_blocks, options.workers,
             engine=options.engine, decoder=options.verify != "none",
             block_networks=planned.block_networks,
         )  # fmt: skip
+    progress(f"plan ({resources.in_words()})", 1, 1)
+    return resources
 
 
 def encoding_of(planned: Plan, resources: Resources, executor: Executor | None = None) -> Encoding:
@@ -244,9 +295,11 @@ def encoding_of(planned: Plan, resources: Resources, executor: Executor | None =
         networks = BlockTraining(config, options.seed)
         # A task keeps all devices busy; more than two would only hold blocks in memory.
         workers = min(workers, 2)
+    second = _second_engine(planned).get(SECOND_ENGINE)
     return Encoding(
-        resources.batch_blocks, workers, options.verify, options.engine, networks, executor
-    )
+        resources.batch_blocks, workers, options.verify, options.engine, networks, executor, second,
+        options.log_blocks,
+    )  # fmt: skip
 
 
 def report_of_run(
@@ -263,6 +316,7 @@ def report_of_run(
     details: dict[str, Any] = {
         "engine": engine_named(engine).name,
         "network_bytes": len(opened.configuration.packed_network),
+        **{key: opened.provenance[key] for key in (SECOND_ENGINE,) if key in opened.provenance},
         **{key: opened.provenance[key] for key in REPORTED},
         "own_networks_saved_bytes": saved,
         "resumed_blocks": stats.found_blocks,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from jaxslice.archive.create import check_creatable
 from jaxslice.archive.keys import KIND
+from jaxslice.archive.lazy_volume import open_volume
 from jaxslice.archive.report import Report
 from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import open_scales
-from jaxslice.codec import probe
-from jaxslice.core.box import Triple
+from jaxslice.codec import probes
+from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.agreement import (
@@ -23,13 +26,11 @@ from jaxslice.jobs.agreement import (
     tries,
 )
 from jaxslice.jobs.complete import complete
-from jaxslice.jobs.compress import (
-    ScalePart,
-    encoding_of,
-)
+from jaxslice.jobs.compress import ScalePart, check_unchanged, encoding_of
 from jaxslice.jobs.encode_all import encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
-from jaxslice.jobs.job_file import begin_or_resume, job_of
+from jaxslice.jobs.heartbeat import Heartbeat, command_of
+from jaxslice.jobs.job_file import begin_or_resume, job_of, sampled_boxes
 from jaxslice.jobs.job_shard import JobShard
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
@@ -144,7 +145,7 @@ def plan_archive(
         for number in range(len(job.sources)):
             made, _ = job.scale(draft, number).begin()
             made = agreed_array(draft, number, made) or made
-            objects += sum(1 for _ in made.shards())
+            objects += made.num_objects
             networks.append(len(made.configuration.packed_network))
     return {
         "archive": job.archive,
@@ -191,7 +192,7 @@ def compress_shard(
     if _is_done(job):
         return _report(job, shard, EncodeStats(), complete=True)
     with job.watch.measure("compile"):
-        probe.check_devices(options.engine)
+        probes.check_devices(job.planned.architecture, options.engine)
     report, total = None, EncodeStats()
     try:
         job.begin()
@@ -216,9 +217,11 @@ def _encode_parts(job: _Job, shard: JobShard) -> EncodeStats:
         try:
             with open_draft(job.archive, KIND, job.options.overwrite, shared=True) as draft:
                 if draft.job is not None:
-                    begin_or_resume(draft, job_of(job.sources, job.planned), resume=True)
+                    begun = job_of(job.sources, job.planned)
+                    begin_or_resume(draft, begun, resume=True)
                     for number in range(len(job.sources)):
                         total += _encode_part(job, draft, number, shard)
+                    check_unchanged(job.sources, begun)
             break
         except BusyError:
             # Another process completes the archive just now.
@@ -231,10 +234,11 @@ def _encode_part(job: _Job, draft: Draft, number: int, shard: JobShard) -> Encod
     part = job.scale(draft, number)
     made, resources = part.begin()
     made = agreed_array(draft, number, made) or made
-    objects = [index for index, _ in made.shards()]
-    chosen = shard.range_of(len(objects))
-    blocks = [b for index in objects[chosen.start : chosen.stop] for b in made.blocks_of(index)]
-    found = finished_blocks(made, objects[chosen.start : chosen.stop])
+    chosen = shard.range_of(made.num_objects)
+    # A large archive has too many objects to list them all in each process.
+    objects = [made.object_at(position) for position in chosen]
+    blocks = [block for index in objects for block in made.blocks_of(index)]
+    found = finished_blocks(made, objects)
     missing = [block for block in blocks if block not in found]
     others = made.num_blocks - len(blocks)
     leaves = _Kept()
@@ -244,9 +248,11 @@ def _encode_part(job: _Job, draft: Draft, number: int, shard: JobShard) -> Encod
             done, total = done - others, len(blocks)
         job.progress(name, done, total)
 
+    command = command_of(job.planned.source, job.archive, job.options)
+    command += f" --num_shards={shard.count} --shard_index={shard.index}"
     encoded = encode_all(
         part.source, made, missing, leaves, encoding_of(part.plan, resources), job.watch,
-        own_progress,
+        Heartbeat(draft, command, own_progress),
     )  # fmt: skip
     stats = sum(found.values(), encoded)
     stats = dataclasses.replace(stats, leaves=(*stats.leaves, *leaves.kept))
@@ -276,15 +282,27 @@ def _is_done(job: _Job) -> bool:
         opened = open_scales(job.archive)[0]
     except UsageError:
         return False
-    options, provenance = job.options, opened.provenance
+    options, provenance, source = job.options, opened.provenance, job.sources[0]
     same = {name: getattr(options, name) for name in ("effort", "seed", "context", "missing")}
     return (
         opened.box == job.planned.box
         and opened.block_shape == job.planned.block_shape
         and opened.shard_shape == job.planned.shard_shape
-        and opened.dtype == job.sources[0].dtype
+        and opened.dtype == source.dtype
         and all(provenance.get(name) == value for name, value in same.items())
+        and all(map(_holds(job), sampled_boxes(source.box)))
     )
+
+
+def _holds(job: _Job) -> Callable[[Box], bool]:
+    """Whether the archive at the place holds the voxels that the source has in a box."""
+    source, stored = job.sources[0], open_volume(job.archive)
+
+    def holds(box: Box) -> bool:
+        local = box.relative_to(source.box.start)
+        return np.array_equal(source.read(box), stored[local.slices])
+
+    return holds
 
 
 def _report(job: _Job, shard: JobShard, stats: EncodeStats, complete: bool) -> ShardReport:

@@ -84,6 +84,7 @@ class EncodeTask:
       block_networks: where networks of single blocks come from, if any. Each is kept if it makes
         the payload of its block shorter, its own bytes counted.
       engine: what runs the march; see `engines.interface`.
+      second_engine: another engine that also decodes every block before it is written, if any.
     """
 
     source: Source
@@ -93,6 +94,7 @@ class EncodeTask:
     verify: str = "all"
     block_networks: BlockNetworks | None = None
     engine: str = AUTO
+    second_engine: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object: what is to be done, not the values that do it."""
@@ -103,6 +105,7 @@ class EncodeTask:
             "batch_blocks": self.batch_blocks,
             "verify": self.verify,
             "engine": self.engine,
+            "second_engine": self.second_engine,
             "block_networks": self.block_networks is not None,
         }
 
@@ -173,9 +176,14 @@ class EncodeTask:
                 encoded = list(map(_shorter, encoded, changed, own))
         encoded = encoded[: len(voxels)]
         sampled = sum(self.indices[start]) % VERIFIED_ONE_IN == 0
-        if self.verify == "all" or (self.verify == "sample" and sampled):
-            with worker.watch.measure("verify"):
-                self._check(start, voxels, encoded, model, device)
+        with worker.watch.measure("verify"):
+            if self.verify == "all" or (self.verify == "sample" and sampled):
+                self._check(start, voxels, encoded, model, device, self.engine)
+            if self.second_engine is not None:
+                devices = engine_named(self.second_engine).devices()
+                model = model_of(self.archive.configuration, self.second_engine)
+                other = devices[worker.number % len(devices)]
+                self._check(start, voxels, encoded, model, other, self.second_engine)
         return encoded
 
     def _places(self, start: int, count: int) -> list[Place]:
@@ -190,27 +198,43 @@ class EncodeTask:
         encoded: list[Encoded],
         model: Model,
         device: Device,
+        engine: str,
     ) -> None:
-        """Decodes what was just encoded: a difference is a fault of the machine or of ours."""
+        """Decodes what was just encoded: a difference is a fault of the machine or of ours, or the
+        source handed out memory that somebody writes to.
+        """
         payloads = filled([item.payload for item in encoded], self.batch_blocks)
-        decoded = blocks.decode_blocks(
-            payloads, self.archive.block_shape, model, device,
-            places=self._places(start, len(voxels)), engine=self.engine,
-            block_networks=self.block_networks is not None,
-            format_version=self.archive.configuration.format_version,
-        )  # fmt: skip
-        for number, (before, after) in enumerate(zip(voxels, decoded, strict=False), start):
+        indices = self.indices[start : start + len(voxels)]
+        try:
+            decoded = blocks.decode_blocks(
+                payloads, self.archive.block_shape, model, device,
+                places=self._places(start, len(voxels)), engine=engine,
+                block_networks=self.block_networks is not None,
+                format_version=self.archive.configuration.format_version,
+            )  # fmt: skip
+        except FormatError as error:
+            raise FormatError(f"{_not_decoded(indices, engine)} {error}") from error
+        for index, before, after in zip(indices, voxels, decoded, strict=False):
             if not np.array_equal(before, after):
-                raise FormatError(
-                    f"Block {self.indices[number]} did not decode to the voxels that were encoded."
-                )
+                raise FormatError(_not_decoded([index], engine))
 
     def write(self, results: list[Encoded], worker: Worker) -> EncodeStats:
         """Stores the payloads."""
         with worker.watch.measure("write"):
             for index, item in zip(self.indices, results, strict=True):
                 self.archive.write_payload(index, item.payload)
+                if self.verify == "all":
+                    self.archive.check_stored(index, item.payload)
         return encoded_stats(self.indices, results)
+
+
+def _not_decoded(indices: Sequence[Triple], engine: str) -> str:
+    where = ", ".join(map(str, indices))
+    return (
+        f"Block {where} did not decode to the voxels that were encoded, by the engine "
+        f"{engine_named(engine).name!r}. If nobody wrote to the source meanwhile, this machine is "
+        "at fault, or jaxslice: `jaxslice selftest` tells."
+    )
 
 
 def encoded_stats(indices: Sequence[Triple], results: Sequence[Encoded]) -> EncodeStats:
@@ -245,6 +269,7 @@ def encode_tasks(
     block_networks: BlockNetworks | None = None,
     engine: str = AUTO,
     indices: Iterable[Triple] | None = None,
+    second_engine: str | None = None,
 ) -> Iterator[EncodeTask]:
     """The tasks that together encode blocks of an archive; arguments as in `EncodeTask`.
 
@@ -260,7 +285,9 @@ def encode_tasks(
         groups = ([i for i in blocks if i in chosen] for _, blocks in archive.shards())
     for group in groups:
         for some in batches(group, size):
-            yield EncodeTask(source, archive, some, batch_blocks, verify, block_networks, engine)
+            yield EncodeTask(
+                source, archive, some, batch_blocks, verify, block_networks, engine, second_engine
+            )
 
 
 def _shorter(before: Encoded, changed: bytes, difference: bytes | None) -> Encoded:

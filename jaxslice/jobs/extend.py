@@ -15,7 +15,7 @@ from jaxslice.archive.keys import KIND
 from jaxslice.archive.report import Report, report_of
 from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
-from jaxslice.codec import probe
+from jaxslice.codec import probes
 from jaxslice.codec.engines.interface import AUTO, engine_named
 from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
@@ -84,7 +84,7 @@ def extend(
     sources = [_opened(source, scale, missing) for scale in scales if not _is_pooled(scale)]
     for scale, volume in zip(scales, sources, strict=False):
         _check_continues(scale, volume)
-    probe.check_devices(engine)
+    probes.check_devices(scales[0].configuration.architecture, engine)
     with open_draft(archive, KIND, overwrite=True) as draft:
         job = {
             "extends": scales[0].root,

@@ -28,7 +28,7 @@ SAMPLED_BOXES, SAMPLED_SHAPE = 8, (2, 64, 64)
 
 _NOT_COMPARED = (
     "workers", "batch_blocks", "engine", "verify", "overwrite", "resume", "model", "block_shape",
-    "shard_shape",
+    "shard_shape", "log_blocks",
 )  # fmt: skip
 """Options that do not change the bytes, or that stand elsewhere in the job as what they became."""
 
@@ -62,7 +62,7 @@ def job_of(sources: Sequence[Source], planned: Plan) -> dict[str, Any]:
 def fingerprint_of(source: Source) -> dict[str, Any]:
     """What tells a volume from another: its box and size, some voxels, the time of its file."""
     digest = hashlib.sha256()
-    for box in _sampled(source.box):
+    for box in sampled_boxes(source.box):
         digest.update(source.read(box).tobytes())
     location = parse_location(source.description)
     modified = None
@@ -77,7 +77,8 @@ def fingerprint_of(source: Source) -> dict[str, Any]:
     }
 
 
-def _sampled(whole: Box) -> Iterator[Box]:
+def sampled_boxes(whole: Box) -> Iterator[Box]:
+    """Small boxes along the diagonal of another, whose voxels tell one volume from another."""
     for number in range(SAMPLED_BOXES):
         z, y, x = (
             start + (size - 1) * number // (SAMPLED_BOXES - 1)

@@ -41,7 +41,10 @@ class CompressOptions:
       context: "full": the model's own; or "slices": the 4 previous slices alone (Hinkle et al.
         2020). No model of it is shipped, so that effort 1 and above train one from scratch.
       seed: of training and of samples, from 0.
-      verify: "all" decodes every block again before it is written, "sample" one block in eight.
+      verify: "all" decodes every block again before it is written and reads it back afterwards,
+        "sample" decodes one block in eight.
+      paranoid: whether a second, different engine also decodes every block before it is written.
+        The archive says which.
       overwrite: whether an archive that is there may be replaced.
       missing: "error", or "zero" to take missing chunks of the source as black.
       lossy_source: "refuse" a source whose chunks were coded with loss where that takes fewer bytes
@@ -52,6 +55,8 @@ class CompressOptions:
       engine: what runs the march: `auto`, or the name of an engine. The bytes are the same.
       resume: whether to go on with what an interrupted run of the same job left; otherwise that
         is removed.
+      log_blocks: path of a local file that gets one JSON record for each block, on a line of its
+        own, at its end.
     """
 
     bbox: Box | None = None
@@ -65,6 +70,7 @@ class CompressOptions:
     context: str = "full"
     seed: int = 0
     verify: str = "all"
+    paranoid: bool = False
     overwrite: bool = False
     missing: str = "error"
     lossy_source: str = "refuse"
@@ -73,6 +79,7 @@ class CompressOptions:
     batch_blocks: int | None = None
     engine: str = AUTO
     resume: bool = True
+    log_blocks: str | None = None
 
     def __post_init__(self):
         """Refuses what cannot be done (UsageError)."""

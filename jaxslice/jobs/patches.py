@@ -82,7 +82,7 @@ def sample_patches(
         z, y, x = patch.start
         lead = min(reach, z - block.start[0])
         whole = Box((z - lead, y, x), patch.stop)
-        filled = _filled_part(volume, patch)
+        filled = filled_part(volume, patch)
         if filled < LEAST_FILLED:
             sparse.append((filled, whole, lead))
         else:
@@ -107,7 +107,7 @@ def _drawn(places: int, count: int, seed: int) -> Iterator[int]:
     yield from more[~np.isin(more, first)]
 
 
-def _filled_part(volume: Source, patch: Box) -> float:
+def filled_part(volume: Source, patch: Box) -> float:
     """The part of a patch's middle slice that is not just the slice's most common level."""
     (z0, y0, x0), (z1, y1, x1) = patch.start, patch.stop
     middle = (z0 + z1 - 1) // 2

@@ -21,6 +21,13 @@ from jaxslice.models import model_file
 from jaxslice.models.presets import CONTEXTS, LINEAR
 from jaxslice.volumes.source import Source
 
+MOST_OBJECTS = 1_000_000
+"""Blocks from which on a volume gets shards unless others are requested: listing, copying and
+paying for more objects takes longer than it should."""
+
+SHARD_BLOCKS: Triple = (8, 4, 4)
+"""Of these shards, along z, y and x."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -110,10 +117,17 @@ def plan(source: Source, options: CompressOptions) -> Plan:
     else:
         architecture = model_file.load(model).architecture
     architecture = architecture.of_voxels(source.dtype)
-    shard_shape = options.shard_shape and fitted_shard_shape(
-        options.shard_shape, block_shape, shape
-    )
+    largest_shard = options.shard_shape or _usual_shard(block_shape, shape)
+    shard_shape = largest_shard and fitted_shard_shape(largest_shard, block_shape, shape)
     return Plan(
         source.description, source.box, source.placement, options, block_shape, shard_shape, model,
         architecture,
     )  # fmt: skip
+
+
+def _usual_shard(block_shape: Triple, shape: Triple) -> Triple | None:
+    """The shape of shards where none is requested; None for a volume of few blocks."""
+    if math.prod(-(-n // b) for n, b in zip(shape, block_shape, strict=True)) <= MOST_OBJECTS:
+        return None
+    z, y, x = (count * b for count, b in zip(SHARD_BLOCKS, block_shape, strict=True))
+    return (z, y, x)

@@ -10,7 +10,7 @@ from jaxslice.codec.block import compile_for
 from jaxslice.codec.engines.interface import AUTO, Engine, engine_named
 from jaxslice.codec.network import AnyArchitecture
 from jaxslice.core.box import Triple
-from jaxslice.core.machine import available_host_bytes, num_cores
+from jaxslice.core.machine import available_host_bytes, core_limits, memory_limits, num_cores
 from jaxslice.jobs.executors.threads import TASKS_PER_WORKER
 
 BATCH_ON_ACCELERATORS = 16
@@ -41,9 +41,25 @@ class Resources:
     host_bytes: int
 
     @property
+    def worker_bytes(self) -> int:
+        """That one worker takes where programs run in the host's memory."""
+        return self.program_bytes + self.host_bytes
+
+    @property
     def peak_bytes(self) -> int:
         """Most resident memory where programs run in the host's memory. Training is not counted."""
-        return PROCESS_BYTES + self.workers * (self.program_bytes + self.host_bytes)
+        return PROCESS_BYTES + self.workers * self.worker_bytes
+
+    def in_words(self) -> str:
+        """Workers and memory, and what limits them."""
+        cores, memory = core_limits(), memory_limits()
+        core_limit = min(cores, key=cores.__getitem__)
+        memory_limit = min(memory, key=memory.__getitem__)
+        return (
+            f"{self.workers} workers, {cores[core_limit]} cores by {core_limit}; memory about "
+            f"{self.peak_bytes / 1e9:.2f} GB of {memory[memory_limit] / 1e9:.2f} GB left by "
+            f"{memory_limit}"
+        )
 
     def fit(self, engine: Engine) -> bool:
         """Whether there is memory for them now, on the host and on every device."""

@@ -55,6 +55,9 @@ class ShardTask:
                 if self.adopted is not None and index not in payloads:
                     payloads[index] = self.adopted.read_payload(index)
             archive.write_shard(self.shard, payloads)
+            if self.tasks[0].verify == "all":
+                for index, payload in payloads.items():
+                    archive.check_stored(index, payload)
         return encoded_stats(list(coded), list(coded.values()))
 
     def write(self, results: EncodeStats, worker: Worker) -> EncodeStats:

@@ -95,7 +95,7 @@ def verify(
     for number, opened in enumerate(scales):
         volume = None
         if source is not None:
-            volume = _expected(source, scales[:number], opened, scale, missing)
+            volume = expected_source(source, scales[:number], opened, scale, missing)
             compared = compared or volume.description
         batch, threads = prepare_decoder(opened, batch_blocks, workers, watch, engine)
         sink = CompareWith(opened, volume)
@@ -110,7 +110,7 @@ def verify(
     return report_of(scales, watch.seconds("compile", "read", "decode"), details)
 
 
-def _expected(
+def expected_source(
     source: AnySource, finer: Sequence[Archive], opened: Archive, scale: int | str, missing: str
 ) -> Source:
     """What a scale of an archive must equal: a scale of the source, or the next finer one pooled.

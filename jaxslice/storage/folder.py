@@ -11,15 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxslice.storage import location as locations
+from jaxslice.core.errors import StorageError
 from jaxslice.storage.location import (
     Location,
+    explained,
+    is_fault,
     kvstore_spec,
-    one_line,
     parse_location,
     storage_context,
+    without_secrets,
 )
 from jaxslice.storage.pickling import PicklesFields
+from jaxslice.storage.store_options import waited
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Folder(PicklesFields, abc.ABC):
 
         Args:
           key: of the object.
-          timeout_seconds: of remote storage; READ_TIMEOUT_SECONDS if None.
+          timeout_seconds: of remote storage; that of the store options if None.
           part: the bytes to read; all if None. A negative start counts from the end. What lies
             beyond the object is left out.
 
@@ -66,9 +69,9 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
         try:
-            self._store.write(key, data).result()
-        except ValueError as error:
-            raise OSError(f"Cannot write {key!r} of {self.place!r}: {one_line(error)}.") from error
+            waited(self._store.write(key, data))
+        except (TimeoutError, ValueError) as error:
+            raise self._failure(f"write {key!r} of", error) from error
 
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         """Takes over an object of another folder, which must not be changed in place.
@@ -84,9 +87,9 @@ class Folder(PicklesFields, abc.ABC):
     def delete(self, key: str) -> None:
         """Deletes an object, if it is there."""
         try:
-            self._store.write(key, None).result()
-        except ValueError as error:
-            raise OSError(f"Cannot delete {key!r} of {self.place!r}: {one_line(error)}.") from error
+            waited(self._store.write(key, None))
+        except (TimeoutError, ValueError) as error:
+            raise self._failure(f"delete {key!r} of", error) from error
 
     def write_if_unchanged(self, key: str, data: bytes, generation: bytes) -> bool:
         """Stores an object unless somebody changed it since `generation` was read.
@@ -103,9 +106,9 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
         try:
-            return bool(self._store.write(key, data, if_equal=generation).result().generation)
-        except ValueError as error:
-            raise OSError(f"Cannot write {key!r} of {self.place!r}: {one_line(error)}.") from error
+            return bool(waited(self._store.write(key, data, if_equal=generation)).generation)
+        except (TimeoutError, ValueError) as error:
+            raise self._failure(f"write {key!r} of", error) from error
 
     def generation_of(self, key: str) -> bytes:
         """What the storage says instead of a version number, also of an object that is absent.
@@ -114,9 +117,9 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
         try:
-            return self._store.read(key).result(locations.READ_TIMEOUT_SECONDS).stamp.generation
-        except ValueError as error:
-            raise OSError(f"Cannot read {key!r} of {self.place!r}: {one_line(error)}.") from error
+            return waited(self._store.read(key)).stamp.generation
+        except (TimeoutError, ValueError) as error:
+            raise self._failure(f"read {key!r} of", error) from error
 
     def list_keys(self, prefix: str = "") -> list[str]:
         """The keys of all objects that begin so, in no order. Not on HTTP, which has no listings.
@@ -129,10 +132,14 @@ class Folder(PicklesFields, abc.ABC):
         # The first key that is behind all keys with the prefix.
         stop = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else ""
         try:
-            keys = self._store.list(ts.KvStore.KeyRange(prefix, stop)).result()
-        except ValueError as error:
-            raise OSError(f"Cannot list {self.place!r}: {one_line(error)}.") from error
+            keys = waited(self._store.list(ts.KvStore.KeyRange(prefix, stop)))
+        except (TimeoutError, ValueError) as error:
+            raise self._failure("list", error) from error
         return [key.decode() for key in keys]
+
+    def _failure(self, task: str, error: Exception) -> OSError:
+        message = f"Cannot {task} {without_secrets(self.place)!r}: {explained(error)}"
+        return StorageError(message) if is_fault(error) else OSError(message)
 
     @functools.cached_property
     def _store(self) -> Any:
@@ -202,17 +209,12 @@ class RemoteFolder(Folder):
     def read(
         self, key: str, timeout_seconds: float | None = None, part: slice | None = None
     ) -> bytes | None:
-        seconds = timeout_seconds or locations.READ_TIMEOUT_SECONDS
         try:
-            found = self._store.read(key, byte_range=part).result(seconds)
-        except TimeoutError as error:
-            raise TimeoutError(
-                f"Cannot read {key!r} of {self.place!r}: no answer within {seconds:g} seconds."
-            ) from error
-        except ValueError as error:
+            found = waited(self._store.read(key, byte_range=part), timeout_seconds)
+        except (TimeoutError, ValueError) as error:
             if part is not None and str(error).startswith("OUT_OF_RANGE"):
                 return b""
-            raise OSError(f"Cannot read {key!r} of {self.place!r}: {one_line(error)}.") from error
+            raise self._failure(f"read {key!r} of", error) from error
         return found.value if found.state == "value" else None
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from jaxslice.core.errors import UsageError
+from jaxslice.core.errors import StorageError, UsageError
+from jaxslice.storage.store_options import store_options
 from jaxslice.storage.url import told
 
 Location: TypeAlias = Path | dict[str, Any]
@@ -17,12 +18,15 @@ Location: TypeAlias = Path | dict[str, Any]
 
 SCHEMES = ("file", "http", "https", "gs", "s3")
 OPEN_TIMEOUT_SECONDS = 60.0
-READ_TIMEOUT_SECONDS = 600.0
-"""For one object, however large."""
-
 CACHE_LIMIT_BYTES = 256 * 2**20
-# TensorStore's own default is 32 tries, up to half a minute apart: many minutes for a typing error.
-RETRIES = {"max_retries": 4, "initial_delay": "200ms", "max_delay": "3s"}
+# TensorStore waits twice as long after each try, and a random part of a second longer.
+RETRIES = {"initial_delay": "200ms", "max_delay": "5s"}
+
+
+_FAULTS = re.compile(
+    r"^(ABORTED|UNAVAILABLE|DEADLINE_EXCEEDED|UNAUTHENTICATED|RESOURCE_EXHAUSTED|CANCELLED)\b"
+    r"|HTTP code|CURL error|retry attempts|[Cc]redential"
+)
 
 
 def parse_location(place: str | os.PathLike[str]) -> Location:
@@ -60,13 +64,7 @@ def parse_location(place: str | os.PathLike[str]) -> Location:
         path = f"{spec.get('path', '')}/{inside}".rstrip("/") + "/"
         # Only HTTP's paths begin with a slash.
         spec["path"] = path if spec.get("path") or spec["driver"] == "http" else path.lstrip("/")
-    # A URL cannot say where an S3 service other than Amazon's is, and TensorStore does not read
-    # the variables that other programs read.
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if spec["driver"] == "s3" and endpoint:
-        spec |= {"endpoint": endpoint.rstrip("/")} | ({"aws_region": region} if region else {})
-    return spec
+    return store_options().reaching(spec)
 
 
 def public_name(place: str | os.PathLike[str]) -> str:
@@ -103,24 +101,39 @@ def storage_context(*, sync: bool = True) -> Any:
     """
     import tensorstore as ts
 
-    retries = {f"{kind}_request_retries": RETRIES for kind in ("http", "gcs", "s3")}
+    options = store_options()
+    # The library reads these when it sends its first request; what the user set stays.
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")
+    os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", str(options.stalled_seconds()))
+    tries = {"max_retries": options.retries, **RETRIES}
+    retries = {f"{kind}_request_retries": tries for kind in ("http", "gcs", "s3")}
     cache = {"total_bytes_limit": CACHE_LIMIT_BYTES}
     return ts.Context({"cache_pool": cache, "file_io_sync": sync, **retries})
 
 
 @contextlib.contextmanager
 def unreachable_is_usage_error(place: str) -> Iterator[None]:
-    """Turns the errors of storage while `place` is being opened into a `UsageError`."""
+    """Turns the errors while `place` is being opened into a `UsageError`, but for faults.
+
+    Raises:
+      StorageError: the store does not answer, fails or refuses; the caller may be right.
+      UsageError: anything else.
+    """
+    shown = without_secrets(place)
     try:
         yield
+    except StorageError:
+        raise
+    except UsageError:
+        raise
     except TimeoutError as error:
-        raise UsageError(
-            f"Cannot open {place!r}: no answer within {OPEN_TIMEOUT_SECONDS:g} seconds."
-        ) from error
+        raise StorageError(f"Cannot open {shown!r}: {one_line(error)}.") from error
     except OSError as error:
-        raise UsageError(f"Cannot open {place!r}: {error.strerror or error}.") from error
+        raise UsageError(f"Cannot open {shown!r}: {error.strerror or error}.") from error
     except ValueError as error:
-        raise UsageError(f"Cannot open {place!r}: {one_line(error)}.") from error
+        if is_fault(error):
+            raise StorageError(f"Cannot open {shown!r}: {explained(error)}") from error
+        raise UsageError(f"Cannot open {shown!r}: {one_line(error)}.") from error
 
 
 def one_line(error: Exception) -> str:
@@ -128,6 +141,32 @@ def one_line(error: Exception) -> str:
     text = re.sub(r"^[A-Z_]+: ", "", str(error))
     text = re.sub(r"\s*\[\w[\w-]*='.*\]", "", text, flags=re.DOTALL)
     return " ".join(text.split()).rstrip(".")
+
+
+def is_fault(error: Exception) -> bool:
+    """Whether a store failed or refused, rather than held something that cannot be."""
+    if isinstance(error, OSError):
+        return isinstance(error, StorageError | TimeoutError)
+    return _FAULTS.search(str(error)) is not None
+
+
+def explained(error: Exception) -> str:
+    """What a store's fault was, in sentences that say what to do about it."""
+    text = str(error)
+    said = without_secrets(one_line(error)) + "."
+    if re.search(r"HTTP code 30\d", text):
+        return f"{said} The server redirects elsewhere; give the address that it leads to."
+    if "credential" in text.lower():
+        return f"{said} A public bucket is read with --store_anonymous."
+    if re.search(r"ExpiredToken|[Ee]xpired", text):
+        return f"{said} The credentials or the signed URL are no longer valid."
+    return said
+
+
+def without_secrets(text: str) -> str:
+    """A text without the users, passwords, queries and fragments of the URLs in it."""
+    text = re.sub(r"(\w://)[^/?#\s'\"]*@", r"\1", text)
+    return re.sub(r"(\w://[^\s'\"?#]*)[?#][^\s'\"|]*", r"\1", text)
 
 
 def is_refused(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""Notes: small objects about work in progress, each of which is written once."""
+"""Notes: small objects about work in progress, most of which are written once."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ class Notes:
         if found is None and self._notes.write_if_unchanged(name, data, absent):
             return data
         return found or self._notes.read(name) or data
+
+    def renew(self, name: str, data: bytes) -> None:
+        """Stores a note that may be stored again, with other content.
+
+        Raises:
+          OSError: the storage fails.
+        """
+        self._notes.write(name, data)
 
     def notes_of(self, prefix: str) -> list[str]:
         """The names of all notes that begin so, in order."""

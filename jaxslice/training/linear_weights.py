@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jaxslice.codec import linear
+from jaxslice.core.finite import check_finite
 
 _LEAST_SCALE = 0.25
 """In symbols: what a voxel's scale is at least taken for."""
@@ -25,6 +26,7 @@ def fit_weights(
     spread = max(float(np.trace(squares)) / len(squares), 1e-12)
     squares[np.diag_indices_from(squares)] += _RIDGE * spread
     exact = np.linalg.solve(squares, products)
+    check_finite([exact])
     largest = max(float(np.abs(exact).max()), 1e-9)
     exponent = int(np.floor(np.log2(linear.WEIGHT_HIGH / largest)))
     exponent = min(max(exponent, linear.EXPONENT_LOW), linear.EXPONENT_HIGH)
@@ -75,6 +77,7 @@ def fit_scale(
         kept = np.flatnonzero(found > 0)
         if not kept.size:
             break
+    check_finite([found])
     whole = found[:-1].astype(np.float32) @ sizes + np.float32(found[-1])
     scale = np.maximum(whole, _LEAST_SCALE)
     largest = found[:-1].max()

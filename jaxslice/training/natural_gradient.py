@@ -22,6 +22,7 @@ import numpy as np
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.network import BIAS_HIGH, WEIGHT_HIGH, IntegerNetwork
 from jaxslice.codec.network_bytes import CODED_BIAS_UNIT
+from jaxslice.core.finite import check_finite
 from jaxslice.training.batch import Batch, over_batches
 from jaxslice.training.numpy_network import Layers, layers_of, rounded, slopes_of_batch
 from jaxslice.training.training_set import TrainingSet
@@ -183,6 +184,7 @@ def _rounded(layers: Layers) -> Layers:
 
 def _integers(layers: Layers) -> IntegerNetwork:
     weights, biases = _rounded(layers)
+    check_finite([*weights, *biases])
     return IntegerNetwork(
         tuple(part.astype(np.int8) for part in weights),
         tuple(part.astype(np.int32) for part in biases),

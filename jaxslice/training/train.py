@@ -7,6 +7,7 @@ coder spends. The same seed, data and options give the same network on the same 
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import optax
 from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork
+from jaxslice.core.errors import TrainingWarning
 from jaxslice.training.config import TrainingConfig
 from jaxslice.training.float_network import CausalNetwork, bits_of
 from jaxslice.training.moments import moments
@@ -240,7 +242,14 @@ def train_params(
         return _train_some(state, key, data, basis, architecture, config)
 
     state = initial_state(to_coordinates(params, basis), config)
-    state, _ = run_steps(state, advance, config.steps, on_progress)
+    state, finite = run_steps(state, advance, config.steps, on_progress)
+    if not finite:
+        warnings.warn(
+            f"Training diverged after {int(state.step)} steps of {config.steps}: the network of "
+            "that step is taken, if it is better than without training.",
+            TrainingWarning,
+            stacklevel=2,
+        )
     return from_coordinates(state.params, basis)
 
 

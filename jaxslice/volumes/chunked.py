@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.errors import SourceDataError, UsageError
+from jaxslice.core.errors import SourceDataError, StorageError, UsageError
 from jaxslice.storage import location as locations
 from jaxslice.storage.location import (
+    explained,
+    is_fault,
     is_refused,
-    one_line,
     storage_context,
     unreachable_is_usage_error,
+    without_secrets,
 )
 from jaxslice.storage.pickling import PicklesFields
+from jaxslice.storage.store_options import waited
 from jaxslice.volumes.axes import View
 from jaxslice.volumes.interface import MissingChunks
 
@@ -48,10 +51,10 @@ class ChunkedReader(PicklesFields):
     def __call__(self, box: Box) -> np.ndarray:
         local = box.relative_to(self.offset)
         try:
-            voxels = self._read(local).result()
+            voxels = waited(self._read(local))
         except UsageError:
             raise
-        except ValueError as error:
+        except (TimeoutError, ValueError) as error:
             if self.fill is None or not _is_missing(error):
                 raise self._failure(box, error) from error
             return self._filled(box)
@@ -72,8 +75,8 @@ class ChunkedReader(PicklesFields):
         missing = []
         for index, chunk, reading in parts:
             try:
-                part = self._arranged(reading.result())
-            except ValueError as error:
+                part = self._arranged(waited(reading))
+            except (TimeoutError, ValueError) as error:
                 if not _is_missing(error):
                     raise self._failure(box, error) from error
                 missing.append(index)
@@ -95,8 +98,9 @@ class ChunkedReader(PicklesFields):
             found.append((index, Box.of_shape(shape, (z, y, x)).intersect(local)))
         return found
 
-    def _failure(self, box: Box, error: Exception) -> SourceDataError:
-        message = f"Cannot read the box {box} of {self.place!r}: {one_line(error)}."
+    def _failure(self, box: Box, error: Exception) -> Exception:
+        shown = without_secrets(self.place)
+        message = f"Cannot read the box {box} of {shown!r}: {explained(error)}"
         if str(error).startswith("NOT_FOUND"):
             message += " Pass --missing=zero to read missing chunks as zeros."
         elif is_refused(error):
@@ -104,7 +108,7 @@ class ChunkedReader(PicklesFields):
                 " A bucket that may not be listed refuses chunks that were never written; if that"
                 " is so here, pass --missing=zero to read them as zeros."
             )
-        return SourceDataError(message)
+        return (StorageError if is_fault(error) else SourceDataError)(message)
 
     @functools.cached_property
     def grid(self) -> tuple[Triple, Triple]:
@@ -142,7 +146,7 @@ def open_tensorstore(place: str, spec: dict[str, Any]) -> Any:
     }
     with unreachable_is_usage_error(place):
         opening = ts.open(ts.Spec(full), read=True, context=storage_context())
-        return opening.result(locations.OPEN_TIMEOUT_SECONDS)
+        return waited(opening, locations.OPEN_TIMEOUT_SECONDS)
 
 
 def _is_missing(error: Exception) -> bool:

@@ -11,15 +11,19 @@ from typing import Any, cast
 import numpy as np
 
 from jaxslice.core.box import Box
-from jaxslice.core.errors import SourceDataError, UsageError
+from jaxslice.core.errors import SourceDataError, StorageError, UsageError
 from jaxslice.storage import location as locations
 from jaxslice.storage.location import (
     Location,
+    explained,
+    is_fault,
     one_line,
     storage_context,
     unreachable_is_usage_error,
+    without_secrets,
 )
 from jaxslice.storage.pickling import PicklesFields
+from jaxslice.storage.store_options import waited
 from jaxslice.volumes.axes import View
 
 _BUFFER_BYTES = 1 << 20
@@ -65,9 +69,10 @@ class _RemoteFile(io.RawIOBase):
         """Bytes from anywhere; several threads may ask at the same time."""
         try:
             found = self._store.read(self._key, byte_range=slice(start, start + size))
-            return found.result(locations.READ_TIMEOUT_SECONDS).value
-        except ValueError as error:
-            raise OSError(f"Cannot read {self._place!r}: {one_line(error)}.") from error
+            return waited(found).value
+        except (TimeoutError, ValueError) as error:
+            message = f"Cannot read {without_secrets(self._place)!r}: {explained(error)}"
+            raise (StorageError if is_fault(error) else OSError)(message) from error
 
 
 def _remote_size(store: Any, key: str, place: str) -> int:
@@ -80,7 +85,7 @@ def _remote_size(store: Any, key: str, place: str) -> int:
     def has(byte: int) -> bool:
         try:
             found = store.read(key, byte_range=slice(byte, byte + 1))
-            result = found.result(locations.OPEN_TIMEOUT_SECONDS)
+            result = waited(found, locations.OPEN_TIMEOUT_SECONDS)
         except ValueError as error:
             if str(error).startswith("OUT_OF_RANGE"):
                 return False
@@ -158,6 +163,8 @@ class FlatReader(PicklesFields):
                 part = self._mapped()[self.view.index(box)]
             else:
                 part = self._fetched(self.view.index(box))
+        except StorageError:
+            raise
         except (OSError, ValueError) as error:
             raise SourceDataError(
                 f"Cannot read the box {box} of {self.place!r}: {one_line(error)}."

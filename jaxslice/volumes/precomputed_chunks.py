@@ -22,10 +22,18 @@ from typing import Any
 import numpy as np
 
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.errors import SourceDataError
+from jaxslice.core.errors import SourceDataError, StorageError
 from jaxslice.storage.folder import folder_at
-from jaxslice.storage.location import Location, is_refused, kvstore_spec, one_line, storage_context
+from jaxslice.storage.location import (
+    Location,
+    is_fault,
+    is_refused,
+    kvstore_spec,
+    one_line,
+    storage_context,
+)
 from jaxslice.storage.pickling import PicklesFields
+from jaxslice.storage.store_options import waited
 from jaxslice.volumes.extras import require
 from jaxslice.volumes.interface import MissingChunks
 
@@ -215,6 +223,8 @@ class UnpackedReader(PicklesFields):
             except OSError as error:
                 if self.fill is not None and is_refused(error):
                     continue
+                if is_fault(error):
+                    raise
                 raise SourceDataError(f"{one_line(error)}.") from error
             if data is not None:
                 return self._unpacked(index, data, f"{stem}{suffix}", UNPACK[suffix])
@@ -236,9 +246,9 @@ class UnpackedReader(PicklesFields):
     def _sharded(self, index: Triple) -> bytes | None:
         key = self.grid.number(index).to_bytes(8, "big")
         try:
-            found = self._shards.read(key).result()
-        except ValueError as error:
-            raise SourceDataError(
+            found = waited(self._shards.read(key))
+        except (TimeoutError, ValueError) as error:
+            raise (StorageError if is_fault(error) else SourceDataError)(
                 f"Cannot read the chunk {self.grid.name(index)} of {self.place!r}: "
                 f"{one_line(error)}."
             ) from error

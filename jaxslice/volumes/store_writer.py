@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from jaxslice.core.box import Box, Triple
+from jaxslice.core.errors import StorageError
 from jaxslice.storage import location as locations
-from jaxslice.storage.location import one_line, storage_context, unreachable_is_usage_error
+from jaxslice.storage.location import (
+    explained,
+    is_fault,
+    storage_context,
+    unreachable_is_usage_error,
+    without_secrets,
+)
 from jaxslice.storage.pickling import PicklesFields
+from jaxslice.storage.store_options import waited
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +43,11 @@ class StoreWriter(PicklesFields):
         index = tuple(local.get(axis, 0) for axis in self.axes)
         order = ["zyx".index(axis) for axis in self.axes if axis in "zyx"]
         try:
-            self.tensorstore[index].write(voxels.transpose(order)).result()
-        except ValueError as error:
-            raise OSError(f"Cannot write {box} of {self.place!r}: {one_line(error)}.") from error
+            waited(self.tensorstore[index].write(voxels.transpose(order)))
+        except (TimeoutError, ValueError) as error:
+            shown = without_secrets(self.place)
+            message = f"Cannot write {box} of {shown!r}: {explained(error)}"
+            raise (StorageError if is_fault(error) else OSError)(message) from error
 
     @functools.cached_property
     def tensorstore(self) -> Any:
@@ -63,4 +73,4 @@ def _opened(place: str, spec: dict[str, Any], *, create: bool) -> Any:
     context = storage_context(sync=False)
     with unreachable_is_usage_error(place):
         opening = ts.open(ts.Spec(full), create=create, open=not create, context=context)
-        return opening.result(locations.OPEN_TIMEOUT_SECONDS)
+        return waited(opening, locations.OPEN_TIMEOUT_SECONDS)

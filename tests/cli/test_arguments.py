@@ -22,14 +22,20 @@ PLAN = (
     "training_steps seed engine workers batch_blocks overwrite resume json"
 )
 FLAGS = {
-    "compress": f"{PLAN} verify follow marker quiet_seconds num_shards shard_index "
-    "executor dask_scheduler multihost jax_coordinator",
+    "compress": f"{PLAN} verify paranoid follow marker quiet_seconds num_shards shard_index "
+    "dry_run executor dask_scheduler multihost jax_coordinator "
+    "sample_blocks worker_counts price_per_core_hour price_per_gb_month log_blocks metrics_file",
+    "status": "json",
     "plan": PLAN,
     "seal": "engine workers batch_blocks json",
     "decompress": "dest_format dest_encoding dest_sharded bbox scale engine workers batch_blocks "
-    "executor dask_scheduler overwrite json",
+    "executor dask_scheduler overwrite metrics_file json",
     "extend": "missing verify engine workers batch_blocks resume json",
-    "verify": f"source {SOURCE} engine workers batch_blocks executor dask_scheduler json",
+    "verify": f"source {SOURCE} engine workers batch_blocks executor "
+    "dask_scheduler metrics_file json",
+    "selftest": "json",
+    "scrub": "state expect_root max_seconds max_blocks max_mb_per_s log json",
+    "repair": f"from dry_run {SOURCE} json",
     "inspect": f"{SOURCE} json",
     "info": "blocks json",
     "diff": f"{SOURCE} bbox engine workers batch_blocks json",
@@ -45,9 +51,10 @@ FLAGS = {
 }
 ARGUMENTS = {
     "compress": ["v.npy", "a.zarr"], "decompress": ["a.zarr", "v.npy"], "verify": ["a.zarr"],
+    "selftest": [], "scrub": ["a.zarr"], "repair": ["a.zarr"],
     "extend": ["a.zarr", "v.npy"], "inspect": ["v.npy"], "info": ["a.zarr"],
     "diff": ["a.zarr", "v.npy"], "slice": ["a.zarr"], "report": ["a.zarr"],
-    "plan": ["v.npy", "a.zarr"], "seal": ["a.zarr"],
+    "plan": ["v.npy", "a.zarr"], "seal": ["a.zarr"], "status": ["a.zarr"],
     "completion": ["bash"], "train": ["v.npy"], "serve": ["a.zarr"], "demo": [], "bench": [],
     "page": ["viewer"],
 }  # fmt: skip
@@ -158,10 +165,9 @@ def test_parsing_leaves_nothing_behind():
 
 def test_defaults_are_those_of_the_library():
     values, _ = parsed("compress")
-    others = (
-        f"{SOURCE} follow marker quiet_seconds num_shards shard_index executor dask_scheduler "
-        "multihost jax_coordinator json"
-    )
+    others = f"{SOURCE} follow marker quiet_seconds num_shards shard_index json dry_run "
+    others += "executor dask_scheduler multihost jax_coordinator "
+    others += "sample_blocks worker_counts price_per_core_hour price_per_gb_month metrics_file"
     names = set(FLAGS["compress"].split()) - set(others.split())
     defaults = CompressOptions()
     assert {name: values[name].value for name in names} == {

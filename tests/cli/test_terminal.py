@@ -97,8 +97,9 @@ def test_progress_in_a_log(capsys):
     lines("encode", 1, 2)
     err = capsys.readouterr().err.splitlines()
     assert err[0] == "train (4.5 bits per voxel): 0 of 400, 0 s"
-    assert err[1] == "train (4.5 bits per voxel): 5 of 400, 10 s, about 13 min left"
-    assert err[-2:] == ["train (4.5 bits per voxel): 400 of 400, 13 min", "encode: 1 of 2, 13 min"]
+    assert err[1] == "train (4.5 bits per voxel): 5 of 400, 10 s, 0.5 per second, about 13 min left"
+    last = "train (4.5 bits per voxel): 400 of 400, 13 min, 0.5 per second"
+    assert err[-2:] == [last, "encode: 1 of 2, 13 min"]
     gaps = [int(line.split(": ")[1].split()[0]) for line in err[:-2]]
     assert gaps[-1] - gaps[-2] > gaps[2] - gaps[1], "lines come less often as the job goes on"
     assert len(err) < 60
@@ -113,6 +114,16 @@ def test_progress_of_one_step(capsys):
     assert capsys.readouterr().err.splitlines() == ["fit: begun, 0 s", "fit: done, 54 s"]
 
 
+def test_blocks_of_an_interrupted_run_do_not_count_as_speed(capsys):
+    now = [0.0]
+    lines = ProgressLines(lambda: now[0])
+    for step in range(21):
+        now[0] = float(step)
+        lines("compress", 900 + step, 1000)
+    err = capsys.readouterr().err.splitlines()
+    assert err[1] == "compress: 910 of 1000, 10 s, 1 per second, about 90 s left"
+
+
 def test_progress_of_a_long_job_goes_on(capsys):
     now = [0.0]
     lines = ProgressLines(lambda: now[0])
@@ -121,7 +132,7 @@ def test_progress_of_a_long_job_goes_on(capsys):
         lines("encode", minute, 40 * 60)
     err = capsys.readouterr().err.splitlines()
     assert 40 * 12 <= len(err) <= 40 * 12 + 60, "at least every five minutes"
-    assert "h, about" in err[-1]
+    assert "h, 0.0167 per second, about" in err[-1]
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_the_work(monkeypatch):

@@ -16,6 +16,12 @@ def make(root: Path, files: dict[str, str]) -> str:
     return str(root)
 
 
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch):
+    for name in (*machine.CORE_VARIABLES, "SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU"):
+        monkeypatch.delenv(name, raising=False)
+
+
 V2 = "sys/fs/cgroup/"
 V1 = "sys/fs/cgroup/memory/"
 
@@ -42,6 +48,13 @@ V1 = "sys/fs/cgroup/memory/"
                 V2 + "a/b/memory.stat": "anon 10\ninactive_file 300\n",
             },
             400,
+        ),
+        (
+            {
+                V2 + "a/b/memory.max": "500\n", V2 + "a/b/memory.high": "400\n",
+                V2 + "a/b/memory.current": "100\n",
+            },
+            300,
         ),
         ({V2 + "other/memory.max": "5\n", V2 + "other/memory.current": "1\n"}, None),
     ],
@@ -115,3 +128,47 @@ def test_a_process_may_have_fewer_cores_than_its_group(tmp_path, monkeypatch):
 
 def test_peak_is_at_least_what_is_resident_now():
     assert machine.peak_so_far_bytes() >= 0.9 * psutil.Process().memory_info().rss
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "4"}, ("OMP_NUM_THREADS", 4)),
+        ({"OMP_NUM_THREADS": "4,2"}, ("OMP_NUM_THREADS", 4)),
+        ({"OMP_NUM_THREADS": "8", "SLURM_CPUS_PER_TASK": "3"}, ("SLURM_CPUS_PER_TASK", 3)),
+        ({"PBS_NCPUS": "5"}, ("PBS_NCPUS", 5)),
+        ({"NSLOTS": "6", "OMP_NUM_THREADS": ""}, ("NSLOTS", 6)),
+        ({"OMP_NUM_THREADS": "0", "NSLOTS": "many"}, ("affinity", 64)),
+        ({"SLURM_CPUS_PER_TASK": "128"}, ("affinity", 64)),
+    ],
+)
+def test_variables_of_batch_systems_limit_the_cores(tmp_path, monkeypatch, variables, expected):
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    limits = machine.core_limits(str(tmp_path))
+    assert min(limits.items(), key=lambda item: item[1]) == expected
+    assert machine.num_cores(str(tmp_path)) == expected[1]
+
+
+def test_memory_that_slurm_gives_but_does_not_enforce(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "512")
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
+    used = psutil.Process().memory_info().rss
+    left = machine.memory_limits(str(tmp_path))["SLURM_MEM_PER_CPU"]
+    assert left == pytest.approx(max(0, (2048 << 20) - used), abs=64 << 20)
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1")
+    assert machine.available_host_bytes(str(tmp_path)) == 0, "the process has taken it already"
+
+
+def test_a_pod_with_a_limit_within_a_node_with_another(tmp_path):
+    files = {
+        "proc/self/cgroup": "0::/\n",
+        V2 + "cpu.max": "250000 100000\n",
+        V2 + "memory.max": "4000\n",
+        V2 + "memory.current": "1000\n",
+        V2 + "memory.stat": "anon 700\ninactive_file 200\n",
+    }
+    root = make(tmp_path, files)
+    assert machine.core_limits(root)["control group"] == 3
+    assert machine.memory_limits(root)["control group"] == 3200

@@ -17,7 +17,7 @@ from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs.base_network import fit_base_network
 from jaxslice.jobs.encoding import EncodeStats, EncodeTask, encode, encode_tasks
-from jaxslice.jobs.plan import plan
+from jaxslice.jobs.plan import MOST_OBJECTS, SHARD_BLOCKS, plan
 from jaxslice.volumes.source import open_source
 
 OPTIONS = jaxslice.CompressOptions(block_shape=(4, 16, 32), effort=0)
@@ -28,6 +28,17 @@ def volume(tmp_path):
     path = str(tmp_path / "v.npy")
     np.save(path, synthetic_volume((8, 20, 40), seed=3))
     return path
+
+
+def test_a_huge_volume_gets_shards(volume):
+    source = dataclasses.replace(open_source(volume), box=Box.of_shape((20_000,) * 3))
+    planned = plan(source, jaxslice.CompressOptions())
+    assert planned.num_blocks > MOST_OBJECTS
+    assert planned.shard_shape == tuple(
+        n * b for n, b in zip(SHARD_BLOCKS, planned.block_shape, strict=True)
+    )
+    own = plan(source, jaxslice.CompressOptions(shard_shape=planned.block_shape))
+    assert own.shard_shape == planned.block_shape, "what is requested counts"
 
 
 def test_a_plan_says_what_will_be_done(volume):

@@ -146,3 +146,15 @@ def test_a_process_that_codes_stays_within_the_bound():
 def test_the_bound_of_a_usual_block_is_below_two_gigabytes():
     assert Resources(1, 2, 120 << 20, 42 << 20).peak_bytes < 2 << 30
     assert FULL.num_params == 1650
+
+
+def test_resources_in_words_name_the_limits(monkeypatch):
+    monkeypatch.setattr(resources, "core_limits", lambda: {"affinity": 8, "OMP_NUM_THREADS": 2})
+    monkeypatch.setattr(
+        resources, "memory_limits", lambda: {"machine": 9 * 10**9, "control group": 4 * 10**9}
+    )
+    text = Resources(1, 2, 50_000_000, 47_346_816).in_words()
+    assert text == (
+        "2 workers, 2 cores by OMP_NUM_THREADS; memory about 1.00 GB of 4.00 GB left by "
+        "control group"
+    )

@@ -13,7 +13,7 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.block import encode_block
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import Model, prove
-from jaxslice.core.errors import UsageError
+from jaxslice.core.errors import TrainingWarning, UsageError
 from jaxslice.training import train, training_set
 from jaxslice.training.parameters import to_integers, to_params
 
@@ -118,7 +118,8 @@ def test_a_diverged_step_is_not_used(block, monkeypatch):
 
     monkeypatch.setattr(train, "_train_some", diverges_later)
     monkeypatch.setattr(train, "basis_of", lambda sums: np.eye(len(sums) - 2, dtype=np.float32))
-    network = train.train_network(training_set.prepare([block], TINY), TINY, CONFIG)
+    with pytest.warns(TrainingWarning, match="diverged"):
+        network = train.train_network(training_set.prepare([block], TINY), TINY, CONFIG)
     assert len(calls) == 3
     assert _equal(network, to_integers(calls[1].params, TINY))
 

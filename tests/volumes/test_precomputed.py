@@ -20,7 +20,7 @@ from volumes_for_tests import (
 )
 
 from jaxslice.core.box import Box
-from jaxslice.core.errors import SourceDataError, UsageError
+from jaxslice.core.errors import SourceDataError, StorageError, UsageError
 from jaxslice.storage import location as storage_module
 from jaxslice.storage.location import parse_location
 from jaxslice.volumes.source import open_source
@@ -161,7 +161,7 @@ def test_connection_refused(monkeypatch: pytest.MonkeyPatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     url = f"http://127.0.0.1:{port}/v"
-    message = refusal(UsageError, url, "All 1 retry attempts failed", source=url)
+    message = refusal(StorageError, url, "All 1 retry attempts failed", source=url)
     assert "curl_code" not in message
 
 
@@ -169,7 +169,7 @@ def test_server_that_never_answers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(storage_module, "OPEN_TIMEOUT_SECONDS", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v"
-        refusal(UsageError, url, "no answer within 0.05 seconds", source=url)
+        refusal(StorageError, url, "no answer within 0.05 seconds", source=url)
 
 
 def test_server_lost_while_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -177,7 +177,7 @@ def test_server_lost_while_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     make_volume(tmp_path / "v")
     with serve_folder(tmp_path) as url:
         source = open_source(f"{url}/v")
-    with pytest.raises(SourceDataError, match="Cannot read the box") as caught:
+    with pytest.raises(StorageError, match="Cannot read the box") as caught:
         source.read(BOX)
     assert "--missing" not in str(caught.value)
 

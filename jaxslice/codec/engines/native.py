@@ -214,7 +214,11 @@ class NativeEngine:
 
     name = "native"
 
-    @functools.cache  # noqa: B019 (there is one engine, which lives as long as the process)
+    def __init__(self, instruction_set: int | None = None) -> None:
+        """Takes one of `library.instruction_sets`; the best if None."""
+        self._set = instruction_set
+
+    @functools.cache  # noqa: B019 (there are few engines, which live as long as the process)
     def is_available(self) -> bool:
         """Whether the library was built, this core is one it is fast on, and the probe passes."""
         from jaxslice.codec import probe
@@ -251,7 +255,9 @@ class NativeEngine:
             inside = symbols[(block, *payload.within(extent))].astype(used.architecture.dtype)
             counts = sizes[block, : extent[0]]
             chosen = None if choices is None else choices[block, : extent[0]]
-            messages.append(encode(inside, symbols.shape[1:], counts, used, choices=chosen))
+            messages.append(
+                encode(inside, symbols.shape[1:], counts, used, self._set, choices=chosen)
+            )
         return messages
 
     def decode(
@@ -280,7 +286,7 @@ class NativeEngine:
             inside = (block, *payload.within(extent))
             chosen = None if choices is None else choices[block, : extent[0]]
             symbols[inside] = decode(
-                messages[block], block_shape, extent, counts, used, choices=chosen
+                messages[block], block_shape, extent, counts, used, self._set, choices=chosen
             )
         return symbols
 

@@ -1,0 +1,1 @@
+"""What `jaxslice selftest` does: does this machine compute exactly, and notice damage?"""

@@ -1,0 +1,109 @@
+"""A server on loopback that fails as networks and stores do."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+@dataclasses.dataclass
+class Faults:
+    """What the server does wrong; a test changes it while the server runs.
+
+    Attributes:
+      url: of the server.
+      kind: a status code, "cut", "silent", "drip", "redirect", "expired" or ""; "" for none.
+      times: how many requests of each object it happens to; -1 for all.
+      only: part of the paths that it happens to.
+      requests: how often each path was asked for.
+    """
+
+    url: str = ""
+    kind: int | str = ""
+    times: int = -1
+    only: str = ""
+    requests: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def clear(self) -> None:
+        """Ends the requests that were kept waiting; from now on nothing is wrong."""
+        self.stopping.set()
+        self.stopping = threading.Event()
+        self.kind, self.times, self.only = "", -1, ""
+        self.requests.clear()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+    folder: Path
+    faults: Faults
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        faults, path = self.server.faults, unquote(urlsplit(self.path).path)
+        faults.requests[path] += 1
+        tried = faults.requests[path]
+        fails = faults.kind and faults.only in path
+        if fails and (faults.times < 0 or tried <= faults.times):
+            self._fail(faults)
+            return
+        file = self.server.folder / path.lstrip("/")
+        if not file.is_file():
+            self.send_error(404)
+            return
+        self._send(200, file.read_bytes())
+
+    def _send(self, status: int, body: bytes, stated: int | None = None, **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) if stated is None else stated))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _fail(self, faults: Faults) -> None:
+        if isinstance(faults.kind, int):
+            self._send(faults.kind, b"")
+        elif faults.kind == "cut":
+            self._send(200, b"x", stated=1000)
+        elif faults.kind == "silent":
+            faults.stopping.wait()
+        elif faults.kind == "drip":
+            self._send(200, b"", stated=10**6)
+            stopping = faults.stopping
+            with contextlib.suppress(OSError):
+                while not stopping.wait(0.05):
+                    self.wfile.write(b"x")
+        elif faults.kind == "redirect":
+            self._send(302, b"", Location="http://elsewhere.invalid/")
+        elif faults.kind == "expired":
+            self._send(403, b"<Error><Code>ExpiredToken</Code></Error>")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps the requests out of the output of the tests."""
+
+
+@contextlib.contextmanager
+def faulty_server(folder: Path) -> Iterator[Faults]:
+    """Serves the files below a folder as long as the `with` block lasts."""
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        server.folder = folder
+        server.faults = Faults(f"http://127.0.0.1:{server.server_address[1]}")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.faults
+        finally:
+            server.faults.stopping.set()
+            server.shutdown()
+            thread.join()
