@@ -14,8 +14,16 @@ from jaxslice.storage.folder import RemoteFolder
 from jaxslice.storage.kind import Kind, OwnKeys
 from jaxslice.storage.location import unreachable_is_usage_error
 
+ATTEMPT = ".partial-"
+"""Begins the name of an empty object that says whether a place can be written."""
+
 _REQUESTS = 16
 """Requests at once where many objects are copied or deleted."""
+
+
+def is_attempt(key: str) -> bool:
+    """Whether a key is that of an object which says whether a place can be written."""
+    return key.startswith(ATTEMPT) and "/" not in key
 
 
 @contextlib.contextmanager
@@ -72,7 +80,7 @@ def check(place: str, spec: dict[str, Any], kind: Kind, overwrite: bool) -> None
     folder = RemoteFolder(place, spec)
     with unreachable_is_usage_error(place):
         entry = _entry(folder, kind)
-        attempt = f".partial-{secrets.token_hex(8)}"
+        attempt = f"{ATTEMPT}{secrets.token_hex(8)}"
         folder.write(attempt, b"")
     # Who may write may not always delete or list; an empty object is left then.
     with contextlib.suppress(OSError):

@@ -144,7 +144,6 @@ class LocalDraft(Draft):
     """A draft in the workspace of a local place, which must be locked."""
 
     def __init__(self, place: str, final: Path, kind: Kind, overwrite: bool) -> None:
-        """Takes the place as the user wrote it, and its path, links followed."""
         self._workspace, self._final, self._overwrite = workspace_of(final), final, overwrite
         folders = (LocalFolder(place, p) for p in (content_of(self._workspace), self._workspace))
         super().__init__(place, kind, *folders)
@@ -179,7 +178,6 @@ class BucketDraft(Draft):
     """A draft among the objects of a place in a bucket."""
 
     def __init__(self, folder: RemoteFolder, kind: Kind) -> None:
-        """Takes the folder of the place."""
         self._place_folder = folder
         super().__init__(folder.place, kind, folder, folder.below(NOTES_FOLDER))
         assert kind.entry is not None
@@ -210,6 +208,8 @@ class BucketDraft(Draft):
             entry = self._entry()
             kept = self._kind.own_keys(entry) if entry is not None else None
             bucket.delete_own(self._place_folder, self._kind.own_keys(None), kept)
+            # Of processes that were killed while they tried whether they can write.
+            bucket.delete_own(self._place_folder, bucket.is_attempt)
             for name in self._notes.list_keys():
                 # Whoever begins anew holds one.
                 if not name.startswith(LEASE):

@@ -21,9 +21,7 @@ from jaxslice.jobs.executors import dask_cluster  # noqa: E402
 from jaxslice.jobs.executors.dask_cluster import dask_executor  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-FAST = dataclasses.replace(
-    OPTIONS, effort="fast", training_steps=None, block_shape=(2, 8, 16), engine="native"
-)
+FAST = dataclasses.replace(OPTIONS, effort="fast", training_steps=None, block_shape=(2, 8, 16))
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -92,7 +90,7 @@ def test_a_damaged_block_is_named_and_not_tried_again(executor, plain, tmp_path)
     block = next(path for path in (copy / "0" / "c").rglob("*") if path.is_file())
     block.write_bytes(block.read_bytes()[:-3])
     with pytest.raises(FormatError, match="In block"):
-        jaxslice.verify(str(copy), engine="native", executor=executor)
+        jaxslice.verify(str(copy), executor=executor)
 
 
 def test_workers_with_too_little_memory_are_refused(executor):

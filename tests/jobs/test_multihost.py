@@ -20,14 +20,14 @@ ROOT = Path(__file__).parents[2]
 def test_two_processes_of_jax(small_volume, tmp_path):
     (tmp_path / "plain").mkdir()
     block_shape = OPTIONS.block_shape
-    options = jaxslice.CompressOptions(block_shape=block_shape, effort="fast", engine="native")
+    options = jaxslice.CompressOptions(block_shape=block_shape, effort="fast")
     jaxslice.compress(small_volume.path, str(tmp_path / "plain" / "a.zarr"), options)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [
         sys.executable, str(ROOT / "run.py"), "compress", small_volume.path,
-        str(tmp_path / "a.zarr"), "--effort=fast", "--block_shape=4,16,32", "--engine=native",
+        str(tmp_path / "a.zarr"), "--effort=fast", "--block_shape=4,16,32",
         "--multihost", f"--jax_coordinator=127.0.0.1:{port}", "--num_shards=2",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}

@@ -17,10 +17,8 @@ from jaxslice.jobs.compress_shard import compress_shard
 from jaxslice.jobs.job_shard import JobShard
 
 resource = pytest.importorskip("resource")
-FAST = dataclasses.replace(
-    OPTIONS, effort="fast", training_steps=None, engine="native", block_shape=(4, 40, 50)
-)
-FLAGS = ["--effort=fast", "--engine=native", "--block_shape=4,40,50"]
+FAST = dataclasses.replace(OPTIONS, effort="fast", training_steps=None, block_shape=(4, 40, 50))
+FLAGS = ["--effort=fast", "--block_shape=4,40,50"]
 
 
 @pytest.fixture(scope="module")

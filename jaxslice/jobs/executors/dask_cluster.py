@@ -16,6 +16,7 @@ from jaxslice.core.errors import FormatError, MissingExtraError, UsageError
 from jaxslice.core.machine import available_host_bytes, num_cores
 from jaxslice.core.progress import Stopwatch
 from jaxslice.jobs.task import Task, Worker
+from jaxslice.storage.store_options import StoreOptions, set_store_options, store_options
 
 TASKS_PER_THREAD = 2
 """Tasks that wait or run for each thread of the cluster, so that none waits for the client."""
@@ -78,7 +79,7 @@ class DaskExecutor:
                 here = getattr(task, "writes_here", False)
                 future = self.client.submit(
                     _run_remotely, task.without_sink() if here else task, here,  # type: ignore
-                    retries=RETRIES, pure=False,
+                    store_options(), retries=RETRIES, pure=False,
                 )  # fmt: skip
                 running[future] = task
                 finished.add(future)
@@ -152,9 +153,10 @@ class _Refused:
     error: FormatError | UsageError
 
 
-def _run_remotely(task: Task, here: bool) -> Any:
+def _run_remotely(task: Task, here: bool, stores: StoreOptions) -> Any:
     """Runs a task in a worker's thread: its results, and the seconds of each part."""
     worker = Worker()
+    set_store_options(stores)
     try:
         with _LOCK, worker.watch.measure("compile"):
             _prepare_for(task)
