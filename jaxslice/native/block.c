@@ -41,7 +41,7 @@ int64_t block_prepare(struct march *m, const struct march_task *task, const stru
     uint8_t *base = scratch;
     base += -(uintptr_t)base % ALIGNMENT;
     march_plan(m, task, kernel, base);
-    memset(m->work, 0, (size_t)kernel->work_bytes);
+    memset(m->work, 0, (size_t)(kernel->work_bytes - kernel->unset_bytes));
     if (kernel->start) kernel->start(m->work);
     return MARCH_OK;
 }

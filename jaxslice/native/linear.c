@@ -80,11 +80,14 @@ static int64_t predictors_bytes(const struct linear_task *task) {
     return rounded(task->predictors * (int64_t)sizeof(struct predictor));
 }
 
-/* A kernel whose work has room for the task's tables. */
+/* A kernel whose work has room for the task's tables. These are filled whole or not used at all, so
+ * that they need not be 0. */
 static struct kernel sized(const struct kernel *kernel, const struct linear_task *task) {
     struct kernel with_room = *kernel;
-    with_room.work_bytes = rounded(sizeof(struct linear)) + predictors_bytes(task) +
-                           edges_bytes(task) + tables_of(task) * SLOTS * (int64_t)sizeof(uint32_t);
+    with_room.unset_bytes =
+        edges_bytes(task) + tables_of(task) * SLOTS * (int64_t)sizeof(uint32_t);
+    with_room.work_bytes =
+        rounded(sizeof(struct linear)) + predictors_bytes(task) + with_room.unset_bytes;
     return with_room;
 }
 
@@ -107,11 +110,12 @@ static void fill_predictor(struct predictor *to, const struct linear_task *task,
     }
 }
 
-static void fill(struct linear *linear, const struct linear_task *task) {
+static void fill(struct linear *linear, const struct linear_task *task, int decodes) {
     uint8_t *room = (uint8_t *)linear + rounded(sizeof *linear);
     linear->predictor = (struct predictor *)room;
     linear->edges = (int32_t *)(room + predictors_bytes(task));
-    linear->slots = (uint32_t *)(room + predictors_bytes(task) + edges_bytes(task));
+    if (decodes)
+        linear->slots = (uint32_t *)(room + predictors_bytes(task) + edges_bytes(task));
     linear->phases = task->phases;
     linear->phase_bits = task->phases / 2;
     linear->scales = task->scales;
@@ -137,11 +141,11 @@ int64_t linear_scratch_bytes(const struct linear_task *task, int32_t set) {
 
 static int64_t prepare(struct march *m, const struct linear_task *task,
                        const struct march_task *frame, const struct kernel *kernel,
-                       int64_t symbols_size, void *scratch, int64_t scratch_bytes) {
+                       int64_t symbols_size, void *scratch, int64_t scratch_bytes, int decodes) {
     const struct kernel with_room = sized(kernel, task);
     const int64_t error =
         block_prepare(m, frame, &with_room, symbols_size, scratch, scratch_bytes);
-    if (!error) fill(m->work, task);
+    if (!error) fill(m->work, task, decodes);
     return error;
 }
 
@@ -155,7 +159,7 @@ int64_t linear_decode(const struct linear_task *task, int32_t set, const uint32_
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
     const struct march_task frame = frame_of(task);
-    error = prepare(&m, task, &frame, kernel, symbols_size, scratch, scratch_bytes);
+    error = prepare(&m, task, &frame, kernel, symbols_size, scratch, scratch_bytes, 1);
     if (!error) error = block_decode(&m, kernel, message, words, symbols);
     /* A damaged message can lead to a symbol that its slice has no level for. */
     return error || symbols_are_good(&m, symbols) ? error : MARCH_UNFINISHED;
@@ -171,6 +175,6 @@ int64_t linear_encode(const struct linear_task *task, int32_t set, const uint8_t
     if (!kernel) return MARCH_NO_SUCH_SET;
     if (!message || !symbols) return MARCH_NULL;
     const struct march_task frame = frame_of(task);
-    error = prepare(&m, task, &frame, kernel, symbols_size, scratch, scratch_bytes);
+    error = prepare(&m, task, &frame, kernel, symbols_size, scratch, scratch_bytes, 0);
     return error ? error : block_encode(&m, kernel, symbols, message, words);
 }

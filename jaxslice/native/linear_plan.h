@@ -42,7 +42,7 @@ struct linear {
     const uint8_t *choices;   /* of the task */
     struct predictor *predictor; /* [predictors] */
     int32_t *edges;           /* [table][EDGES] */
-    uint32_t *slots;          /* [table][SLOTS] */
+    uint32_t *slots;          /* [table][SLOTS]; NULL when encoding, which needs none */
 };
 
 /* The lanes of a panel that each of some predictors is for. */
@@ -58,7 +58,7 @@ HIDDEN extern const struct kernel linear_avx2;
 HIDDEN extern const struct kernel linear_avx512;
 #endif
 
-/* linear_tables.c: fills the edges and slots of all tables. */
+/* linear_tables.c: fills the edges of all tables, and their slots if there are any. */
 HIDDEN void linear_fill_tables(struct linear *linear, const uint8_t *curves);
 
 /* linear_parts.c: which predictors the voxels of a panel have. At least one. */

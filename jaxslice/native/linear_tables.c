@@ -51,6 +51,6 @@ void linear_fill_tables(struct linear *linear, const uint8_t *curves) {
             const int64_t table = scale * linear->phases + phase;
             int32_t *edges = linear->edges + table * EDGES;
             fill_edges(edges, curves + CURVE_BYTES * scale, phase, linear->phases);
-            fill_slots(linear->slots + table * SLOTS, edges);
+            if (linear->slots) fill_slots(linear->slots + table * SLOTS, edges);
         }
 }

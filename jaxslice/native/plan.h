@@ -107,10 +107,11 @@ struct kernel {
     int32_t inputs_per_cell;      /* 0 if the kernel reads the weights as they are */
     int32_t last_tile;            /* outputs in a tile of the last layer; others have 4 */
     int64_t work_bytes;
-    void (*start)(void *work);    /* fills the work, which is all 0 before; NULL if it need not */
+    void (*start)(void *work);    /* fills the work, which is 0 before; NULL if it need not */
     void (*decode)(struct march *m, int32_t panel);
     void (*encode)(struct march *m, int32_t panel);
     int32_t input_offset;         /* taken off each input of the further layers: makes it signed */
+    int64_t unset_bytes;          /* the end of the work, which is not set to 0 before */
 };
 
 HIDDEN extern const struct kernel march_portable;

@@ -81,6 +81,22 @@ def test_too_little_memory_is_refused(number):
 
 
 @pytest.mark.parametrize("number", SETS)
+def test_what_is_in_the_scratch_memory_before_does_not_matter(number):
+    choices = np.array([2, 0, 2], np.uint8)
+    message = native.encode(SYMBOLS, SYMBOLS.shape, SIZES, MODEL, number, choices)
+    used = call(number, choices=choices)
+    for value in (0, 255):
+        used.scratch[:] = value
+        words = np.empty(2 * SYMBOLS.size, np.uint32)
+        count = used.run("encode", SYMBOLS, words)
+        np.testing.assert_array_equal(words[words.size - count :], message)
+        # An encoder leaves no slots for the decoder that runs in the same memory.
+        symbols = np.empty(SYMBOLS.shape, np.uint8)
+        used.run("decode", message, symbols)
+        np.testing.assert_array_equal(symbols, SYMBOLS)
+
+
+@pytest.mark.parametrize("number", SETS)
 def test_damaged_messages_end_in_an_error_or_in_symbols(number):
     sizes = np.full(3, int(SYMBOLS.max()) + 1)
     choices = np.array([2, 0, 2], np.uint8)
