@@ -12,6 +12,7 @@ import numpy as np
 from jaxslice.codec.architecture import SYMBOL_LIMIT
 from jaxslice.core.errors import FormatError
 from jaxslice.core.types import Volume
+from jaxslice.native import library
 
 ALL, PER_BLOCK, PER_SLICE = 0, 1, 2
 """Kinds of tables: all 256 levels, one set of levels for the block, one set for each slice."""
@@ -32,7 +33,7 @@ def choose(voxels: Volume) -> np.ndarray:
       bool [z, 256], True for the levels in each slice's alphabet. These include all levels that
       occur in the slice.
     """
-    counts = np.stack([np.bincount(s.ravel(), minlength=SYMBOL_LIMIT) for s in voxels])
+    counts = _counts(voxels)
     used = counts > 0
     union = np.broadcast_to(used.any(axis=0), used.shape)
     everything = np.ones_like(used)
@@ -41,6 +42,13 @@ def choose(voxels: Volume) -> np.ndarray:
     if by_slice > max(by_block, 0) + _LEAST_GAIN * voxels.size:
         return used
     return union if by_block > 0 else everything
+
+
+def _counts(voxels: Volume) -> np.ndarray:
+    """How often each level occurs in each slice, int64 [z, 256]."""
+    if library.instruction_sets():
+        return library.count_levels(voxels)
+    return np.stack([np.bincount(s.ravel(), minlength=SYMBOL_LIMIT) for s in voxels])
 
 
 def _saved_bits(counts: np.ndarray, used: np.ndarray) -> float:

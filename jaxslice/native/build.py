@@ -27,6 +27,7 @@ SHARED = (
     "check",
     "dispatch",
     "history",
+    "levels",
     "plan",
     "portable",
     "voxels",

@@ -1,4 +1,4 @@
-"""The compiled library, called through ctypes: its task, its errors, its two functions.
+"""The compiled library, called through ctypes: its tasks, its errors, its functions.
 
 Knows numpy arrays and no more of jaxslice. The library checks all values that it is given.
 """
@@ -106,6 +106,7 @@ def _library() -> ctypes.CDLL | None:
         "march_source_digest": (ctypes.c_char_p, []),
         "march_best_set": (integer, []),
         "march_has_set": (integer, [integer]),
+        "levels_count": (size, [pointer, size, size, pointer]),
     }
     for name, structure in _TASKS.items():
         task = ctypes.POINTER(structure)
@@ -151,6 +152,25 @@ def best_set() -> int:
       RuntimeError: the library was not built.
     """
     return _loaded().march_best_set()
+
+
+def count_levels(voxels: np.ndarray) -> np.ndarray:
+    """Counts how often each level occurs in each slice.
+
+    Args:
+      voxels: uint8 [z, y, x], not changed meanwhile.
+
+    Returns:
+      int64 [z, 256].
+
+    Raises:
+      RuntimeError: the library was not built.
+    """
+    assert voxels.dtype == np.uint8, voxels.dtype
+    depth, height, width = voxels.shape
+    inside, counts = np.ascontiguousarray(voxels), np.empty((depth, 256), np.int64)
+    _checked(_loaded().levels_count(inside.ctypes.data, depth, height * width, counts.ctypes.data))
+    return counts
 
 
 def scratch_bytes(task: Task | LinearTask, instruction_set: int) -> int:

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from jaxslice.codec import levels
 from jaxslice.codec.levels import ALL, PER_BLOCK, PER_SLICE
 from jaxslice.core.errors import FormatError
+from jaxslice.native import library
 
 volumes = hnp.arrays(
     np.uint8,
@@ -46,6 +47,23 @@ def test_symbols_by_hand():
     assert levels.symbols_of(voxels, tables).tolist() == [[[2, 0]], [[1, 0]]]
     assert levels.sizes(tables).tolist() == [3, 2]
     assert levels.sizes(tables).dtype == np.int32
+
+
+@pytest.mark.skipif(not library.instruction_sets(), reason="the native library was not built")
+@given(volumes, st.integers(0, 3))
+def test_the_library_counts_as_numpy_does(voxels, skipped):
+    # Every second row: the voxels are not next to each other. Eight are counted at once.
+    for given_voxels in (voxels, np.tile(voxels, (1, 4, 3))[:, ::2, skipped:]):
+        expected = [np.bincount(s.ravel(), minlength=256) for s in given_voxels]
+        np.testing.assert_array_equal(library.count_levels(given_voxels), expected)
+
+
+def test_choose_is_the_same_without_the_library(monkeypatch):
+    voxels = 4 * np.random.default_rng(0).integers(0, 60, (3, 50, 61), np.uint8)
+    voxels += np.arange(3, dtype=np.uint8)[:, None, None]
+    tables = levels.choose(voxels)
+    monkeypatch.setattr(library, "instruction_sets", lambda: ())
+    np.testing.assert_array_equal(levels.choose(voxels), tables)
 
 
 @given(tables_of, st.binary(max_size=9))
