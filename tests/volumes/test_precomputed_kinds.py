@@ -17,7 +17,7 @@ from servers import serve_folder
 from volumes_for_tests import BOX, SHARDING, chunk_files, edit_info, make_volume, refusal
 
 from jaxslice.core.box import Box
-from jaxslice.core.errors import SourceDataError, UsageError
+from jaxslice.core.errors import SourceDataError, StorageError, UsageError
 from jaxslice.volumes.interface import SourceOptions
 from jaxslice.volumes.source import open_any, open_source
 
@@ -249,7 +249,7 @@ def test_a_bucket_that_may_not_be_listed(tmp_path: Path):
     voxels = make_volume(tmp_path / "v")
     chunk_files(tmp_path / "v")[3].unlink()
     with serve_folder(tmp_path, refuses_missing=True) as url:
-        with pytest.raises(SourceDataError, match=r"may not be listed.*--missing=zero"):
+        with pytest.raises(StorageError, match=r"may not be listed.*--missing=zero"):
             open_source(f"{url}/v").read(BOX)
         source = open_source(f"{url}/v", missing="zero")
         read = source.read(BOX)
