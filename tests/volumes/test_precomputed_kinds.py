@@ -256,7 +256,7 @@ def test_a_bucket_that_may_not_be_listed(tmp_path: Path):
         assert source.missing.count == 1
         assert ((read == voxels) | (read == 0)).all()
         assert (read == 0).any()
-        refusal(UsageError, "403", source=f"{url}/w")
+        refusal(StorageError, "403", source=f"{url}/w")
 
 
 def test_original_is_found(tmp_path: Path):
