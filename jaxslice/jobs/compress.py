@@ -115,7 +115,8 @@ def compress(
             raise
         try:
             check_unchanged(sources, job)
-        except SourceDataError:
+        except SourceChangedError:
+            # Blocks before and after the change would not fit each other.
             draft.kept = False
             raise
         publish(draft, made, layers)
@@ -241,18 +242,23 @@ def _recorded(source: Source) -> dict[str, Any]:
     return {name: details[name] for name in names if name in details}
 
 
+class SourceChangedError(SourceDataError):
+    """Somebody wrote to the source while it was compressed."""
+
+
 def check_unchanged(sources: Sequence[Source], job: dict[str, Any]) -> None:
     """Refuses an archive of a source that somebody wrote to meanwhile: parts would not fit.
 
     Raises:
-      SourceDataError: some voxels or the time of a file are others than at the start.
+      SourceChangedError: some voxels or the time of a file are others than at the start.
+      SourceDataError: voxels that cannot be read.
     """
     before = [job["source"], *job["coarser_sources"]]
     for source, known in zip(sources, before, strict=True):
         found = json.loads(json.dumps(fingerprint_of(source)))
         if found != known:
             changed = ", ".join(key for key in known if found.get(key) != known[key])
-            raise SourceDataError(
+            raise SourceChangedError(
                 f"Got {source.description!r}, which was changed while it was compressed "
                 f"({changed}), expected the same volume until the end."
             )

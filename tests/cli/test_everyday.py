@@ -165,7 +165,7 @@ def test_completion_in_bash(jaxslice):
     assert complete_in_bash(script, "compress", "--eff") == ["--effort="]
     assert complete_in_bash(script, "compress", "--effort", "=")[-4:] == ["0", "1", "2", "3"]
     assert complete_in_bash(script, "compress", "--missing", "=", "z") == ["zero"]
-    assert complete_in_bash(script, "info", "--no") == ["--noblocks", "--nojson"]
+    assert set(complete_in_bash(script, "info", "--no")) >= {"--noblocks", "--nojson"}
     assert complete_in_bash(script, "info", "volume") == []
 
 
