@@ -58,19 +58,19 @@ static void free_task(struct linear_task *task) {
 }
 
 /* One of the task's numbers, or a byte of what it points to, becomes another. */
-static void damage_task(struct linear_task *task) {
+static void damage_task(struct linear_task *task, const struct linear_task *sound) {
     const size_t numbers = offsetof(struct linear_task, level_count_size) / sizeof(int32_t);
     const size_t which = draw((uint32_t)numbers + 4);
-    const uint32_t weights = (uint32_t)(task->predictors * task->context_count);
-    const uint32_t curves = (uint32_t)(task->predictors * task->scales * CURVE_BYTES);
+    const uint32_t weights = (uint32_t)(sound->predictors * sound->context_count);
+    const uint32_t curves = (uint32_t)(sound->predictors * sound->scales * CURVE_BYTES);
     if (which == numbers) {
-        ((int32_t *)task->scalars)[draw(3 * (uint32_t)task->predictors)] = strange_number();
+        ((int32_t *)task->scalars)[draw(3 * (uint32_t)sound->predictors)] = strange_number();
     } else if (which == numbers + 1) {
         ((uint8_t *)task->weights)[draw(weights)] = (uint8_t)draw(256);
     } else if (which == numbers + 2) {
         ((uint8_t *)task->curves)[draw(curves)] = (uint8_t)draw(256);
     } else if (which == numbers + 3) {
-        ((uint8_t *)task->choices)[draw((uint32_t)task->extent[0])] = (uint8_t)draw(256);
+        ((uint8_t *)task->choices)[draw((uint32_t)sound->extent[0])] = (uint8_t)draw(256);
     } else {
         int32_t value = strange_number(), old;
         memcpy(&old, (uint8_t *)task + which * sizeof value, sizeof value);
@@ -137,7 +137,8 @@ static int code(struct linear_task *task, int32_t set, const uint8_t *symbols, i
             same = have_levels(task, decoded, voxels);
     }
     if (same) {
-        damage_task(task);
+        const struct linear_task sound = *task;
+        damage_task(task, &sound);
         const int64_t needed = linear_scratch_bytes(task, set);
         if (needed > 0 && needed < 1 << 26) run_decoder(task, set, good, used, decoded, voxels);
     }
@@ -168,7 +169,7 @@ int linear_round(int32_t set) {
 
 void check_linear(int32_t set) {
     struct linear_task task = new_task(), damaged = task;
-    for (int i = 0; i < 2; i++) damage_task(&damaged);
+    for (int i = 0; i < 2; i++) damage_task(&damaged, &task);
     linear_scratch_bytes(&damaged, set);
     free_task(&task);
 }
