@@ -13,6 +13,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
 
+REFUSED_WRITES = ""
+"""Part of the keys that a failing service does not store; empty for one that works."""
+
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128
@@ -82,6 +85,9 @@ class _Handler(BaseHTTPRequestHandler):
         _, query = self._asked()
         data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         key = query["name"]
+        if REFUSED_WRITES and REFUSED_WRITES in key:
+            self._send(500)
+            return
         with self.server.lock:
             if not self._unchanged(key, query):
                 self._send(412)

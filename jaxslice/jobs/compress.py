@@ -18,7 +18,7 @@ from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import BLOCKS_BYTES, Archive, open_scales
 from jaxslice.codec import probes
 from jaxslice.codec.engines.interface import engine_named
-from jaxslice.core.errors import SourceDataError
+from jaxslice.core.errors import SourceDataError, StorageError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.agreement import network_of_one
 from jaxslice.jobs.base_network import BaseNetwork, block_training_config, fit_base_network
@@ -108,7 +108,11 @@ def compress(
             made.append(scale)
             layers.append(leaves.layers())
             total += stats
-        check_found(sources[0].description, sources[0].missing)
+        try:
+            check_found(sources[0].description, sources[0].missing)
+        except (SourceDataError, StorageError):
+            draft.kept = resumed
+            raise
         try:
             check_unchanged(sources, job)
         except SourceChangedError:
@@ -265,7 +269,13 @@ def check_found(description: str, missing: MissingChunks) -> None:
 
     Raises:
       SourceDataError: not one chunk was found.
+      StorageError: not one chunk was found, and access to some was refused.
     """
+    if missing.all_missing and missing.refused:
+        raise StorageError(
+            f"Access refused: none of {missing.count} chunks of {description!r} could be read, so"
+            f" that they cannot count as missing. {missing.refused}"
+        )
     if missing.all_missing:
         raise SourceDataError(
             f"Got none of {missing.count} chunks of {description!r}, expected at "

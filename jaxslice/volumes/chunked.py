@@ -12,6 +12,7 @@ import numpy as np
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import SourceDataError, StorageError, UsageError
 from jaxslice.storage import location as locations
+from jaxslice.storage.folder import RemoteFolder
 from jaxslice.storage.location import (
     explained,
     is_fault,
@@ -55,7 +56,7 @@ class ChunkedReader(PicklesFields):
         except UsageError:
             raise
         except (TimeoutError, ValueError) as error:
-            if self.fill is None or not _is_missing(error):
+            if self.fill is None or not self._is_missing(error):
                 raise self._failure(box, error) from error
             return self._filled(box)
         self.absent.add((), found=True)
@@ -72,18 +73,35 @@ class ChunkedReader(PicklesFields):
         local = box.relative_to(self.offset)
         voxels = np.full(box.shape, self.fill, self.dtype)
         parts = [(index, chunk, self._read(chunk)) for index, chunk in self._chunks(local)]
-        missing = []
+        missing, refused = [], None
         for index, chunk, reading in parts:
             try:
                 part = self._arranged(waited(reading))
             except (TimeoutError, ValueError) as error:
-                if not _is_missing(error):
+                if not self._is_missing(error):
                     raise self._failure(box, error) from error
+                refused = error if is_refused(error) else refused
                 missing.append(index)
                 continue
             voxels[chunk.relative_to(local.start).slices] = part
+        if refused is not None:
+            # Access may have ended meanwhile; then the metadata, read anew, are refused as well.
+            self._read_metadata()
+            self.absent.refuse(explained(refused))
         self.absent.add(missing, found=len(missing) < len(parts))
         return voxels
+
+    def _read_metadata(self) -> None:
+        """Reads the metadata of the array anew (OSError, UsageError: they cannot be read)."""
+        if self.spec.get("assume_metadata"):
+            RemoteFolder(self.place, self.spec["kvstore"]).read("info")
+        else:
+            open_tensorstore(self.place, self.spec)
+
+    def _is_missing(self, error: Exception) -> bool:
+        # A local file that may not be read is there.
+        remote = self.spec["kvstore"]["driver"] != "file"
+        return str(error).startswith("NOT_FOUND") or (remote and is_refused(error))
 
     def _chunks(self, local: Box) -> list[tuple[Triple, Box]]:
         """Index and voxels of each chunk that holds voxels of a box, cut to the box."""
@@ -147,7 +165,3 @@ def open_tensorstore(place: str, spec: dict[str, Any]) -> Any:
     with unreachable_is_usage_error(place):
         opening = ts.open(ts.Spec(full), read=True, context=storage_context())
         return waited(opening, locations.OPEN_TIMEOUT_SECONDS)
-
-
-def _is_missing(error: Exception) -> bool:
-    return str(error).startswith("NOT_FOUND") or is_refused(error)

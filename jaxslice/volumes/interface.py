@@ -70,6 +70,16 @@ class MissingChunks:
         """Nothing was read yet."""
         self._indices: set[Triple] = set()
         self._any_found = False
+        self._refused = ""
+
+    def refuse(self, message: str) -> None:
+        """Takes what a store said of a chunk that it refused, and that counts as missing."""
+        self._refused = self._refused or message
+
+    @property
+    def refused(self) -> str:
+        """What was said of the first refused chunk; empty if none was refused."""
+        return self._refused
 
     def add(self, missing: Iterable[Triple], found: bool) -> None:
         """Takes the missing chunks of one box, and whether it had others."""

@@ -222,6 +222,9 @@ class UnpackedReader(PicklesFields):
                 data = folder.read(f"{self.scale['key']}/{stem}{suffix}")
             except OSError as error:
                 if self.fill is not None and is_refused(error):
+                    # Access may have ended meanwhile; then this read is refused as well.
+                    folder.read("info")
+                    self.absent.refuse(one_line(error))
                     continue
                 if is_fault(error):
                     raise

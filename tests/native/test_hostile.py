@@ -155,16 +155,16 @@ def fuzzer(tmp_path_factory) -> str:
     checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O0")
     library = build.build(folder, checks)
     command = [*(build.compiler() or []), "-std=gnu11", *checks, f"-I{build.FOLDER}"]
-    source = str(Path(__file__).with_name("fuzz.c"))
+    sources = map(str, sorted(Path(__file__).parent.glob("fuzz*.c")))
     program = str(folder / "fuzz")
-    build._run([*command, source, str(library), f"-Wl,-rpath,{folder}", "-o", program])
+    build._run([*command, *sources, str(library), f"-Wl,-rpath,{folder}", "-o", program])
     return program
 
 
 @pytest.mark.parametrize("number", SETS)
 def test_sanitizers_find_nothing(fuzzer, number):
     result = subprocess.run(
-        [fuzzer, str(number), "12"], capture_output=True, text=True, check=False
+        [fuzzer, str(number), "60"], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stdout + result.stderr[:5000]
     assert "rounds were coded" in result.stdout

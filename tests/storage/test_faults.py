@@ -1,5 +1,6 @@
 """Faults of networks and stores: tried again, then one line with exit code 1, never a hang."""
 
+import json
 import threading
 import time
 
@@ -10,9 +11,13 @@ from volumes_for_tests import BOX, make_volume
 
 import jaxslice
 from jaxslice.cli.main import run
+from jaxslice.core.box import Box
 from jaxslice.core.errors import StorageError
 from jaxslice.storage import location, store_options
+from jaxslice.storage.folder import open_folder
+from jaxslice.storage.location import parse_location
 from jaxslice.storage.store_options import StoreOptions, options_for_now
+from jaxslice.volumes.precomputed_chunks import UnpackedReader
 from jaxslice.volumes.source import open_source
 
 FAST = StoreOptions(timeout_seconds=1.0, retries=3)
@@ -101,3 +106,36 @@ def test_an_interruption_ends_waits_of_other_threads(faults, monkeypatch):
     store_options.interrupt_waits()
     reader.join(60)
     assert "told to stop" in seen[0]
+
+
+def compress(faults, archive, *flags):
+    words = ["compress", f"{faults.url}/v", str(archive), "--effort=fast", *QUICK_FLAGS, *flags]
+    return run(["jaxslice", *words])
+
+
+def test_chunks_that_are_all_refused_are_not_zeros(faults, tmp_path, capfd):
+    faults.kind, faults.only = 403, "-"
+    assert compress(faults, tmp_path / "a.zarr") == 1
+    assert "pass --missing=zero" in capfd.readouterr().err
+    assert compress(faults, tmp_path / "a.zarr", "--missing=zero") == 1
+    said = capfd.readouterr().err
+    assert "Access refused" in said
+    assert faults.url in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jxl"])
+def test_access_that_ends_meanwhile_gives_no_zeros(faults, encoding, tmp_path):
+    place = f"{faults.url}/v"
+    source = open_source(place, missing="zero")
+    reader = source.reader
+    if encoding == "jxl":
+        scale = json.loads(open_folder(place).read("info") or b"")["scales"][0]
+        scale["chunk_size"] = scale["chunk_sizes"][0]
+        uint8 = np.dtype(np.uint8)
+        reader = UnpackedReader(place, parse_location(place), scale, uint8, 1, 0, 0)
+    first = Box(BOX.start, (4, 0, 20))
+    assert reader(first).all()
+    faults.kind = 403
+    with options_for_now(FAST), pytest.raises(StorageError):
+        reader(BOX)
