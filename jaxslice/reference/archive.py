@@ -120,11 +120,22 @@ def _read_layers(array: _Array, metadata: Any) -> list[bytes]:
     names = all(re.fullmatch(r"[\w-][\w.-]*", path, re.ASCII) for path in paths)
     require(names, f"Got the paths {paths!r:.200}, expected names of arrays.")
     arrays = [_read_json(array.folder.parent / path / "zarr.json") for path in paths]
+    require(all(map(_is_sealed, arrays)), "Got arrays of which some are sealed, expected all.")
     layers = read_seal(group, arrays)
     require(len(layers) == len(paths), "Got a seal of other arrays than the archive has.")
     found = layers[paths.index(array.folder.name)]
     require(len(found) == array.grid[0], "Got a seal of other layers than the array has.")
     return found
+
+
+def _is_sealed(metadata: Any) -> bool:
+    try:
+        (codec,) = metadata["codecs"]
+        if codec["name"] == "sharding_indexed":
+            (codec,) = codec["configuration"]["codecs"]
+        return codec["configuration"]["sealed"] is True
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def _shard_shape(object_shape: Any, chunk_shape: list[int]) -> list[int]:
