@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from jaxslice.native import build
+
 ROOT = Path(__file__).parents[1]
 
 FIRST_STEP = """
@@ -40,6 +42,10 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
     files = [path for path in (ROOT / "jaxslice").rglob("*") if path.name.endswith(kept)]
     assert len(files) > 60
     assert {str(path.relative_to(ROOT)) for path in files} <= names
+    assert f"jaxslice/native/{build.library_name()}" in names
+    assert "jaxslice/native/march.h" in names
+    assert "-py3-none-" in wheel.name
+    assert not wheel.name.endswith("-any.whl")
 
 
 def test_the_demo_begins_from_an_installed_wheel(wheel, tmp_path):

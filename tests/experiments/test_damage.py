@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+KINDS = ("repeated slices", "own networks", "linear")
+"""Of the archives that the experiment damages: those that differ most."""
 
 
 @pytest.fixture
@@ -23,8 +25,8 @@ def rows_of(damage, path: Path, *arguments: str) -> list[dict[str, str]]:
 
 
 def test_nothing_wrong_passes(damage, tmp_path):
-    rows = rows_of(damage, tmp_path / "damage.csv", "--every=2003")
-    assert len({row["archive"] for row in rows}) == 7
+    rows = rows_of(damage, tmp_path / "damage.csv", "--every=2003", "--only", *KINDS)
+    assert {row["archive"] for row in rows} == set(KINDS)
     assert {row["reader"] for row in rows} == set(damage.READERS)
     for row in rows:
         assert (row["wrong"], row["foreign"]) == ("0", "0"), row

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -80,24 +79,6 @@ def test_zig_builds_where_the_machine_has_no_compiler(no_compiler, tmp_path):
         env=dict(os.environ, PYTHONPATH=str(ROOT)), capture_output=True, check=True, text=True,
     )  # fmt: skip
     assert run.stdout == f"{library.instruction_sets() or (library.PORTABLE,)} True\n"
-
-
-@pytest.mark.slow
-def test_a_wheel_holds_the_library(tmp_path):
-    copy = tmp_path / "source"
-    for name in ("jaxslice", "build_backend"):
-        ignored = shutil.ignore_patterns("*.so", "*.dylib", "__pycache__")
-        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, copy / name)
-    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "-w", str(tmp_path), str(copy)], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = zipfile.ZipFile(wheel).namelist()
-    assert f"jaxslice/native/{build.library_name()}" in names
-    assert "jaxslice/native/march.h" in names
-    assert "-py3-none-" in wheel.name
-    assert not wheel.name.endswith("-any.whl")
 
 
 def test_a_library_of_other_sources_is_not_used(monkeypatch):
