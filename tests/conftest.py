@@ -24,6 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    """Requests that fail are repeated at once."""
+    from jaxslice.storage import location
+
+    monkeypatch.setattr(location, "RETRIES", {"initial_delay": "1ms", "max_delay": "20ms"})
+
+
 @pytest.fixture(scope="session")
 def small_volume(tmp_path_factory) -> SmallVolume:
     voxels = synthetic_volume(SHAPE, seed=1)
