@@ -4,6 +4,8 @@ Checksums are set right, or not looked at, so that everything behind them is com
 """
 
 import base64
+import contextlib
+import copy
 import functools
 import struct
 
@@ -11,15 +13,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linear_cases import TINY_LINEAR, configuration_of, numbers_of
 from models_for_tests import TINY, TINY_MODEL, noise_block, random_network, smooth_block
 
-from jaxslice.codec import network_bytes, network_difference, payload
+from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.archive.model import model_of
+from jaxslice.codec import network_bytes, network_difference, payload, wide_levels
 from jaxslice.codec.block import decode_blocks, encode_blocks
 from jaxslice.codec.network import Model
 from jaxslice.codec.place import NOWHERE
 from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import FormatError
 from jaxslice.reference import payload as reference
+from jaxslice.reference.configuration import read_configuration
+from jaxslice.reference.sixteen import read_wide_levels
 
 SHAPE = (4, 8, 24)
 
@@ -141,6 +148,100 @@ def test_bytes_of_the_head(name, version):
         for value in (255, data[at] ^ 1):
             damaged = data[:at] + bytes([value]) + data[at + 1 :]
             check(damaged + struct.pack("<I", crc32c(damaged)), version)
+
+
+def _network() -> dict:
+    return copy.deepcopy(model_and_configuration()[1])
+
+
+def _linear() -> dict:
+    return configuration_of(Model(TINY_LINEAR, numbers_of(TINY_LINEAR, 1)))
+
+
+def _unused_bits(text: str) -> str:
+    """Base64 of the same bytes, one of whose bits that say nothing is 1."""
+    assert text.endswith("==")
+    changed = text[:-3] + chr(ord(text[-3]) + 1) + "=="
+    assert base64.b64decode(changed) == base64.b64decode(text)
+    return changed
+
+
+CONFIGURATIONS = {
+    "as it is": (_network, lambda c: None, True),
+    "other fields": (_network, lambda c: c.update(other=float("inf")), True),
+    "fields of other versions": (_network, lambda c: c.update(format_version=3, sealed=7), True),
+    "16 bits before version 4": (
+        _network, lambda c: (c.update(format_version=3), c["architecture"].update(voxel_bits=16)),
+        True,
+    ),
+    "unused bits": (_linear, lambda c: c.update(network=_unused_bits(c["network"])), False),
+    "a line break": (_linear, lambda c: c.update(network=c["network"] + "\n"), False),
+    "no padding": (_linear, lambda c: c.update(network=c["network"].rstrip("=")), False),
+    "no kind": (_network, lambda c: c["architecture"].pop("kind"), False),
+    "no sealed": (_network, lambda c: c.pop("sealed"), False),
+    "another order": (_network, lambda c: c["architecture"]["context"].reverse(), False),
+    "a number of the float type": (_network, lambda c: c.update(format_version=4.0), False),
+    "linear": (_linear, lambda c: None, True),
+    "linear of 8 bits": (_linear, lambda c: c["architecture"].update(voxel_bits=8), True),
+    "linear of 16 bits": (_linear, lambda c: c["architecture"].update(voxel_bits=16), False),
+    "linear of 9 bits": (_linear, lambda c: c["architecture"].update(voxel_bits=9), False),
+    "linear with networks": (_linear, lambda c: c.update(own_networks=True), False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_configurations(name):
+    """The product and the reference take or refuse the same."""
+    make, change, good = CONFIGURATIONS[name]
+    configuration = make()
+    change(configuration)
+    for read in (
+        lambda: model_of(CodecConfiguration.from_json(configuration)),
+        lambda: read_configuration(configuration),
+    ):
+        with contextlib.nullcontext() if good else pytest.raises(FormatError):
+            read()
+
+
+def _unchecked(data: bytes) -> bytes:
+    return data[:-4] + struct.pack("<I", crc32c(data[:-4]))
+
+
+def test_stored_payloads_without_coded_slices():
+    data = encoded("stored repeats", False, 4)
+    kinds = bytes([255, 1, 2, 255]) + bytes([9, 8])
+    ours, theirs = decoded(_unchecked(data[:46] + kinds + bytes(4)), 4)
+    assert ours is not None
+    np.testing.assert_array_equal(ours, theirs)
+    assert [plane[0, 0] for plane in ours] == [9, 9, 9, 8]
+
+
+@pytest.mark.parametrize(
+    ("table", "levels"),
+    [
+        ("0500 0200 02 03 01 02", [5, 7, 9, 13, 15]),
+        ("0500 0200 8200 838000 01 02", [5, 7, 9, 13, 15]),
+        ("0000 0100 01 808004", list(range(2**16))),
+        ("0500 0200 02 03 00 02", None),
+        ("0500 0200 02 03 01 00", None),
+        ("0500 0000 01 03", None),
+        ("0500 0200 00", None),
+        ("0500 0200 01 83808000", None),
+        ("0500 0200 01 ff", None),
+        ("0100 0100 01 808004", None),
+    ],
+)
+def test_wide_level_tables(table, levels):
+    data = b"\0" + bytes.fromhex(table)
+    for read in (
+        lambda: wide_levels.unpack(data, 1)[0],
+        lambda: read_wide_levels(data, 1)[0],
+    ):
+        if levels is None:
+            with pytest.raises(FormatError):
+                read()
+        else:
+            np.testing.assert_array_equal(read()[0], levels)
 
 
 def test_the_comparison_can_fail():

@@ -169,6 +169,8 @@ class CodecConfiguration:
                 )
         try:
             network = base64.b64decode(value["network"], validate=True)
+            if base64.b64encode(network).decode() != value["network"]:
+                raise ValueError("unused bits that are not 0")
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(
                 f"Got a codec configuration without a network: {short_repr(error)}."

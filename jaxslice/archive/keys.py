@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from jaxslice.archive.configuration import CODEC_NAME
-from jaxslice.archive.metadata import read_json, scale_paths
+from jaxslice.archive.json_document import read_json
+from jaxslice.archive.metadata import scale_paths
 from jaxslice.core.errors import FormatError
 from jaxslice.storage.kind import Kind, OwnKeys
 

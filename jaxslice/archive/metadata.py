@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from jaxslice.archive.configuration import CODEC_NAME, CodecConfiguration
+from jaxslice.archive.json_document import read_json
 from jaxslice.archive.seal import NOT_SEALED, Seal, metadata_digest
 from jaxslice.archive.shards import SHARDING, check_sharding, sharding_codec
-from jaxslice.codec.limits import MAX_JSON_BYTES, MAX_JSON_DEPTH, MAX_OFFSET, check_volume
+from jaxslice.codec.limits import MAX_OFFSET, check_volume
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.core.placement import Placement
@@ -118,6 +119,8 @@ def scale_paths(group: bytes) -> tuple[str, ...]:
         ) from None
     if not paths or not all(isinstance(path, str) and _PATH.fullmatch(path) for path in paths):
         raise FormatError(f"Got the paths {short_repr(paths)}, expected names of arrays.")
+    if len(set(paths)) != len(paths):
+        raise FormatError(f"Got the paths {short_repr(paths)}, expected different ones.")
     return paths
 
 
@@ -134,6 +137,7 @@ def parse(group: bytes, *arrays: bytes) -> list[Metadata]:
     paths = scale_paths(group)
     try:
         document, described = read_json(group), [read_json(array) for array in arrays]
+        _check_group(document, len(paths))
         found = [
             dataclasses.replace(_parsed(document, array, scale), path=path)
             for scale, (path, array) in enumerate(zip(paths, described, strict=True))
@@ -148,32 +152,20 @@ def parse(group: bytes, *arrays: bytes) -> list[Metadata]:
     return [dataclasses.replace(each, seal=seal) for each in found]
 
 
-def read_json(data: bytes) -> Any:
-    if len(data) > MAX_JSON_BYTES:
+def _check_group(group: Any, scales: int) -> None:
+    """Refuses a group whose axes are not z, y, x, or that describes other scales than it has."""
+    _expect(group, "group", zarr_format=3, node_type="group")
+    axes = [axis["name"] for axis in group["attributes"]["ome"]["multiscales"][0]["axes"]]
+    if axes != ["z", "y", "x"]:
+        raise FormatError(f"Got the axes {short_repr(axes)}, expected z, y, x.")
+    coarser = group["attributes"][CODEC_NAME].get(COARSER_SCALES, [])
+    if scales > 1 and (not isinstance(coarser, list) or len(coarser) != scales - 1):
         raise FormatError(
-            f"Got {len(data)} bytes of JSON, expected at most {MAX_JSON_BYTES} of a zarr.json."
+            f"Got the {COARSER_SCALES} {short_repr(coarser)}, expected {scales - 1} objects."
         )
-    try:
-        document = json.loads(data)
-    except RecursionError:
-        raise FormatError("Got JSON that is nested too deeply, expected zarr.json.") from None
-    _check_depth(document)
-    return document
-
-
-def _check_depth(document: Any) -> None:
-    """Refuses deep nesting, which whatever prints or writes the document could not take."""
-    level = [document]
-    for _ in range(MAX_JSON_DEPTH):
-        values = (v.values() if isinstance(v, dict) else v for v in level)
-        level = [v for group in values for v in group if isinstance(v, dict | list)]
-        if not level:
-            return
-    raise FormatError(f"Got JSON nested more than {MAX_JSON_DEPTH} deep, expected less.")
 
 
 def _parsed(group: Any, array: Any, scale: int) -> Metadata:
-    _expect(group, "group", zarr_format=3, node_type="group")
     _expect(array, "array", zarr_format=3, node_type="array", fill_value=0)
     data_type = array.get("data_type")
     if data_type not in DATA_TYPES:
@@ -182,7 +174,7 @@ def _parsed(group: Any, array: Any, scale: int) -> Metadata:
     _expect(grid, "chunk grid", name="regular")
     _expect(keys, "chunk key encoding", name="default")
     _expect({"separator": "/"} | keys.get("configuration", {}), "chunk key encoding", separator="/")
-    if array.get("storage_transformers"):
+    if array.get("storage_transformers", []) != []:
         raise FormatError("Got an array with storage_transformers, expected none.")
     codecs, shard_shape = array["codecs"], None
     shape = _integers(array["shape"], "shape")

@@ -154,6 +154,8 @@ class LinearArchitecture:
           FormatError: a field is missing, has another type, or is out of range.
         """
         try:
+            if (bits := integer(value.get("voxel_bits", 8))) != 8:
+                raise FormatError(f"Got linear predictors of {bits} bits, expected 8.")
             return cls(
                 context=tuple((integer(z), integer(y), integer(x)) for z, y, x in value["context"]),
                 fallback=integer(value["fallback"]),

@@ -46,7 +46,13 @@ def _read_json(path: Path) -> Any:
     """A JSON document within the limits of section 9."""
     try:
         require(path.stat().st_size <= limits.JSON_BYTES, f"Got {path}, which is too long.")
-        document = json.loads(path.read_bytes())
+        document = json.loads(
+            path.read_bytes().decode(),
+            object_pairs_hook=_object,
+            parse_float=_number,
+            parse_constant=_number,
+        )
+        json.dumps(document, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"Got no array metadata from {path} ({error!r:.200}).") from None
     level = [document] if type(document) in (dict, list) else []
@@ -55,6 +61,18 @@ def _read_json(path: Path) -> Any:
         level = [v for group in values for v in group if type(v) in (dict, list)]
     require(not level, f"Got {path}, which is nested too deeply.")
     return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict:
+    """An object whose names differ."""
+    require(len(dict(pairs)) == len(pairs), "Got JSON with a name twice in an object.")
+    return dict(pairs)
+
+
+def _number(text: str) -> float:
+    """A number that is finite."""
+    require(math.isfinite(float(text)), f"Got the number {text:.200} in JSON.")
+    return float(text)
 
 
 def _read_array(folder: Path) -> _Array:
@@ -118,13 +136,25 @@ def _read_layers(array: _Array, metadata: Any) -> list[bytes]:
         raise FormatError(f"Got no scales of {array.folder.parent} ({error!r:.200}).") from None
     require(array.folder.name in paths, f"Got {array.folder}, which is no scale of its group.")
     names = all(re.fullmatch(r"[\w-][\w.-]*", path, re.ASCII) for path in paths)
-    require(names, f"Got the paths {paths!r:.200}, expected names of arrays.")
+    names = names and len(set(paths)) == len(paths)
+    require(names, f"Got the paths {paths!r:.200}, expected different names of arrays.")
     arrays = [_read_json(array.folder.parent / path / "zarr.json") for path in paths]
+    require(all(map(_is_sealed, arrays)), "Got arrays of which some are sealed, expected all.")
     layers = read_seal(group, arrays)
     require(len(layers) == len(paths), "Got a seal of other arrays than the archive has.")
     found = layers[paths.index(array.folder.name)]
     require(len(found) == array.grid[0], "Got a seal of other layers than the array has.")
     return found
+
+
+def _is_sealed(metadata: Any) -> bool:
+    try:
+        (codec,) = metadata["codecs"]
+        if codec["name"] == "sharding_indexed":
+            (codec,) = codec["configuration"]["codecs"]
+        return codec["configuration"]["sealed"] is True
+    except (LookupError, TypeError, ValueError):
+        return False
 
 
 def _shard_shape(object_shape: Any, chunk_shape: list[int]) -> list[int]:

@@ -32,6 +32,7 @@ def read_configuration(configuration: Any) -> Predictor:
         kind, digits = field(fields, "kind", str), field(configuration, "identity", str)
         known = kind in ("network", "linear")
         require(known, f"Got an architecture of the kind {kind!r}.")
+        require(kind == "network" or voxel_bits == 8, "Got linear predictors of 16 bits.")
         require(re.fullmatch("[0-9a-f]{16}", digits), f"Got the identity {digits!r}.")
         identity = bytes.fromhex(digits)
     newer = {"shear": 2, "activity_offset": 16}
@@ -45,9 +46,11 @@ def read_configuration(configuration: Any) -> Predictor:
     integers([field(fields, "fallback", int)], 0, size - 1, [1], "fallback")
     integers([shear], 2, 8, [1], "shear")
     try:
-        packed = base64.b64decode(field(configuration, "network", str), validate=True)
+        text = field(configuration, "network", str)
+        packed = base64.b64decode(text, validate=True)
     except ValueError:
         raise FormatError("Got a network that is not base64.") from None
+    require(base64.b64encode(packed).decode() == text, "Got base64 with unused bits.")
     if kind == "linear":
         own = field(configuration, "own_networks", bool)
         require(not own, "Got own networks of linear predictors.")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from models_for_tests import TINY
 
+from jaxslice import reference
 from jaxslice.archive import group, metadata
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.store import open_archive
@@ -71,12 +72,17 @@ def _nested(depth: int) -> list:
 
 
 SCALE = ("attributes", "ome", "multiscales", 0, "datasets", 0, "coordinateTransformations", 0)
+CONFIGURATION = ("codecs", 0, "configuration")
 REFUSED = [
     ("group", ("zarr_format",), 2, "Got 2 for zarr_format of the group, expected 3"),
     ("group", ("zarr_format",), True, "Got True for zarr_format"),
     ("group", ("node_type",), "array", "Got 'array' for node_type of the group, expected 'group'"),
-    ("group", (*SCALE, "scale"), [1.0, 1.0, 1e999], "Got the voxel size .*, expected 0 to 1e"),
-    ("group", (*SCALE, "scale"), [1.0, 1.0, float("nan")], "Got the voxel size"),
+    ("group", (*SCALE, "scale"), [1.0, 1.0, 1e19], "Got the voxel size .*, expected 0 to 1e"),
+    ("group", (*SCALE, "scale"), [1.0, 1.0, float("nan")], "number 'NaN' in JSON, exp.* finite"),
+    ("group", ("attributes", "other"), -float("inf"), "number '-Infinity' in JSON"),
+    ("group", ("attributes", "other"), "\ud800", "half a surrogate pair"),
+    ("group", ("attributes", "ome", "multiscales", 0, "axes", 0, "name"), "t", "expected z, y, x"),
+    ("group", ("attributes", "ome", "multiscales", 0, "datasets"), [{"path": "0"}] * 2, "differ"),
     ("group", (*SCALE, "scale"), [1.0, 1.0, -1.0], "Got the voxel size"),
     ("group", (*SCALE, "scale"), [1.0, 1.0, 10**400], "expected the zarr.json files of an archive"),
     ("group", ("attributes", "jaxslice", "offset_voxels"), [0, 0, 2**60], "Got the offset .*, exp"),
@@ -100,6 +106,8 @@ REFUSED = [
     ("array", ("chunk_key_encoding", "name"), "v2", "Got 'v2' for name of the chunk key encoding"),
     ("array", ("chunk_key_encoding", "configuration", "separator"), ".", "Got '.' for separator"),
     ("array", ("storage_transformers",), [{"name": "x"}], "storage_transformers, expected none"),
+    ("array", ("storage_transformers",), None, "storage_transformers, expected none"),
+    ("array", (*CONFIGURATION, "network"), "AB==", "network: .*unused bits"),
     ("array", ("codecs",), [], "Got the codecs .*, expected 'jaxslice' alone"),
     ("array", ("codecs", 0, "name"), "zstd", "Got 'zstd' for name of the codec"),
     ("array", ("shape",), [2**31, 4, 4], "Got the shape .*, expected 1 to 2147483647 voxels"),
@@ -165,6 +173,32 @@ def test_messages_do_not_repeat_the_file(archive_copy, junk):
         with pytest.raises(FormatError) as caught:
             open_archive(archive_copy)
         assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (b"{", b'{"node_type": "group", ', "twice in an object"),
+        (b"{", b'{"other": 1e999, ', "a finite one"),
+        (b"{", b"\xef\xbb\xbf{", "zarr.json"),
+        (b'"zarr_format": 3', b'"zarr_format": 3.0', "Got 3.0 for zarr_format"),
+        (b'"zarr_format": 3', b'"zarr_format": 3e0', "Got 3.0 for zarr_format"),
+    ],
+)
+def test_json_that_readers_could_take_in_two_ways_is_refused(
+    documents, which, before, after, message, tmp_path
+):
+    data = [json.dumps(document).encode() for document in documents]
+    data[which] = data[which].replace(before, after, 1)
+    with pytest.raises(FormatError, match=message):
+        metadata.parse(*data)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "zarr.json").write_bytes(data[0])
+    (tmp_path / "0" / "zarr.json").write_bytes(data[1])
+    if which == 1:
+        with pytest.raises(FormatError, match=r"JSON|metadata|array"):
+            reference.read_archive_block(tmp_path / "0", (0, 0, 0))
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff"])
