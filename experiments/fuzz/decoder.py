@@ -32,9 +32,7 @@ SHAPE = (2, 3, 4)
 NEEDS_CRC, ANY_DIGEST = 1, 2
 """Flags of an input."""
 
-CONFIGURATIONS: list[Any] = json.loads(
-    Path(__file__).with_name("configurations.json").read_text()
-)
+CONFIGURATIONS: list[Any] = json.loads(Path(__file__).with_name("configurations.json").read_text())
 
 
 class _Any:

@@ -74,7 +74,9 @@ def _spots(document: Any) -> list[tuple[Any, Any]]:
 def _near(value: Any, rng: random.Random) -> Any:
     """A value much like another."""
     if isinstance(value, int | float):
-        return rng.choice((value + 1, value - 1, -value, value / 2 if abs(value) < 2**60 else 1, str(value)))
+        return rng.choice(
+            (value + 1, value - 1, -value, value / 2 if abs(value) < 2**60 else 1, str(value))
+        )
     if isinstance(value, list):
         return rng.choice((value + value[:1], value[:-1], value[::-1], [value], value * 3))
     if isinstance(value, dict):

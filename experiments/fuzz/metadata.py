@@ -69,7 +69,9 @@ def _is_taken(group: bytes, arrays: list[bytes]) -> bool:
 
 def _is_referred(group: bytes, arrays: list[bytes]) -> bool:
     (_FOLDER / "zarr.json").write_bytes(group)
-    paths = [d["path"] for d in json.loads(group)["attributes"]["ome"]["multiscales"][0]["datasets"]]
+    paths = [
+        d["path"] for d in json.loads(group)["attributes"]["ome"]["multiscales"][0]["datasets"]
+    ]
     for path, array in zip(paths, arrays, strict=True):
         (_FOLDER / path).mkdir(exist_ok=True)
         (_FOLDER / path / "zarr.json").write_bytes(array)

@@ -106,8 +106,10 @@ def _precomputed() -> Iterator[bytes]:
 def _packed_precomputed() -> Iterator[bytes]:
     packed = gzip.compress(voxels().tobytes(), mtime=0)
     yield _info() + SEPARATOR + packed
-    yield _info(encoding="png") + SEPARATOR + gzip.compress(
-        imagecodecs.png_encode(voxels().reshape(-1, SHAPE[2])), mtime=0
+    yield (
+        _info(encoding="png")
+        + SEPARATOR
+        + gzip.compress(imagecodecs.png_encode(voxels().reshape(-1, SHAPE[2])), mtime=0)
     )
 
 

@@ -39,9 +39,9 @@ def check(data: bytes) -> None:
     except REFUSALS:
         pass
     except Exception as error:
-        if any(frame.filename.startswith(_CODE) for frame in traceback.extract_tb(
-            error.__traceback__
-        )):
+        if any(
+            frame.filename.startswith(_CODE) for frame in traceback.extract_tb(error.__traceback__)
+        ):
             raise
 
 
