@@ -16,8 +16,8 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from fuzz.target import REFUSALS, Target
 
+from fuzz.target import REFUSALS, Target
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.decoder import decode_payloads
 from jaxslice.codec import payload
@@ -83,7 +83,7 @@ def _decoded(packed: bytes, number: int) -> np.ndarray | None:
 
 def _referred(packed: bytes, number: int) -> np.ndarray | None:
     kind = CONFIGURATIONS[number]["architecture"].get("voxel_bits", 8)
-    with mock.patch.object(reference, "read_configuration", lambda _: _predictor(number)):
+    with mock.patch.object(reference, "read_configuration", return_value=_predictor(number)):
         try:
             return reference.decode_block(packed, SHAPE, None, dtype=f"uint{kind}")
         except FormatError:
@@ -93,8 +93,8 @@ def _referred(packed: bytes, number: int) -> np.ndarray | None:
 @contextlib.contextmanager
 def _digests_of_any_voxels():
     with (
-        mock.patch.object(payload, "block_digest", lambda *_: _Any()),
-        mock.patch.object(reference, "_check_digest", lambda *_: None),
+        mock.patch.object(payload, "block_digest", return_value=_Any()),
+        mock.patch.object(reference, "_check_digest"),
     ):
         yield
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 
 from fuzz.target import REFUSALS, SEPARATOR, Target, scratch, unpack_network
-
 from jaxslice.archive.keys import KIND
 from jaxslice.archive.metadata import parse
 from jaxslice.core.errors import FormatError

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from fuzz.target import SEPARATOR, Target, may_refuse, scratch
-
 from jaxslice.jobs import heartbeat, job_file, scrub_state, shard_notes, status
 from jaxslice.jobs.agreement import agreed_array, agreed_of
 from jaxslice.models import model_file

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from fuzz.target import Target, may_refuse
-
 from jaxslice.core.box import Box, parse_shape
 from jaxslice.serve.volume import names_for
 from jaxslice.storage.location import last_name, parse_location, public_name, without_secrets

@@ -32,8 +32,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import provenance
-from fuzz.target import CORPUS
 
+from fuzz.target import CORPUS
 from jaxslice.native import build
 
 HERE = Path(__file__).parent

@@ -20,11 +20,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fuzz import volume_seeds
-from fuzz.target import CORPUS, SEPARATOR
 from linear_cases import TINY_LINEAR, numbers_of
 from models_for_tests import IN_SLICE, TINY, coded_anyway, random_network
 
+from fuzz import volume_seeds
+from fuzz.target import CORPUS, SEPARATOR
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.codec import block, linear, network_bytes, network_difference
 from jaxslice.codec.network import IntegerNetwork, Model

@@ -17,8 +17,9 @@ import nrrd
 import numpy as np
 import tensorstore as ts
 import tifffile
-from fuzz.target import SEPARATOR
 from volumes.dm_files import DmWriter
+
+from fuzz.target import SEPARATOR
 
 SHAPE = (4, 6, 8)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import zarr
-from fuzz.target import REFUSALS, SEPARATOR, Target
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 import jaxslice
+from fuzz.target import REFUSALS, SEPARATOR, Target
 from jaxslice.core.checksum import crc32c
 
 MOST_VOXELS = 2**16

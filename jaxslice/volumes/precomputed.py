@@ -190,7 +190,10 @@ def _integers(place: str, key: str, name: str, values: Any) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # Python makes no float of an integer of some hundred digits.
+    return (type(value) is int and abs(value) < 2**63) or (
+        type(value) is float and math.isfinite(value)
+    )
 
 
 def _described(scale: dict[str, Any]) -> Scale:
