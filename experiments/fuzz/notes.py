@@ -6,15 +6,15 @@ nothing in them is refused, and nothing in them may stop a job.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
-from types import SimpleNamespace
-from typing import Any
 
 from fuzz.target import SEPARATOR, Target, may_refuse, scratch
 from jaxslice.jobs import heartbeat, job_file, scrub_state, shard_notes, status
 from jaxslice.jobs.agreement import agreed_array, agreed_of
 from jaxslice.models import model_file
+from jaxslice.storage.draft import Draft
 from jaxslice.storage.folder import LocalFolder
 from jaxslice.storage.lease import Lease
 from jaxslice.volumes import n5, precomputed_writer, zarr_writer
@@ -22,31 +22,57 @@ from jaxslice.volumes import n5, precomputed_writer, zarr_writer
 _FOLDER = scratch()
 
 
-def _draft(data: bytes) -> Any:
+class _Draft(Draft):
     """A draft whose every note is the same."""
-    return SimpleNamespace(
-        job=data, place="a.zarr", folder=LocalFolder("a.zarr", _FOLDER),
-        read_note=lambda _: data, notes_of=lambda prefix: [f"{prefix}a.json"],
-    )  # fmt: skip
+
+    def __init__(self, data: bytes) -> None:
+        self.place, self.folder = "a.zarr", LocalFolder("a.zarr", _FOLDER)
+        self._job = self._data = data
+
+    def read_note(self, name: str) -> bytes:
+        return self._data
+
+    def notes_of(self, prefix: str) -> list[str]:
+        return [f"{prefix}a.json"]
+
+    def _entry(self) -> None:
+        """Nothing stands at the place."""
+
+    def _bring(self, entry: bytes) -> None:
+        raise AssertionError("nothing is written")
+
+    def _clear(self) -> None:
+        raise AssertionError("nothing is written")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Folder(LocalFolder):
+    """A folder whose every object is the same."""
+
+    data: bytes = b""
+
+    def read(
+        self, key: str, timeout_seconds: float | None = None, part: slice | None = None
+    ) -> bytes:
+        return self.data
 
 
 def _lease(data: bytes) -> None:
-    folder: Any = SimpleNamespace(read=lambda _: data)
-    lease = Lease(folder, "work")
+    lease = Lease(_Folder("a.zarr", _FOLDER, data), "work")
     assert lease._is_over(b"1", data) in (True, False)
     assert not lease._is_own()
 
 
 def _beats(data: bytes) -> None:
-    beats = heartbeat.read_beats(_draft(data))
+    beats = heartbeat.read_beats(_Draft(data))
     for beat in beats:
         status._is_alive(beat, time.time(), False)
         status._writer(beat, time.time())
-    assert status._next_step("a.zarr", beats, False)
+    assert isinstance(status._next_step("a.zarr", beats, False), str)
 
 
 def _status(data: bytes) -> None:
-    job = status._job(_draft(data))
+    job = status._job(_Draft(data))
     status._num_blocks(job)
     status._blocks_in(["0/c/0/0/0", "0/c/0/0/1"], job)
 
@@ -59,28 +85,28 @@ def _owned(data: bytes) -> None:
 
 def _agreed(data: bytes) -> None:
     with may_refuse():
-        agreed_of(_draft(data))
+        agreed_of(_Draft(data))
 
 
 def _array(data: bytes) -> None:
     with may_refuse():
-        made = agreed_array(_draft(data), 0)
+        made = agreed_array(_Draft(data), 0)
         assert made is None or re.fullmatch(r"\d+[\w.-]*", made.path)
 
 
 def _network(data: bytes) -> None:
     with may_refuse():
-        job_file.kept_network(_draft(data), 0)
+        job_file.kept_network(_Draft(data), 0)
 
 
 def _job(data: bytes) -> None:
     with may_refuse():
-        job_file.begin_or_resume(_draft(data), {"options": {"a": 1}}, resume=True)
+        job_file.begin_or_resume(_Draft(data), {"options": {"a": 1}}, resume=True)
 
 
 def _shard(data: bytes) -> None:
     with may_refuse():
-        shard_notes._read_part(_draft(data), 0, range(2))
+        shard_notes._read_part(_Draft(data), 0, range(2))
 
 
 def _scrub(data: bytes) -> None:

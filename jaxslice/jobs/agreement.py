@@ -99,7 +99,7 @@ class Agreed:
         return {**dataclasses.asdict(self), "options": options}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Agreed:
+    def from_json(cls, value: Any) -> Agreed:
         """Reads the JSON object."""
         known = {field.name for field in dataclasses.fields(CompressOptions)}
         options: dict[str, Any] = {
@@ -228,7 +228,7 @@ _ARRAY_PATH = re.compile(r"\d+(?:-[0-9a-f]{16}(?:-\d+)?)?")
 """Where arrays are made: what is written there must not leave the archive."""
 
 
-def _array(draft: Draft, value: dict[str, Any]) -> Archive:
+def _array(draft: Draft, value: Any) -> Archive:
     shape, block_shape, offset = (
         three_whole(value[name], name) for name in ("shape", "block_shape", "offset_voxels")
     )

@@ -45,7 +45,7 @@ class ScrubState:
         return {**dataclasses.asdict(self), "leaves": leaves}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ScrubState:
+    def from_json(cls, value: Any) -> ScrubState:
         """Reads what `to_json` made."""
         leaves = [bytes.fromhex(leaf) if leaf is not None else None for leaf in value["leaves"]]
         return cls(value["root"], value["passes"], value["checked"], leaves, value["problems"])

@@ -40,6 +40,9 @@ from jaxslice.volumes.extras import require
 from jaxslice.volumes.interface import MissingChunks
 
 _CACHE_BYTES = 256 << 20
+_XZ_MEMORY_BYTES = 128 << 20
+"""For what xz keeps while it unpacks; the highest of its presets needs half of that."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _NESTED = re.compile(r"-?\d+--?\d+")
 
@@ -54,8 +57,11 @@ def _gzip(data: bytes, most: int) -> bytes:
 
 
 def _xz(data: bytes, most: int) -> bytes:
-    with lzma.LZMAFile(io.BytesIO(data)) as file:
-        return file.read(most)
+    unpacker = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
+    unpacked = unpacker.decompress(data, most)
+    if not unpacker.eof and len(unpacked) < most:
+        raise EOFError("it is cut short")
+    return unpacked
 
 
 def _brotli(data: bytes, most: int) -> bytes:
