@@ -32,6 +32,7 @@ class _Array(NamedTuple):
     shape: list[int]
     chunk_shape: list[int]
     object_shape: list[int]
+    sharded: bool
     configuration: Any
     dtype: str
     has_all_blocks: bool
@@ -86,7 +87,8 @@ def _read_array(folder: Path) -> _Array:
         got += [grid["name"], keys["name"], metadata.get("storage_transformers", [])]
         object_shape = chunk_shape = grid["configuration"]["chunk_shape"]
         index = [_INDEX_CODECS, "end"]
-        if codec["name"] == "sharding_indexed":
+        sharded = codec["name"] == "sharding_indexed"
+        if sharded:
             sharding = codec["configuration"]
             index = [sharding["index_codecs"], sharding.get("index_location", "end")]
             chunk_shape, (codec,) = sharding["chunk_shape"], sharding["codecs"]
@@ -107,8 +109,9 @@ def _read_array(folder: Path) -> _Array:
     same = dtype == f"uint{predictor.voxel_bits}"
     require(same, f"Got voxels of {dtype} and a network for {predictor.voxel_bits} bits.")
     array = _Array(
-        folder, shape, chunk_shape, object_shape, configuration, dtype, predictor.sealed, None
-    )
+        folder, shape, chunk_shape, object_shape, sharded, configuration, dtype,
+        predictor.sealed, None,
+    )  # fmt: skip
     if predictor.version < 4:
         return array
     if not predictor.sealed:
@@ -174,9 +177,7 @@ def _read_payload(array: _Array, index: Sequence[int]) -> bytes | None:
     shard = [i // n for i, n in zip(index, counts, strict=True)]
     try:
         data = (array.folder / "/".join(["c", *map(str, shard)])).read_bytes()
-        return (
-            data if array.object_shape == array.chunk_shape else _part(array, data, index, counts)
-        )
+        return _part(array, data, index, counts) if array.sharded else data
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
         if missing and not array.has_all_blocks:
