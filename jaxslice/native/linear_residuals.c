@@ -64,8 +64,10 @@ static void add_residuals(const struct stretch *s, int64_t *sums) {
             const float weight = (float)weights[c];
             for (int32_t i = 0; i < TOGETHER; i++) rest[i] -= weight * differences[c][i];
         }
-        for (int32_t i = 0; i < s->voxels; i++)
-            *sums += (int64_t)(rest[i] < 0 ? -rest[i] : rest[i]);
+        int32_t total = 0; /* below 32 * 2**24 */
+        for (int32_t i = s->voxels; i < TOGETHER; i++) rest[i] = 0;
+        for (int32_t i = 0; i < TOGETHER; i++) total += (int32_t)(rest[i] < 0 ? -rest[i] : rest[i]);
+        *sums += total;
     }
 }
 
