@@ -67,10 +67,9 @@ static bool shard_payload(Array *array, const uint32_t index[3], uint8_t **memor
         return false;
     uint64_t at = little64(array->shard_index + 16 * place);
     uint64_t size = little64(array->shard_index + 16 * place + 8);
-    if (at == UINT64_MAX && size == UINT64_MAX)
+    if (at == UINT64_MAX)
         return false;
-    uint64_t end = array->shard_size - (16 * entries(array) + 4);
-    if (at > end || size > end - at)
+    if (at > array->shard_size || size > array->shard_size - at)
         damaged("the index of %s points outside", array->shard_path);
     *memory = take((size_t)size + 1, 1);
     read_part(array, at, *memory, (size_t)size);
