@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import re
 import shutil
 import struct
 import subprocess
@@ -15,7 +18,13 @@ import numpy as np
 import pytest
 
 import jaxslice
+from jaxslice import reference
+from jaxslice.archive.block_reader import read_block
+from jaxslice.archive.shards import pack_shard, sharding_codec
+from jaxslice.archive.store import open_archive
 from jaxslice.bench.synthetic import synthetic_volume
+from jaxslice.codec.limits import most_payload_bytes
+from jaxslice.core.errors import FormatError
 from jaxslice.native import build
 
 FOLDER = Path(__file__).parent / "independent_decoder"
@@ -123,6 +132,9 @@ def decoded(program: str, archive: Path, out: Path) -> bytes:
 
 PLACE = '"offset_voxels":[0,0,0]'
 KEYS = '{"separator":"/"}'
+KEYS_OBJECT = f'{{"name":"default","configuration":{KEYS}}}'
+OLD_FIELDS = '"attributes":{},"dimension_names":["z",'
+NEW_FIELDS = '"must_understand":true,"attributes":5,"dimension_names":[7,'
 # The golden, the changed zarr.json, what is replaced by what, and a part of the decoder's reason.
 REFUSED = {
     "two scales of one path": ("v4/scales", "", '"path":"1"', '"path":"0"', "one path"),
@@ -132,6 +144,16 @@ REFUSED = {
     "hidden path": ("v3/noise", "", '"path":"0"', '"path":"./0"', "a dot"),
     "no path": ("v3/noise", "", '"path":"0"', '"path":""', "empty"),
     "axis": ("v3/noise", "", '"name":"z"', '"name":"t"', "z, y, x"),
+    "no voxel size": ("v3/noise", "", '"scale":[', '"other":[', "scale"),
+    "voxel size of words": ("v3/noise", "", '"scale":[1.0', '"scale":["1"', "voxel size"),
+    "voxel size below 0": ("v3/noise", "", '"scale":[', '"scale":[-1,5,5],"a":[', "its limits"),
+    "vast voxel size": ("v3/noise", "", '"scale":[', '"scale":[2e18,5,5],"a":[', "its limits"),
+    "no version of zarr": ("v3/noise", "0", '"zarr_format":3,', "", "zarr_format"),
+    "kind of node": ("v3/noise", "0", '"array"', '"group"', "no array"),
+    "seal of null": ("v4/zarr", "", PLACE, PLACE + ',"seal":null', "has a seal"),
+    "chunk keys as a name": ("v3/noise", "0", KEYS_OBJECT, '"default"', "chunk_key_encoding"),
+    "data type as an object": ("v3/noise", "0", '"uint8"', '{"name":"uint8"}', "data_type"),
+    "crc32c as a name": ("v4/sharded", "0", '{"name":"crc32c"}', '"crc32c"', "index of shards"),
     "seal of version 4": ("v4/zarr", "", PLACE, PLACE + ',"seal":{}', "has a seal"),
     "name twice": ("v3/noise", "", PLACE, f"{PLACE},{PLACE}", "a name is repeated"),
     "name twice, escaped": ("v3/noise", "", PLACE, PLACE + r',"\u006fffset_voxels":1', "repeated"),
@@ -164,6 +186,17 @@ REFUSED = {
 }
 
 
+def agree(archive: Path, *, good: bool) -> None:
+    """The product and the reference take the first block, or refuse it."""
+    folder = next(archive.glob("*/zarr.json")).parent
+    for read in (
+        lambda: read_block(open_archive(archive), (0, 0, 0)),
+        lambda: reference.read_archive_block(folder, (0, 0, 0)),
+    ):
+        with contextlib.nullcontext() if good else pytest.raises(FormatError):
+            read()
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_metadata(program, tmp_path, name):
     golden, scale, old, new, reason = REFUSED[name]
@@ -172,6 +205,7 @@ def test_refused_metadata(program, tmp_path, name):
     done = decode(program, archive, tmp_path / "out")
     assert done.returncode == 3
     assert reason in done.stderr
+    agree(archive, good=False)
 
 
 # Two readers might take these in two ways; they change nothing.
@@ -185,6 +219,15 @@ ACCEPTED = {
     "-0": ("v3/noise", "0", '"fill_value":0', '"fill_value":-0'),
     "no separator": ("v3/noise", "0", KEYS, "{}"),
     "no configuration of keys": ("v3/noise", "0", f',"configuration":{KEYS}', ""),
+    "voxel size of integers": ("v3/noise", "", '"scale":[', '"scale":[0,1e-400,5],"a":['),
+    "rounded to 0": ("v3/noise", "", PLACE, PLACE + ',"a":1e-400'),
+    "fields of one scale": ("v3/noise", "", PLACE, PLACE + ',"pooled_by":5,"coarser_scales":0'),
+    "pooled by 0": ("v4/scales", "", '"pooled_by":[2', '"pooled_by":[0'),
+    "version of ome": ("v3/noise", "", '"version":"0.5"', '"version":7'),
+    "type of an axis": ("v3/noise", "", '"type":"space"', '"type":"time"'),
+    "translation": ("v3/noise", "", '"translation":[', '"translation":[7,7,7],"a":['),
+    "fields that are ignored": ("v3/noise", "0", OLD_FIELDS, NEW_FIELDS),
+    "configuration of crc32c": ("v4/sharded", "0", '"crc32c"', '"crc32c","configuration":7'),
     "further multiscales": ("v3/noise", "", '}]},"jaxslice"', '},{"axes":0}]},"jaxslice"'),
     "no place of the index": ("v4/sharded", "0", ',"index_location":"end"', ""),
 }
@@ -197,6 +240,7 @@ def test_accepted_metadata(program, tmp_path, name):
     edit(archive / scale / "zarr.json", old, new)
     found = hashlib.sha256(decoded(program, archive, tmp_path / "out")).hexdigest()
     assert found == voxels_digest(GOLDEN / golden)
+    agree(archive, good=True)
 
 
 def test_all_characters_of_a_path(program, tmp_path):
@@ -274,13 +318,101 @@ def test_entries_outside_the_grid(program, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize(("offset", "length"), [(2**64 - 2, 1), (0, 2**40), (8, 2**64 - 8)])
+@pytest.mark.parametrize(
+    ("offset", "length"), [(2**64 - 2, 1), (0, 2**40), (8, 2**64 - 8), (0, 9999)]
+)
 def test_payload_beyond_its_shard(program, tmp_path, offset, length):
     archive = unsealed("v4/sharded", tmp_path)
     change_shard(archive / "0/c/0/0/0", 0, offset, length)
-    done = decode(program, archive, tmp_path / "out")
-    assert done.returncode == 3
-    assert "points outside" in done.stderr
+    refused(program, archive, tmp_path / "out")
+
+
+def refused(program: str, archive: Path, out: Path) -> None:
+    assert decode(program, archive, out).returncode == 3
+    agree(archive, good=False)
+
+
+def test_a_payload_that_ends_with_its_shard(program, tmp_path):
+    """The index is a part of the object, and a payload may reach into it."""
+    archive = unsealed("v4/sharded", tmp_path)
+    shard = archive / "0/c/0/0/0"
+    change_shard(shard, 0, 0, shard.stat().st_size)
+    for reason in (
+        decode(program, archive, tmp_path / "out").stderr,
+        *(str(error) for error in errors_of(archive)),
+    ):
+        assert "CRC32C" in reason
+
+
+def errors_of(archive: Path) -> list[FormatError]:
+    """Of the product and of the reference, for the first block."""
+    found = []
+    for read in (
+        lambda: read_block(open_archive(archive), (0, 0, 0)),
+        lambda: reference.read_archive_block(archive / "0", (0, 0, 0)),
+    ):
+        with pytest.raises(FormatError) as caught:
+            read()
+        found.append(caught.value)
+    return found
+
+
+def test_a_shard_of_one_block(program, tmp_path):
+    """It has an index too."""
+    archive = unsealed("v3/noise", tmp_path)
+    path = archive / "0" / "zarr.json"
+    metadata = json.loads(path.read_text())
+    metadata["codecs"] = [
+        sharding_codec(
+            tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"]), metadata["codecs"][0]
+        )
+    ]
+    path.write_text(json.dumps(metadata))
+    for chunk in archive.glob("0/c/*/*/*"):
+        chunk.write_bytes(pack_shard({(0, 0, 0): chunk.read_bytes()}, (1, 1, 1)))
+    found = hashlib.sha256(decoded(program, archive, tmp_path / "out")).hexdigest()
+    assert found == voxels_digest(GOLDEN / "v3/noise")
+    agree(archive, good=True)
+
+
+def test_a_folder_in_place_of_a_chunk(program, tmp_path):
+    archive = unsealed("v4/noise", tmp_path)
+    expected = decoded(program, archive, tmp_path / "out")
+    chunk = archive / "0/c/0/0/0"
+    chunk.unlink()
+    zeros = decoded(program, archive, tmp_path / "out")
+    assert zeros != expected
+    chunk.mkdir()
+    assert decoded(program, archive, tmp_path / "out") == zeros
+    agree(archive, good=True)
+
+
+def test_the_largest_payload(program, tmp_path):
+    """Files that are larger, with holes, are not read."""
+    archive = unsealed("v4/noise", tmp_path)
+    most = most_payload_bytes(open_archive(archive).block_shape, 1)
+    for size, reason in ((most, "CRC32C"), (most + 1, "large|long|most")):
+        os.truncate(archive / "0/c/0/0/0", size)
+        done = decode(program, archive, tmp_path / "out")
+        assert done.returncode == 3
+        for text in (done.stderr, *map(str, errors_of(archive))):
+            assert re.search(reason, text)
+
+
+@pytest.mark.parametrize("finest", [3, 4])
+def test_a_seal_of_mixed_versions(program, tmp_path, finest):
+    """One array of version 4 is enough for a seal to have a meaning."""
+    archive = unsealed("v4/scales", tmp_path)
+    old = archive / str(int(finest == 4)) / "zarr.json"
+    edit(old, '"format_version":4', '"format_version":3')
+    for chunk in old.parent.glob("c/*/*/*"):
+        chunk.unlink()
+    open_archive(archive)
+    edit(archive / "zarr.json", PLACE, PLACE + ',"seal":{}')
+    refused(program, archive, tmp_path / "out")
+    for scale in ("0", "1"):
+        with pytest.raises(FormatError, match="seal"):
+            reference.read_archive_block(archive / scale, (0, 0, 0))
 
 
 def test_largest_shard(program, tmp_path):

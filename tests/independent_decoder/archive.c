@@ -25,6 +25,24 @@ static void check_offset(const Json *object)
         json_integer(list->items + i, -((int64_t)1 << 53), (int64_t)1 << 53, "offset_voxels");
 }
 
+/* The voxel size: the first transformation's scale. */
+static void check_voxel_size(const Json *dataset)
+{
+    const Json *list = json_need(dataset, "coordinateTransformations", JSON_LIST);
+    if (list->count == 0)
+        damaged("a scale has no transformation");
+    const Json *size = json_need(list->items, "scale", JSON_LIST);
+    if (size->count != 3)
+        damaged("the voxel size is not three numbers");
+    for (int i = 0; i < 3; i++) {
+        const Json *value = size->items + i;
+        if (value->kind != JSON_INTEGER && value->kind != JSON_REAL)
+            damaged("the voxel size is not three numbers");
+        if (!(value->real >= 0 && value->real <= 1e18))
+            damaged("the voxel size is not within its limits");
+    }
+}
+
 /* Section 1, "Scales". */
 static void check_scales(const Json *jaxslice, size_t scales)
 {
@@ -152,8 +170,10 @@ Archive archive_open(const char *folder)
         damaged("there is no array");
     archive.count = datasets->count;
     archive.arrays = take(archive.count, sizeof *archive.arrays);
-    for (size_t i = 0; i < archive.count; i++)
+    for (size_t i = 0; i < archive.count; i++) {
         array_parse(archive.arrays + i, folder, path_of(datasets, i));
+        check_voxel_size(datasets->items + i);
+    }
     check_scales(jaxslice, archive.count);
     seal_check(&archive, jaxslice, multiscales);
     return archive;
