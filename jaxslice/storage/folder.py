@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxslice.core.errors import StorageError
+from jaxslice.storage import redirects, traffic
 from jaxslice.storage.location import (
     Location,
     explained,
@@ -22,7 +23,7 @@ from jaxslice.storage.location import (
     without_secrets,
 )
 from jaxslice.storage.pickling import PicklesFields
-from jaxslice.storage.store_options import waited
+from jaxslice.storage.store_options import store_options, waited
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,16 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
 
+    def read_start(self, key: str, size: int) -> bytes | None:
+        """The first `size` bytes of an object, or all; None if there is none.
+
+        Raises:
+          OSError: the storage cannot be reached or refuses.
+        """
+        # TensorStore refuses a range that ends beyond the object.
+        data = self.read(key)
+        return None if data is None else data[:size]
+
     @abc.abstractmethod
     def total_bytes(self, is_counted: Callable[[str], bool]) -> int | None:
         """Bytes of the objects with such keys; None where that means to read all of them."""
@@ -72,6 +83,7 @@ class Folder(PicklesFields, abc.ABC):
             waited(self._store.write(key, data))
         except (TimeoutError, ValueError) as error:
             raise self._failure(f"write {key!r} of", error) from error
+        traffic.count(written_bytes=len(data))
 
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         """Takes over an object of another folder, which must not be changed in place.
@@ -117,9 +129,11 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
         try:
-            return waited(self._store.read(key)).stamp.generation
+            found = waited(self._store.read(key))
         except (TimeoutError, ValueError) as error:
             raise self._failure(f"read {key!r} of", error) from error
+        traffic.count_other(len(found.value))
+        return found.stamp.generation
 
     def list_keys(self, prefix: str = "") -> list[str]:
         """The keys of all objects that begin so, in no order. Not on HTTP, which has no listings.
@@ -145,8 +159,12 @@ class Folder(PicklesFields, abc.ABC):
     def _store(self) -> Any:
         import tensorstore as ts
 
-        spec = ts.KvStore.Spec(self.kvstore())
+        spec = ts.KvStore.Spec(self._opened_at)
         return ts.KvStore.open(spec, context=storage_context()).result()
+
+    @functools.cached_property
+    def _opened_at(self) -> dict[str, Any]:
+        return self.kvstore()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +194,9 @@ class LocalFolder(Folder):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
+    def read_start(self, key: str, size: int) -> bytes | None:
+        return self.read(key, part=slice(0, size))
+
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         assert isinstance(other, LocalFolder)
         target = self.root / key
@@ -204,7 +225,7 @@ class RemoteFolder(Folder):
     spec: dict[str, Any]
 
     def kvstore(self) -> dict[str, Any]:
-        return self.spec
+        return redirects.moved(self.spec)
 
     def read(
         self, key: str, timeout_seconds: float | None = None, part: slice | None = None
@@ -214,8 +235,21 @@ class RemoteFolder(Folder):
         except (TimeoutError, ValueError) as error:
             if part is not None and str(error).startswith("OUT_OF_RANGE"):
                 return b""
+            if redirects.is_redirect(error) and self._follow(key, timeout_seconds):
+                return self.read(key, timeout_seconds, part)
             raise self._failure(f"read {key!r} of", error) from error
+        traffic.count_other(len(found.value))
         return found.value if found.state == "value" else None
+
+    def _follow(self, key: str, timeout_seconds: float | None) -> bool:
+        """Goes to where a redirect leads; False for one after another."""
+        if self._opened_at != self.spec:
+            return False
+        if self.kvstore() == self.spec:
+            redirects.follow(self.spec, key, timeout_seconds or store_options().timeout_seconds)
+        for name in ("_opened_at", "_store"):
+            self.__dict__.pop(name, None)
+        return True
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> None:
         return None

@@ -25,7 +25,7 @@ from jaxslice.storage.location import (
     unreachable_is_usage_error,
 )
 from jaxslice.volumes.axes import View, view_of
-from jaxslice.volumes.chunked import ChunkedReader, open_tensorstore
+from jaxslice.volumes.chunked import ChunkedReader
 from jaxslice.volumes.details import Details, Scale
 from jaxslice.volumes.interface import Format, NotThisFormat, Reader, Source, SourceOptions
 from jaxslice.volumes.precomputed_chunks import UnpackedReader, needs_unpacking
@@ -96,9 +96,7 @@ def _reader(
         return UnpackedReader(
             place, location, scale, dtype, channels, view.selected.get("c", 0), fill
         )
-    reader = ChunkedReader(place, spec, view, offset, fill)
-    open_tensorstore(place, spec)
-    return reader
+    return ChunkedReader(place, spec, view, offset, fill, "sharding" in scale)
 
 
 def _parsed(place: str, info: bytes) -> dict[str, Any]:

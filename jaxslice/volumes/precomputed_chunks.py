@@ -25,6 +25,7 @@ import numpy as np
 
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import SourceDataError, StorageError
+from jaxslice.storage import traffic
 from jaxslice.storage.folder import folder_at
 from jaxslice.storage.location import (
     Location,
@@ -36,10 +37,10 @@ from jaxslice.storage.location import (
 )
 from jaxslice.storage.pickling import PicklesFields
 from jaxslice.storage.store_options import waited
+from jaxslice.volumes.chunk_cache import SHARD_INDICES_BYTES, ChunkCache, Chunking
 from jaxslice.volumes.extras import require
 from jaxslice.volumes.interface import MissingChunks
 
-_CACHE_BYTES = 256 << 20
 _XZ_MEMORY_BYTES = 128 << 20
 """For what xz keeps while it unpacks; the highest of its presets needs half of that."""
 
@@ -139,6 +140,7 @@ class UnpackedReader(PicklesFields):
       channel: that is read.
       fill: the voxels of a missing chunk; None where it is an error.
       absent: missing chunks.
+      chunks: that are kept.
     """
 
     place: str
@@ -151,6 +153,7 @@ class UnpackedReader(PicklesFields):
     absent: MissingChunks = dataclasses.field(
         default_factory=MissingChunks, repr=False, compare=False
     )
+    chunks: ChunkCache = dataclasses.field(default_factory=ChunkCache, repr=False, compare=False)
 
     def __call__(self, box: Box) -> np.ndarray:
         x, y, z = self.scale["voxel_offset"]
@@ -161,7 +164,7 @@ class UnpackedReader(PicklesFields):
         indices = list(itertools.product(columns, rows, slabs))
         missing = []
         for index in indices:
-            chunk = self._cached_chunk(index)
+            chunk = self._kept_chunk(index)
             if chunk is None:
                 missing.append(index)
                 continue
@@ -200,10 +203,16 @@ class UnpackedReader(PicklesFields):
         names = ("size", "chunk_size", "voxel_offset")
         return ChunkGrid(*(tuple(self.scale[name]) for name in names))
 
-    @functools.cached_property
-    def _cached_chunk(self) -> Any:
+    @property
+    def chunking(self) -> Chunking:
+        """How the chunks lie."""
+        (x, y, z), (nx, ny, nz) = self.grid.offset, self.grid.chunk_size
+        return Chunking((z, y, x), (nz, ny, nx), self.dtype.itemsize, self.chunks)
+
+    def _kept_chunk(self, index: Triple) -> np.ndarray | None:
         chunk_bytes = math.prod(self.grid.chunk_size) * self.dtype.itemsize
-        return functools.lru_cache(max(1, _CACHE_BYTES // chunk_bytes))(self._chunk)
+        x, y, z = index
+        return self.chunks.get((z, y, x), chunk_bytes, lambda: self._chunk(index))
 
     def _chunk(self, index: Triple) -> np.ndarray | None:
         data = self._encoded(index)
@@ -251,6 +260,7 @@ class UnpackedReader(PicklesFields):
                     raise
                 raise SourceDataError(f"{one_line(error)}.") from error
             if data is not None:
+                traffic.count(read_bytes=len(data))
                 return self._unpacked(index, data, f"{stem}{suffix}", UNPACK[suffix])
         return None
 
@@ -292,7 +302,8 @@ class UnpackedReader(PicklesFields):
             "base": {**base, "path": f"{base.get('path', '')}{self.scale['key']}/"},
             "metadata": self.scale["sharding"],
         }
-        return ts.KvStore.open(spec, context=storage_context()).result()
+        context = storage_context(cache_bytes=SHARD_INDICES_BYTES)
+        return ts.KvStore.open(spec, context=context).result()
 
 
 def needs_unpacking(location: Location, scale: dict[str, Any]) -> bool:
