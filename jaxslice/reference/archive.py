@@ -120,6 +120,7 @@ def _read_array(folder: Path) -> _Array:
 def _check_unsealed(path: Path) -> None:
     """Refuses a seal in the group of an array that is not sealed; the group may be missing."""
     try:
+        require(path.stat().st_size <= limits.JSON_BYTES, f"Got {path}, which is too long.")
         sealed = "seal" in json.loads(path.read_bytes())["attributes"]["jaxslice"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return
@@ -173,10 +174,12 @@ def _read_payload(array: _Array, index: Sequence[int]) -> bytes | None:
     counts = [o // c for o, c in zip(array.object_shape, array.chunk_shape, strict=True)]
     shard = [i // n for i, n in zip(index, counts, strict=True)]
     try:
-        data = (array.folder / "/".join(["c", *map(str, shard)])).read_bytes()
-        return (
-            data if array.object_shape == array.chunk_shape else _part(array, data, index, counts)
-        )
+        path = array.folder / "/".join(["c", *map(str, shard)])
+        if array.object_shape != array.chunk_shape:
+            return _part(array, path.read_bytes(), index, counts)
+        most = limits.most_payload_bytes(math.prod(array.chunk_shape) * int(array.dtype[4:]) // 8)
+        require(path.stat().st_size <= most, f"Got {path}, which is too long.")
+        return path.read_bytes()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
         if missing and not array.has_all_blocks:

@@ -11,6 +11,11 @@ JSON_BYTES = 2**24
 JSON_DEPTH = 64
 
 
+def most_payload_bytes(size: int) -> int:
+    """Bytes of a payload, for a block of `size` bytes."""
+    return 2 * size + 2**24
+
+
 def most_words(size: int) -> int:
     """Words of the tail of a message, for coded voxels of `size` bytes."""
     return size // 4 + 1
