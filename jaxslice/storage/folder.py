@@ -235,7 +235,7 @@ class RemoteFolder(Folder):
         if self.kvstore() == self.spec:
             redirects.follow(self.spec, key, timeout_seconds or store_options().timeout_seconds)
         for name in ("_opened_at", "_store"):
-            self.__dict__.pop(name, None)
+            vars(self).pop(name, None)
         return True
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> None:
