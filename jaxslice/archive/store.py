@@ -25,6 +25,7 @@ from jaxslice.archive.shards import (
     place_in_shard,
     unpack_index,
 )
+from jaxslice.codec.limits import most_payload_bytes
 from jaxslice.codec.payload import black_payload
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
@@ -151,13 +152,25 @@ class Archive(Metadata):
 
     def _read(self, index: Triple) -> bytes | None:
         """A block's bytes, which are an object or a part of one; None if they are not there."""
+        most = most_payload_bytes(self.block_shape, self.dtype.itemsize)
         if self.shard_shape is None:
-            return self.folder.read(self.key_of(index))
+            data = self.folder.read_start(self.key_of(index), most + 1)
+            if data is not None and len(data) > most:
+                raise FormatError(f"Got a payload of more than {most} bytes, the most of a block.")
+            return data
         shard, number = place_in_shard(index, self.blocks_per_shard)
         key = self.key_of(shard)
         entries = self._indices.get(shard, lambda: self._read_index(key))
         part = None if entries is None else part_of(entries, number)
-        return None if part is None else self.folder.read(key, part=part)
+        if part is None:
+            return None
+        length = part.stop - part.start
+        if length > most:
+            raise FormatError(f"Got a payload of {length} bytes, expected at most {most}.")
+        data = self.folder.read(key, part=part)
+        if data is not None and len(data) != length:
+            raise FormatError(f"Got a payload of {length} bytes that reaches beyond its shard.")
+        return data
 
     def _read_index(self, key: str) -> Index | None:
         size = index_bytes(self.blocks_per_shard)

@@ -52,6 +52,16 @@ def most_words(shape: Triple, voxel_bytes: int = 1) -> int:
     return depth * height * width * voxel_bytes // 4 + 1
 
 
+def most_payload_bytes(block_shape: Triple, voxel_bytes: int) -> int:
+    """Largest size of a payload: voxels, 2**18 for the tables of each slice, 2**22 for the rest.
+
+    Args:
+      block_shape: (z, y, x) of the block.
+      voxel_bytes: of a voxel.
+    """
+    return math.prod(block_shape) * voxel_bytes + 2**18 * block_shape[0] + 2**22
+
+
 def check_volume(shape: Triple) -> None:
     """Refuses volumes that no reader could hold.
 

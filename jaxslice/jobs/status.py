@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import re
@@ -18,6 +17,7 @@ from jaxslice.archive.keys import KIND, METADATA_KEY
 from jaxslice.archive.store import Archive, open_scales
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
+from jaxslice.core.json_text import parse_json
 from jaxslice.jobs.block_shape import (
     default_block_shape,
     fitted_block_shape,
@@ -129,7 +129,7 @@ def _is_alive(beat: dict[str, Any], now: float, unlocked: bool) -> bool:
 
 def _job(draft: Draft) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
-        job = json.loads(draft.job or b"")
+        job = parse_json(draft.job or b"")
         if isinstance(job, dict):
             return job
     return {}
@@ -201,9 +201,11 @@ def _scales(job: dict[str, Any]) -> list[_Shapes]:
 
     Those of coarser scales are as the plan would have them, now that the finest is known.
     """
-    with contextlib.suppress(KeyError, TypeError, ValueError):
+    with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):
         block, options = _triple(job["block_shape"]), job["options"]
         shard = _triple(job["shard_shape"] or block)
+        if min(*block, *shard) < 1:
+            return []
         shape, size = _volume(job["source"])
         depth = effort_named(options["effort"]).block_depth
         usual = block == default_block_shape(shape, depth)
@@ -228,7 +230,7 @@ def _scales(job: dict[str, Any]) -> list[_Shapes]:
 def _volume(source: dict[str, Any]) -> tuple[Triple, VoxelSize]:
     """Shape and voxel size of a source."""
     z, y, x = map(float, source["voxel_size_nm"])
-    return Box.parse(source["box"]).shape, (z, y, x)
+    return Box.parse(str(source["box"])).shape, (z, y, x)
 
 
 def _triple(values: Any) -> Triple:

@@ -1,5 +1,8 @@
 """Section 9 of FORMAT.md: limits."""
 
+import math
+from collections.abc import Sequence
+
 AXIS = 2**31 - 1
 VOXELS = 2**62
 CHUNK_AXIS = 2**16
@@ -7,8 +10,15 @@ CHUNK_VOXELS = 2**28
 OLD_CHUNK_VOXELS = 2**31 - 1
 STEPS = 2**31 - 1
 SHARD_BLOCKS = 2**16
+OFFSET = 2**53
+VOXEL_NM = 1e18
 JSON_BYTES = 2**24
 JSON_DEPTH = 64
+
+
+def most_bytes(shape: Sequence[int], voxel_bytes: int) -> int:
+    """Bytes of the payload of a block."""
+    return math.prod(shape) * voxel_bytes + 2**18 * shape[0] + 2**22
 
 
 def most_words(size: int) -> int:

@@ -59,6 +59,16 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
 
+    def read_start(self, key: str, size: int) -> bytes | None:
+        """The first `size` bytes of an object, or all; None if there is none.
+
+        Raises:
+          OSError: the storage cannot be reached or refuses.
+        """
+        # TensorStore refuses a range that ends beyond the object.
+        data = self.read(key)
+        return None if data is None else data[:size]
+
     @abc.abstractmethod
     def total_bytes(self, is_counted: Callable[[str], bool]) -> int | None:
         """Bytes of the objects with such keys; None where that means to read all of them."""
@@ -183,6 +193,9 @@ class LocalFolder(Folder):
                 return file.read(max(stop - start, 0))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
+
+    def read_start(self, key: str, size: int) -> bytes | None:
+        return self.read(key, part=slice(0, size))
 
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         assert isinstance(other, LocalFolder)

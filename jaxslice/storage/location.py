@@ -56,7 +56,8 @@ def parse_location(place: str | os.PathLike[str]) -> Location:
 
     try:
         spec = ts.KvStore.Spec("|".join((url, *containers))).to_json()
-    except ValueError as error:
+    # RuntimeError: a text that UTF-8 cannot say, such as bytes of another encoding.
+    except (ValueError, RuntimeError) as error:
         raise UsageError(f"Got {place!r}, which is no valid URL: {one_line(error)}.") from error
     if spec["driver"] == "file":
         return Path(os.path.abspath(spec["path"])) / inside

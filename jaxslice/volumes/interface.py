@@ -12,11 +12,12 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.errors import UsageError
+from jaxslice.core.errors import SourceDataError, UsageError
 from jaxslice.core.placement import Placement
 from jaxslice.storage.kind import Kind
 from jaxslice.storage.location import Location
 from jaxslice.volumes.chunk_cache import Chunking
+from jaxslice.volumes.damage import damage_is
 from jaxslice.volumes.details import Details, VoxelSize
 from jaxslice.volumes.options import SourceOptions
 
@@ -163,7 +164,8 @@ class Source:
         """
         if not self.box.contains(box):
             raise UsageError(f"Got the box {box}, expected one inside {self.box}.")
-        return np.ascontiguousarray(self.reader(box))
+        with damage_is(SourceDataError, f"the box {box} of {self.description!r}"):
+            return np.ascontiguousarray(self.reader(box))
 
     def moved_to(self, start: Triple) -> Source:
         """The same volume at another place."""

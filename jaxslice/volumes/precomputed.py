@@ -159,6 +159,10 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
     if min(size) < 1:
         shape = tuple(size[::-1])
         raise UsageError(f"Got {place!r} of shape {shape} (z,y,x), expected at least 1 voxel.")
+    # Each of several chunk sizes holds all voxels.
+    chunk_size = _integers(place, key, "chunk_sizes", sizes[0])
+    if min(chunk_size) < 1:
+        raise UsageError(f"Got chunks of {chunk_size} in {place!r}, expected at least 1 voxel.")
     resolution = scale.get("resolution", [1, 1, 1])
     if not isinstance(resolution, list) or not all(_is_number(v) for v in resolution):
         raise UsageError(f"Got the resolution {short_repr(resolution)} of {place!r}.")
@@ -166,8 +170,7 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
         "key": key,
         "size": size,
         "voxel_offset": _integers(place, key, "voxel_offset", scale.get("voxel_offset", [0, 0, 0])),
-        # Each of several chunk sizes holds all voxels.
-        "chunk_size": _integers(place, key, "chunk_sizes", sizes[0]),
+        "chunk_size": chunk_size,
         "resolution": resolution,
         "encoding": encoding,
     }
@@ -188,7 +191,10 @@ def _integers(place: str, key: str, name: str, values: Any) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # Python makes no float of an integer of some hundred digits.
+    return (type(value) is int and abs(value) < 2**63) or (
+        type(value) is float and math.isfinite(value)
+    )
 
 
 def _described(scale: dict[str, Any]) -> Scale:

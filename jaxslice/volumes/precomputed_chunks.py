@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import io
 import itertools
 import lzma
 import math
 import os
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,30 +41,49 @@ from jaxslice.volumes.chunk_cache import SHARD_INDICES_BYTES, ChunkCache, Chunki
 from jaxslice.volumes.extras import require
 from jaxslice.volumes.interface import MissingChunks
 
+_XZ_MEMORY_BYTES = 128 << 20
+"""For what xz keeps while it unpacks; the highest of its presets needs half of that."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _NESTED = re.compile(r"-?\d+--?\d+")
 
 
-def _plain(data: bytes) -> bytes:
+def _plain(data: bytes, _most: int) -> bytes:
     return data
 
 
-def _brotli(data: bytes) -> bytes:
-    return bytes(require("imagecodecs").brotli_decode(data))
+def _gzip(data: bytes, most: int) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        return file.read(most)
 
 
-def _zstd(data: bytes) -> bytes:
-    return bytes(require("imagecodecs").zstd_decode(data))
+def _xz(data: bytes, most: int) -> bytes:
+    unpacker = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
+    unpacked = unpacker.decompress(data, most)
+    if not unpacker.eof and len(unpacked) < most:
+        raise EOFError("it is cut short")
+    return unpacked
 
 
-UNPACK = {
+def _brotli(data: bytes, most: int) -> bytes:
+    return bytes(require("imagecodecs").brotli_decode(data, out=most))
+
+
+def _zstd(data: bytes, most: int) -> bytes:
+    return bytes(require("imagecodecs").zstd_decode(data, out=most))
+
+
+UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
     "": _plain,
-    ".gz": gzip.decompress,
+    ".gz": _gzip,
     ".br": _brotli,
     ".zstd": _zstd,
-    ".xz": lzma.decompress,
+    ".xz": _xz,
 }
-"""Suffix of a chunk's file -> what unpacks it."""
+"""Suffix of a chunk's file -> what unpacks it, to a number of bytes at most."""
+
+_MOST_OVERHEAD_BYTES = 1 << 20
+"""By which an encoded chunk may be longer than twice its voxels."""
 
 _DECODERS = {"jpeg": "jpeg8_decode", "png": "png_decode", "jxl": "jpegxl_decode"}
 
@@ -243,14 +264,18 @@ class UnpackedReader(PicklesFields):
                 return self._unpacked(index, data, f"{stem}{suffix}", UNPACK[suffix])
         return None
 
-    def _unpacked(self, index: Triple, data: bytes, name: str, unpack: Any) -> bytes:
+    def _unpacked(
+        self, index: Triple, data: bytes, name: str, unpack: Callable[[bytes, int], bytes]
+    ) -> bytes:
         raw_bytes = math.prod(self.grid.extent(index)[1]) * self.channels * self.dtype.itemsize
         try:
-            data = unpack(data)
+            # A few bytes may unpack to more than the memory holds.
+            most = 2 * raw_bytes + _MOST_OVERHEAD_BYTES
+            data = unpack(data, most)
             # A raw chunk may begin with any bytes, but then it is as long as its voxels are.
             is_raw = self.scale["encoding"] == "raw" and len(data) == raw_bytes
             packed = data.startswith(_GZIP_MAGIC) and not is_raw
-            return gzip.decompress(data) if packed else data
+            return _gzip(data, most) if packed else data
         except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError) as error:
             raise SourceDataError(
                 f"Cannot unpack the chunk {name} of {self.place!r}: {one_line(error)}."
