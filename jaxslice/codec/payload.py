@@ -12,6 +12,7 @@ import struct
 
 import numpy as np
 
+from jaxslice.codec.limits import most_payload_bytes
 from jaxslice.codec.place import Place, digest_of
 from jaxslice.codec.versions import (
     BARE_PAYLOAD_VERSION,
@@ -122,6 +123,8 @@ def unpack(data: bytes, block_shape: Triple, dtype: np.dtype = UINT8) -> Payload
         raise FormatError(
             f"Got a block of {len(data)} bytes, expected at least {least}: truncated?"
         )
+    if len(data) > most_payload_bytes(block_shape, dtype.itemsize):
+        raise FormatError(f"Got {len(data)} bytes for a block of {block_shape}, expected fewer.")
     if crc32c(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
         raise ChecksumError("Got a block whose CRC32C does not match its bytes: damaged.")
     payload = _unpack_old(data) if old else _unpack_new(data)

@@ -49,9 +49,16 @@ def seal(
       batch_blocks: as in `CompressOptions`.
       progress: called now and then.
 
+    Returns:
+      The report of the whole archive.
+
     Raises:
       UsageError: blocks are missing; the message says which. Or nothing was begun there.
       BusyError: job shards are still at work there.
+
+    >>> import jaxslice
+    >>> jaxslice.seal("volume.zarr").num_blocks
+    1
     """
     place, watch = os.fspath(archive), Stopwatch()
     if unfinished_draft(place) is None:

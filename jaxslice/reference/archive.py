@@ -120,11 +120,11 @@ def _read_payload(array: _Array, index: Sequence[int]) -> bytes | None:
     """The payload of a block; None for a block that is black because it is missing."""
     counts = [o // c for o, c in zip(array.object_shape, array.chunk_shape, strict=True)]
     shard = [i // n for i, n in zip(index, counts, strict=True)]
-    most = limits.most_bytes(array.chunk_shape, np.dtype(array.dtype).itemsize)
     path = array.folder / "/".join(["c", *map(str, shard)])
     try:
+        most = limits.most_payload_bytes(math.prod(array.chunk_shape) * int(array.dtype[4:]) // 8)
         long = not array.sharded and path.stat().st_size > most
-        require(not long, f"Got {path}, expected at most {most} bytes.")
+        require(not long, f"Got {path}, which is too long: expected at most {most} bytes.")
         data = path.read_bytes()
         return _part(array, data, index, counts) if array.sharded else data
     except OSError as error:

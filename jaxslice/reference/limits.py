@@ -1,8 +1,5 @@
 """Section 9 of FORMAT.md: limits."""
 
-import math
-from collections.abc import Sequence
-
 AXIS = 2**31 - 1
 VOXELS = 2**62
 CHUNK_AXIS = 2**16
@@ -16,9 +13,9 @@ JSON_BYTES = 2**24
 JSON_DEPTH = 64
 
 
-def most_bytes(shape: Sequence[int], voxel_bytes: int) -> int:
-    """Bytes of the payload of a block."""
-    return math.prod(shape) * voxel_bytes + 2**18 * shape[0] + 2**22
+def most_payload_bytes(size: int) -> int:
+    """Bytes of a payload, for a block of `size` bytes."""
+    return 2 * size + 2**24
 
 
 def most_words(size: int) -> int:

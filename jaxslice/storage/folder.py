@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxslice.core.errors import StorageError
+from jaxslice.core.errors import FormatError, StorageError
 from jaxslice.storage import redirects, traffic
 from jaxslice.storage.location import (
     Location,
@@ -59,15 +59,37 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
 
-    def read_start(self, key: str, size: int) -> bytes | None:
-        """The first `size` bytes of an object, or all; None if there is none.
+    def read_at_most(
+        self,
+        key: str,
+        most_bytes: int,
+        timeout_seconds: float | None = None,
+        *,
+        ask_first: bool = False,
+    ) -> bytes | None:
+        """The bytes of an object that must not be long, or None if there is none.
+
+        Args:
+          key: of the object.
+          most_bytes: that it may have.
+          timeout_seconds: as for `read`.
+          ask_first: whether a remote store is asked first whether it is longer, which takes one
+            more request. Otherwise its length is known when it has been read.
 
         Raises:
+          FormatError: it is longer. Of a local file no more than that many bytes were read.
           OSError: the storage cannot be reached or refuses.
         """
-        # TensorStore refuses a range that ends beyond the object.
-        data = self.read(key)
-        return None if data is None else data[:size]
+        data = self._read_most(key, most_bytes, timeout_seconds, ask_first)
+        if data is not None and len(data) > most_bytes:
+            raise FormatError(f"Got more than {most_bytes} bytes in {key!r}, expected no more.")
+        return data
+
+    @abc.abstractmethod
+    def _read_most(
+        self, key: str, most_bytes: int, timeout_seconds: float | None, ask_first: bool
+    ) -> bytes | None:
+        """The object, or, if it is longer than `most_bytes`, its begin or all of it."""
 
     @abc.abstractmethod
     def total_bytes(self, is_counted: Callable[[str], bool]) -> int | None:
@@ -194,8 +216,10 @@ class LocalFolder(Folder):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
-    def read_start(self, key: str, size: int) -> bytes | None:
-        return self.read(key, part=slice(0, size))
+    def _read_most(
+        self, key: str, most_bytes: int, timeout_seconds: float | None, ask_first: bool
+    ) -> bytes | None:
+        return self.read(key, timeout_seconds, slice(0, most_bytes + 1))
 
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         assert isinstance(other, LocalFolder)
@@ -248,8 +272,27 @@ class RemoteFolder(Folder):
         if self.kvstore() == self.spec:
             redirects.follow(self.spec, key, timeout_seconds or store_options().timeout_seconds)
         for name in ("_opened_at", "_store"):
-            self.__dict__.pop(name, None)
+            vars(self).pop(name, None)
         return True
+
+    def _read_most(
+        self, key: str, most_bytes: int, timeout_seconds: float | None, ask_first: bool
+    ) -> bytes | None:
+        if ask_first:
+            try:
+                beyond = self.read(key, timeout_seconds, slice(most_bytes, most_bytes + 1))
+            except OSError as error:
+                # Such a server has sent all of it by now.
+                if "ignored by server" not in str(error):
+                    raise
+            else:
+                if beyond is None:
+                    return None
+                if beyond:
+                    raise FormatError(
+                        f"Got more than {most_bytes} bytes in {key!r}, expected no more."
+                    )
+        return self.read(key, timeout_seconds)
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> None:
         return None

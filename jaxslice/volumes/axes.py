@@ -20,6 +20,20 @@ USUAL = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of an array that does not name them, by their number."""
 
 
+_MOST_COLOURS = 4
+
+
+def usual_axes(shape: Sequence[int]) -> str | None:
+    """Axes of an array that does not name them; None if it has too few or too many.
+
+    Three or four entries along the last axis are colours, as pictures are stored, unless the first
+    axis is as short.
+    """
+    if len(shape) == 4 and shape[0] > _MOST_COLOURS and shape[-1] in (3, _MOST_COLOURS):
+        return "zyxc"
+    return USUAL.get(len(shape))
+
+
 @dataclasses.dataclass(frozen=True)
 class View:
     """z,y,x as seen in an array of named axes.
@@ -90,7 +104,7 @@ def view_of(
         raise UsageError(
             f"Got {place!r} of shape {short_repr(shape)}, expected at most {MOST_VOXELS} voxels."
         )
-    axes = axes or USUAL.get(len(shape))
+    axes = axes or usual_axes(shape)
     if axes is None or len(axes) != len(shape) or len(set(axes) & set("zyx")) < 2:
         raise UsageError(
             f"Got {place!r} with the axes {axes or short_repr(shape)}, expected z, y and x, with "

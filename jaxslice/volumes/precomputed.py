@@ -32,8 +32,16 @@ from jaxslice.volumes.precomputed_chunks import UnpackedReader, needs_unpacking
 from jaxslice.volumes.precomputed_writer import KIND, create
 from jaxslice.volumes.sources import source_of, usable_size
 
-LOSSY = ("jpeg", "jxl")
-"""Encodings that may have changed the voxels."""
+_MAY_BE_LOSSY = ("jpeg", "jxl")
+
+
+def is_lossy(scale: dict[str, Any]) -> bool:
+    """Whether the encoding of a scale may have changed the voxels.
+
+    JPEG-XL of quality 100 has not; cloud-volume records it.
+    """
+    encoding, quality = scale.get("encoding"), scale.get("jxl_quality")
+    return encoding in _MAY_BE_LOSSY and not (encoding == "jxl" and quality == 100)
 
 
 def _open(place: str, location: Location, options: SourceOptions) -> Source:
@@ -58,7 +66,7 @@ def _open(place: str, location: Location, options: SourceOptions) -> Source:
     details = Details(
         format="precomputed",
         encoding=_encoding(scale),
-        lossy=scale["encoding"] in LOSSY,
+        lossy=is_lossy(scale),
         chunk_shape=view.triple([*scale["chunk_size"], 1]),
         scales=tuple(_described(s) for s in scales),
         scale=str(scale["key"]),
@@ -147,7 +155,7 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(scale.get("key"), str):
         raise UsageError(f'Got a scale of {place!r} without "key", expected a folder\'s name.')
     key, encoding = scale["key"], scale.get("encoding", "raw")
-    if encoding not in ("raw", "png", *LOSSY):
+    if encoding not in ("raw", "png", *_MAY_BE_LOSSY):
         raise UsageError(
             f"Got {place!r}, whose scale {key!r} is {encoding}-coded, expected raw, png, jpeg or "
             "jxl: choose another scale, or write it anew with igneous or cloud-volume."
@@ -176,6 +184,8 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
     }
     if scale.get("sharding") is not None:
         checked["sharding"] = scale["sharding"]
+    if encoding == "jxl" and _is_number(scale.get("jxl_quality")):
+        checked["jxl_quality"] = scale["jxl_quality"]
     return checked
 
 

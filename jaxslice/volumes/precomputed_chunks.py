@@ -38,6 +38,7 @@ from jaxslice.storage.location import (
 from jaxslice.storage.pickling import PicklesFields
 from jaxslice.storage.store_options import waited
 from jaxslice.volumes.chunk_cache import SHARD_INDICES_BYTES, ChunkCache, Chunking
+from jaxslice.volumes.chunk_grid import ChunkGrid
 from jaxslice.volumes.extras import require
 from jaxslice.volumes.interface import MissingChunks
 
@@ -89,45 +90,6 @@ _DECODERS = {"jpeg": "jpeg8_decode", "png": "png_decode", "jxl": "jpegxl_decode"
 
 
 @dataclasses.dataclass(frozen=True)
-class ChunkGrid:
-    """Where the chunks of a scale are, x,y,z, relative to its first voxel.
-
-    Attributes:
-      size: of the scale.
-      chunk_size: of its chunks.
-      offset: of its first voxel.
-    """
-
-    size: Triple
-    chunk_size: Triple
-    offset: Triple
-
-    def extent(self, index: Triple) -> tuple[Triple, Triple]:
-        """First voxel and size of a chunk, which the far edges of the scale cut."""
-        starts = [i * c for i, c in zip(index, self.chunk_size, strict=True)]
-        sizes = [min(c, n - a) for a, c, n in zip(starts, self.chunk_size, self.size, strict=True)]
-        return (starts[0], starts[1], starts[2]), (sizes[0], sizes[1], sizes[2])
-
-    def name(self, index: Triple) -> str:
-        """What a chunk is called."""
-        starts, sizes = self.extent(index)
-        begins = [a + o for a, o in zip(starts, self.offset, strict=True)]
-        return "_".join(f"{a}-{a + n}" for a, n in zip(begins, sizes, strict=True))
-
-    def number(self, index: Triple) -> int:
-        """The compressed Morton code of a chunk, its number in a sharded scale."""
-        grid = [-(-n // c) for n, c in zip(self.size, self.chunk_size, strict=True)]
-        bits = [(n - 1).bit_length() for n in grid]
-        code = place = 0
-        for level in range(max(bits)):
-            for axis in range(3):
-                if level < bits[axis]:
-                    code |= (index[axis] >> level & 1) << place
-                    place += 1
-        return code
-
-
-@dataclasses.dataclass(frozen=True)
 class UnpackedReader(PicklesFields):
     """Reads boxes of a scale chunk by chunk.
 
@@ -159,17 +121,13 @@ class UnpackedReader(PicklesFields):
         x, y, z = self.scale["voxel_offset"]
         local = box.relative_to((z, y, x))
         voxels = np.full(box.shape, self.fill or 0, self.dtype)
-        edges = zip(local.start[::-1], local.stop[::-1], self.grid.chunk_size, strict=True)
-        columns, rows, slabs = (range(a // c, -(-b // c)) for a, b, c in edges)
-        indices = list(itertools.product(columns, rows, slabs))
-        missing = []
+        indices, missing = list(self.grid.indices(local)), []
         for index in indices:
             chunk = self._kept_chunk(index)
             if chunk is None:
                 missing.append(index)
                 continue
-            (left, top, first), _ = self.grid.extent(index)
-            whole = Box.of_shape(chunk.shape, (first, top, left))
+            whole = self.grid.box(index)
             part = whole.intersect(local)
             voxels[part.relative_to(local.start).slices] = chunk[
                 part.relative_to(whole.start).slices

@@ -17,12 +17,11 @@ static size_t entries(const Array *array)
     return (size_t)array->per_shard[0] * array->per_shard[1] * array->per_shard[2];
 }
 
-/* Section 9. */
-static uint64_t payload_limit(const Array *array)
+/* Section 9: bytes of a payload. */
+static uint64_t most_bytes(const Array *array)
 {
-    const uint32_t *chunk = array->codec.chunk;
-    uint64_t voxels = (uint64_t)chunk[0] * chunk[1] * chunk[2];
-    return voxels * array->codec.voxel_bytes + ((uint64_t)chunk[0] << 18) + (1 << 22);
+    const uint32_t *size = array->codec.chunk;
+    return 2 * ((uint64_t)size[0] * size[1] * size[2] * array->codec.voxel_bytes) + (1 << 24);
 }
 
 static void read_part(Array *array, uint64_t at, uint8_t *memory, size_t size)
@@ -77,10 +76,10 @@ static bool shard_payload(Array *array, const uint32_t index[3], uint8_t **memor
     uint64_t size = little64(array->shard_index + 16 * place + 8);
     if (at == UINT64_MAX)
         return false;
-    if (size > payload_limit(array))
-        damaged("a payload of %s is too large", array->shard_path);
     if (at > array->shard_size || size > array->shard_size - at)
         damaged("the index of %s points outside", array->shard_path);
+    if (size > most_bytes(array))
+        damaged("a block of %s is too large", array->shard_path);
     *memory = take((size_t)size + 1, 1);
     read_part(array, at, *memory, (size_t)size);
     *payload = (Bytes){*memory, (size_t)size};
@@ -93,7 +92,7 @@ bool array_payload(Array *array, const uint32_t index[3], uint8_t **memory, Byte
         return shard_payload(array, index, memory, payload);
     char *path = chunk_path(array, index);
     size_t size;
-    bool there = read_file(path, payload_limit(array), memory, &size);
+    bool there = read_file(path, most_bytes(array), memory, &size);
     give(path);
     if (there)
         *payload = (Bytes){*memory, size};
