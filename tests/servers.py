@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import ipaddress
 import re
+import ssl
 import threading
 import urllib.request
 import warnings
@@ -14,6 +17,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 
 class _FolderServer(ThreadingHTTPServer):
@@ -21,6 +29,8 @@ class _FolderServer(ThreadingHTTPServer):
     request_queue_size = 128
     folder: Path
     refuses_missing = False
+    content_encoding = ""
+    ranges = True
 
 
 class _RangeHandler(BaseHTTPRequestHandler):
@@ -51,7 +61,7 @@ class _RangeHandler(BaseHTTPRequestHandler):
         body = path.read_bytes()
         total = len(body)
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        if wanted is None:
+        if wanted is None or not self.server.ranges:
             self.send_response(HTTPStatus.OK)
         else:
             start = int(wanted[1]) if wanted[1] else max(total - int(wanted[2]), 0)
@@ -62,7 +72,9 @@ class _RangeHandler(BaseHTTPRequestHandler):
             body = body[start:stop]
             self.send_response(HTTPStatus.PARTIAL_CONTENT)
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
-        self.send_header("Accept-Ranges", "bytes")
+        if self.server.content_encoding:
+            self.send_header("Content-Encoding", self.server.content_encoding)
+        self.send_header("Accept-Ranges", "bytes" if self.server.ranges else "none")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if with_body:
@@ -73,20 +85,54 @@ class _RangeHandler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serve_folder(folder: Path, refuses_missing: bool = False) -> Iterator[str]:
+def serve_folder(
+    folder: Path,
+    refuses_missing: bool = False,
+    content_encoding: str = "",
+    ranges: bool = True,
+    certificate: tuple[Path, Path] | None = None,
+) -> Iterator[str]:
     """Serves the files below `folder` as long as the `with` block lasts; yields the base URL.
 
     A bucket that nobody may list answers 403 to what is not there, if `refuses_missing`.
+    `content_encoding` is what the server says of the bytes of the files. Without `ranges` whole
+    files are sent whatever is asked for. With a certificate and its key it speaks HTTPS.
     """
     with _FolderServer(("127.0.0.1", 0), _RangeHandler) as server:
         server.folder, server.refuses_missing = Path(folder), refuses_missing
+        server.content_encoding, server.ranges = content_encoding, ranges
+        if certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(*certificate)
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"{'https' if certificate else 'http'}://127.0.0.1:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that is its own authority, and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = folder / "certificate.pem", folder / "key.pem"
+    pem.write_bytes(certificate.public_bytes(Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return pem, private
 
 
 @contextlib.contextmanager

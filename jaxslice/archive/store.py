@@ -25,6 +25,7 @@ from jaxslice.archive.shards import (
     place_in_shard,
     unpack_index,
 )
+from jaxslice.codec.limits import MAX_JSON_BYTES, most_payload_bytes
 from jaxslice.codec.payload import black_payload
 from jaxslice.codec.place import Place
 from jaxslice.core.box import Box, Triple
@@ -151,13 +152,22 @@ class Archive(Metadata):
 
     def _read(self, index: Triple) -> bytes | None:
         """A block's bytes, which are an object or a part of one; None if they are not there."""
+        most_bytes = most_payload_bytes(self.block_shape, self.dtype.itemsize)
         if self.shard_shape is None:
-            return self.folder.read(self.key_of(index))
+            return self.folder.read_at_most(self.key_of(index), most_bytes)
         shard, number = place_in_shard(index, self.blocks_per_shard)
         key = self.key_of(shard)
         entries = self._indices.get(shard, lambda: self._read_index(key))
         part = None if entries is None else part_of(entries, number)
-        return None if part is None else self.folder.read(key, part=part)
+        if part is None:
+            return None
+        length = part.stop - part.start
+        if length > most_bytes:
+            raise FormatError(f"Got more than {most_bytes} bytes in {key!r}, expected no more.")
+        data = self.folder.read(key, part=part)
+        if data is not None and len(data) != length:
+            raise FormatError(f"Got a payload of {length} bytes that reaches beyond its shard.")
+        return data
 
     def _read_index(self, key: str) -> Index | None:
         size = index_bytes(self.blocks_per_shard)
@@ -228,7 +238,7 @@ def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
     place = os.fspath(location)
     folder = open_folder(place)
     with unreachable_is_usage_error(place):
-        group = folder.read(_METADATA, OPEN_TIMEOUT_SECONDS)
+        group = _metadata_at(folder, _METADATA)
         left = unfinished_draft(place) if group is None else None
     if group is None:
         hint = f" An unfinished one is in {left!r}." if left else ""
@@ -239,7 +249,7 @@ def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
         paths, arrays = scale_paths(group), []
         for path in paths:
             with unreachable_is_usage_error(place):
-                array = folder.read(f"{path}/{_METADATA}", OPEN_TIMEOUT_SECONDS)
+                array = _metadata_at(folder, f"{path}/{_METADATA}")
             if array is None:
                 raise UsageError(f"Got {place!r}, expected an archive with an array {path!r}.")
             arrays.append(array)
@@ -249,6 +259,11 @@ def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
     return [
         Archive(**vars(each), location=place, folder=folder, scales=paths) for each in described
     ]
+
+
+def _metadata_at(folder: Folder, key: str) -> bytes | None:
+    """A `zarr.json`, which is not read if it is longer than any that is parsed."""
+    return folder.read_at_most(key, MAX_JSON_BYTES, OPEN_TIMEOUT_SECONDS, ask_first=True)
 
 
 def compressed_bytes(scales: Sequence[Archive]) -> int:

@@ -31,8 +31,8 @@ def _define_flags(values: flags.FlagValues) -> None:
     )  # fmt: skip
     define_text(
         values, "dest_encoding", None,
-        "How chunks are stored: raw or png in precomputed volumes, raw, gzip, zstd or blosc in "
-        "Zarr and N5, raw, gzip or lzf in HDF5. Default: the usual way of the format.", OUTPUT,
+        "How chunks are stored: raw, png or jxl in precomputed volumes, raw, gzip, zstd or blosc "
+        "in Zarr and N5, raw, gzip or lzf in HDF5. Default: the usual way of the format.", OUTPUT,
     )  # fmt: skip
     flags.DEFINE_bool(
         "dest_sharded", False,

@@ -41,6 +41,20 @@ MAX_JSON_DEPTH = 64
 """Nesting of a `zarr.json`."""
 
 
+MAX_PAYLOAD_OVERHEAD = 2**24
+"""Bytes of a payload beyond twice those of its block's voxels."""
+
+
+def most_payload_bytes(block_shape: Triple, voxel_bytes: int = 1) -> int:
+    """Largest number of bytes of a payload.
+
+    Args:
+      block_shape: z, y, x.
+      voxel_bytes: of a voxel.
+    """
+    return 2 * math.prod(block_shape) * voxel_bytes + MAX_PAYLOAD_OVERHEAD
+
+
 def most_words(shape: Triple, voxel_bytes: int = 1) -> int:
     """Largest number of words in the tail of a message: longer ones are stored as plain voxels.
 

@@ -12,6 +12,7 @@ import struct
 
 import numpy as np
 
+from jaxslice.codec.limits import most_payload_bytes
 from jaxslice.codec.place import Place, digest_of
 from jaxslice.codec.versions import (
     BARE_PAYLOAD_VERSION,
@@ -122,6 +123,8 @@ def unpack(data: bytes, block_shape: Triple, dtype: np.dtype = UINT8) -> Payload
         raise FormatError(
             f"Got a block of {len(data)} bytes, expected at least {least}: truncated?"
         )
+    if len(data) > most_payload_bytes(block_shape, dtype.itemsize):
+        raise FormatError(f"Got {len(data)} bytes for a block of {block_shape}, expected fewer.")
     if crc32c(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
         raise ChecksumError("Got a block whose CRC32C does not match its bytes: damaged.")
     payload = _unpack_old(data) if old else _unpack_new(data)
@@ -199,6 +202,10 @@ def check_place(payload: Payload, expected: Place, placeless: bool) -> None:
 
 def extent_of(block: np.ndarray, fill: int) -> Triple:
     """Shape of the smallest box at the origin that holds every voxel other than `fill`."""
+    # Most blocks are full, which three faces show.
+    if all((face != fill).any() for face in (block[-1], block[:, -1], block[:, :, -1])):
+        depth, height, width = block.shape
+        return depth, height, width
     differs = block != fill
     depth, height, width = (
         int(np.flatnonzero(differs.any(axis=axes)).max(initial=-1)) + 1
@@ -227,9 +234,12 @@ def whole_block(
     Raises:
       ChecksumError: the block differs from the one that was encoded.
     """
-    block = np.full(block_shape, payload.fill, dtype)
-    if voxels is not None:
-        block[within(payload.extent)] = voxels
+    if voxels is not None and voxels.shape == block_shape and voxels.flags.writeable:
+        block = np.ascontiguousarray(voxels)
+    else:
+        block = np.full(block_shape, payload.fill, dtype)
+        if voxels is not None:
+            block[within(payload.extent)] = voxels
     if block_digest(block, payload.place) != payload.digest:
         raise ChecksumError(
             "Got a block whose voxels do not match their digest after decoding: damaged, or the "

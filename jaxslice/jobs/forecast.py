@@ -76,7 +76,7 @@ def forecast(
     traces = check_source(sources[0], planned)
     with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
         probes.check_devices(planned.architecture, options.engine)
-        compiled = pool.submit(compile_programs, planned, watch)
+        compiled = pool.submit(compile_programs, planned, watch, source=sources[0])
         # From scratch, the first steps say little of the last.
         shortened = SHORTENED if planned.model else 1
         base = fit_base_network(sources[0], planned, watch, progress, shortened)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import re
@@ -18,6 +17,7 @@ from jaxslice.archive.keys import KIND, METADATA_KEY
 from jaxslice.archive.store import Archive, open_scales
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
+from jaxslice.core.json_text import parse_json
 from jaxslice.jobs.heartbeat import SILENT_SECONDS, read_beats
 from jaxslice.storage.draft import Draft
 from jaxslice.storage.folder import LocalFolder, open_folder
@@ -113,7 +113,7 @@ def _is_alive(beat: dict[str, Any], now: float, unlocked: bool) -> bool:
 
 def _job(draft: Draft) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
-        job = json.loads(draft.job or b"")
+        job = parse_json(draft.job or b"")
         if isinstance(job, dict):
             return job
     return {}
@@ -178,9 +178,11 @@ def _bytes(draft: Draft, stored: dict[int, list[str]]) -> dict[str, Any]:
 
 def _shapes(job: dict[str, Any]) -> tuple[Triple, Triple, Triple] | None:
     """Shapes of the volume, its blocks and its objects; None for a job that does not say."""
-    with contextlib.suppress(KeyError, TypeError, ValueError):
+    with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):
         block = _triple(job["block_shape"])
-        return Box.parse(job["source"]["box"]).shape, block, _triple(job["shard_shape"] or block)
+        shard = _triple(job["shard_shape"] or block)
+        if min(*block, *shard) > 0:
+            return Box.parse(str(job["source"]["box"])).shape, block, shard
     return None
 
 

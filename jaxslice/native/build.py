@@ -35,6 +35,7 @@ SHARED = (
     "linear_parts",
     "linear_tables",
     "linear_portable",
+    "linear_residuals",
 )
 AVX2 = ("-mavx2",)
 AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512cd", "-mavx512vnni")

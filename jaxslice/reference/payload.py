@@ -71,6 +71,8 @@ def decode_block(
     kind = np.dtype(dtype)
     require(8 * kind.itemsize == predictor.voxel_bits, f"Got a network for other than {dtype}.")
     check_chunk_shape(block_shape, predictor)
+    most = limits.most_payload_bytes(math.prod(block_shape) * kind.itemsize)
+    require(len(payload) <= most, f"Got {len(payload)} bytes, expected at most {most}.")
     header, body = _read_header(without_crc(payload, "a payload"), predictor)
     extent = header.extent
     fits = all(e <= n for e, n in zip(extent, block_shape, strict=True))

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jaxslice.core.errors import StorageError
+from jaxslice.core.errors import FormatError, StorageError
+from jaxslice.storage import redirects, traffic
 from jaxslice.storage.location import (
     Location,
     explained,
@@ -22,7 +23,7 @@ from jaxslice.storage.location import (
     without_secrets,
 )
 from jaxslice.storage.pickling import PicklesFields
-from jaxslice.storage.store_options import waited
+from jaxslice.storage.store_options import store_options, waited
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,38 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
 
+    def read_at_most(
+        self,
+        key: str,
+        most_bytes: int,
+        timeout_seconds: float | None = None,
+        *,
+        ask_first: bool = False,
+    ) -> bytes | None:
+        """The bytes of an object that must not be long, or None if there is none.
+
+        Args:
+          key: of the object.
+          most_bytes: that it may have.
+          timeout_seconds: as for `read`.
+          ask_first: whether a remote store is asked first whether it is longer, which takes one
+            more request. Otherwise its length is known when it has been read.
+
+        Raises:
+          FormatError: it is longer. Of a local file no more than that many bytes were read.
+          OSError: the storage cannot be reached or refuses.
+        """
+        data = self._read_most(key, most_bytes, timeout_seconds, ask_first)
+        if data is not None and len(data) > most_bytes:
+            raise FormatError(f"Got more than {most_bytes} bytes in {key!r}, expected no more.")
+        return data
+
+    @abc.abstractmethod
+    def _read_most(
+        self, key: str, most_bytes: int, timeout_seconds: float | None, ask_first: bool
+    ) -> bytes | None:
+        """The object, or, if it is longer than `most_bytes`, its begin or all of it."""
+
     @abc.abstractmethod
     def total_bytes(self, is_counted: Callable[[str], bool]) -> int | None:
         """Bytes of the objects with such keys; None where that means to read all of them."""
@@ -72,6 +105,7 @@ class Folder(PicklesFields, abc.ABC):
             waited(self._store.write(key, data))
         except (TimeoutError, ValueError) as error:
             raise self._failure(f"write {key!r} of", error) from error
+        traffic.count(written_bytes=len(data))
 
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         """Takes over an object of another folder, which must not be changed in place.
@@ -117,9 +151,11 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
         try:
-            return waited(self._store.read(key)).stamp.generation
+            found = waited(self._store.read(key))
         except (TimeoutError, ValueError) as error:
             raise self._failure(f"read {key!r} of", error) from error
+        traffic.count_other(len(found.value))
+        return found.stamp.generation
 
     def list_keys(self, prefix: str = "") -> list[str]:
         """The keys of all objects that begin so, in no order. Not on HTTP, which has no listings.
@@ -145,8 +181,12 @@ class Folder(PicklesFields, abc.ABC):
     def _store(self) -> Any:
         import tensorstore as ts
 
-        spec = ts.KvStore.Spec(self.kvstore())
+        spec = ts.KvStore.Spec(self._opened_at)
         return ts.KvStore.open(spec, context=storage_context()).result()
+
+    @functools.cached_property
+    def _opened_at(self) -> dict[str, Any]:
+        return self.kvstore()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +216,11 @@ class LocalFolder(Folder):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
 
+    def _read_most(
+        self, key: str, most_bytes: int, timeout_seconds: float | None, ask_first: bool
+    ) -> bytes | None:
+        return self.read(key, timeout_seconds, slice(0, most_bytes + 1))
+
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         assert isinstance(other, LocalFolder)
         target = self.root / key
@@ -204,7 +249,7 @@ class RemoteFolder(Folder):
     spec: dict[str, Any]
 
     def kvstore(self) -> dict[str, Any]:
-        return self.spec
+        return redirects.moved(self.spec)
 
     def read(
         self, key: str, timeout_seconds: float | None = None, part: slice | None = None
@@ -214,8 +259,40 @@ class RemoteFolder(Folder):
         except (TimeoutError, ValueError) as error:
             if part is not None and str(error).startswith("OUT_OF_RANGE"):
                 return b""
+            if redirects.is_redirect(error) and self._follow(key, timeout_seconds):
+                return self.read(key, timeout_seconds, part)
             raise self._failure(f"read {key!r} of", error) from error
+        traffic.count_other(len(found.value))
         return found.value if found.state == "value" else None
+
+    def _follow(self, key: str, timeout_seconds: float | None) -> bool:
+        """Goes to where a redirect leads; False for one after another."""
+        if self._opened_at != self.spec:
+            return False
+        if self.kvstore() == self.spec:
+            redirects.follow(self.spec, key, timeout_seconds or store_options().timeout_seconds)
+        for name in ("_opened_at", "_store"):
+            self.__dict__.pop(name, None)
+        return True
+
+    def _read_most(
+        self, key: str, most_bytes: int, timeout_seconds: float | None, ask_first: bool
+    ) -> bytes | None:
+        if ask_first:
+            try:
+                beyond = self.read(key, timeout_seconds, slice(most_bytes, most_bytes + 1))
+            except OSError as error:
+                # Such a server has sent all of it by now.
+                if "ignored by server" not in str(error):
+                    raise
+            else:
+                if beyond is None:
+                    return None
+                if beyond:
+                    raise FormatError(
+                        f"Got more than {most_bytes} bytes in {key!r}, expected no more."
+                    )
+        return self.read(key, timeout_seconds)
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,8 +13,25 @@ from jaxslice.core.errors import UsageError
 from jaxslice.core.shorten import short_repr
 from jaxslice.volumes.interface import SourceOptions
 
+MOST_VOXELS = 2**62
+"""Of an array: more than any disk holds."""
+
 USUAL = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of an array that does not name them, by their number."""
+
+
+_MOST_COLOURS = 4
+
+
+def usual_axes(shape: Sequence[int]) -> str | None:
+    """Axes of an array that does not name them; None if it has too few or too many.
+
+    Three or four entries along the last axis are colours, as pictures are stored, unless the first
+    axis is as short.
+    """
+    if len(shape) == 4 and shape[0] > _MOST_COLOURS and shape[-1] in (3, _MOST_COLOURS):
+        return "zyxc"
+    return USUAL.get(len(shape))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +95,16 @@ def view_of(
       channels: their names.
 
     Raises:
-      UsageError: the array has other axes, or several channels or times of which none is chosen.
+      UsageError: the array has no voxels, too many, or other axes; or several channels or times
+        of which none is chosen.
     """
     if not all(type(n) is int and n > 0 for n in shape):
         raise UsageError(f"Got {place!r} of shape {short_repr(shape)}, expected at least 1 voxel.")
-    axes = axes or USUAL.get(len(shape))
+    if math.prod(shape) > MOST_VOXELS:
+        raise UsageError(
+            f"Got {place!r} of shape {short_repr(shape)}, expected at most {MOST_VOXELS} voxels."
+        )
+    axes = axes or usual_axes(shape)
     if axes is None or len(axes) != len(shape) or len(set(axes) & set("zyx")) < 2:
         raise UsageError(
             f"Got {place!r} with the axes {axes or short_repr(shape)}, expected z, y and x, with "

@@ -124,6 +124,8 @@ def _by_first_bytes(place: str, path: Path) -> Format:
     for known in FORMATS:
         if start.startswith(known.magic or (b"\0" * 17,)):
             return known
+    if start.startswith(b"PK\x03\x04"):
+        raise NotThisFormat(f"is a ZIP file; {place + '|zip:'!r} is the volume in it")
     raise NotThisFormat(f"is a file of another format, beginning with {start!r}")
 
 

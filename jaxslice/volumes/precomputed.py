@@ -25,15 +25,23 @@ from jaxslice.storage.location import (
     unreachable_is_usage_error,
 )
 from jaxslice.volumes.axes import View, view_of
-from jaxslice.volumes.chunked import ChunkedReader, open_tensorstore
+from jaxslice.volumes.chunked import ChunkedReader
 from jaxslice.volumes.details import Details, Scale
 from jaxslice.volumes.interface import Format, NotThisFormat, Reader, Source, SourceOptions
 from jaxslice.volumes.precomputed_chunks import UnpackedReader, needs_unpacking
 from jaxslice.volumes.precomputed_writer import KIND, create
 from jaxslice.volumes.sources import source_of, usable_size
 
-LOSSY = ("jpeg", "jxl")
-"""Encodings that may have changed the voxels."""
+_MAY_BE_LOSSY = ("jpeg", "jxl")
+
+
+def is_lossy(scale: dict[str, Any]) -> bool:
+    """Whether the encoding of a scale may have changed the voxels.
+
+    JPEG-XL of quality 100 has not; cloud-volume records it.
+    """
+    encoding, quality = scale.get("encoding"), scale.get("jxl_quality")
+    return encoding in _MAY_BE_LOSSY and not (encoding == "jxl" and quality == 100)
 
 
 def _open(place: str, location: Location, options: SourceOptions) -> Source:
@@ -58,7 +66,7 @@ def _open(place: str, location: Location, options: SourceOptions) -> Source:
     details = Details(
         format="precomputed",
         encoding=_encoding(scale),
-        lossy=scale["encoding"] in LOSSY,
+        lossy=is_lossy(scale),
         chunk_shape=view.triple([*scale["chunk_size"], 1]),
         scales=tuple(_described(s) for s in scales),
         scale=str(scale["key"]),
@@ -96,9 +104,7 @@ def _reader(
         return UnpackedReader(
             place, location, scale, dtype, channels, view.selected.get("c", 0), fill
         )
-    reader = ChunkedReader(place, spec, view, offset, fill)
-    open_tensorstore(place, spec)
-    return reader
+    return ChunkedReader(place, spec, view, offset, fill, "sharding" in scale)
 
 
 def _parsed(place: str, info: bytes) -> dict[str, Any]:
@@ -149,7 +155,7 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(scale.get("key"), str):
         raise UsageError(f'Got a scale of {place!r} without "key", expected a folder\'s name.')
     key, encoding = scale["key"], scale.get("encoding", "raw")
-    if encoding not in ("raw", "png", *LOSSY):
+    if encoding not in ("raw", "png", *_MAY_BE_LOSSY):
         raise UsageError(
             f"Got {place!r}, whose scale {key!r} is {encoding}-coded, expected raw, png, jpeg or "
             "jxl: choose another scale, or write it anew with igneous or cloud-volume."
@@ -161,6 +167,10 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
     if min(size) < 1:
         shape = tuple(size[::-1])
         raise UsageError(f"Got {place!r} of shape {shape} (z,y,x), expected at least 1 voxel.")
+    # Each of several chunk sizes holds all voxels.
+    chunk_size = _integers(place, key, "chunk_sizes", sizes[0])
+    if min(chunk_size) < 1:
+        raise UsageError(f"Got chunks of {chunk_size} in {place!r}, expected at least 1 voxel.")
     resolution = scale.get("resolution", [1, 1, 1])
     if not isinstance(resolution, list) or not all(_is_number(v) for v in resolution):
         raise UsageError(f"Got the resolution {short_repr(resolution)} of {place!r}.")
@@ -168,13 +178,14 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
         "key": key,
         "size": size,
         "voxel_offset": _integers(place, key, "voxel_offset", scale.get("voxel_offset", [0, 0, 0])),
-        # Each of several chunk sizes holds all voxels.
-        "chunk_size": _integers(place, key, "chunk_sizes", sizes[0]),
+        "chunk_size": chunk_size,
         "resolution": resolution,
         "encoding": encoding,
     }
     if scale.get("sharding") is not None:
         checked["sharding"] = scale["sharding"]
+    if encoding == "jxl" and _is_number(scale.get("jxl_quality")):
+        checked["jxl_quality"] = scale["jxl_quality"]
     return checked
 
 
@@ -190,7 +201,10 @@ def _integers(place: str, key: str, name: str, values: Any) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # Python makes no float of an integer of some hundred digits.
+    return (type(value) is int and abs(value) < 2**63) or (
+        type(value) is float and math.isfinite(value)
+    )
 
 
 def _described(scale: dict[str, Any]) -> Scale:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import io
 import itertools
 import lzma
 import math
 import os
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import numpy as np
 
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import SourceDataError, StorageError
+from jaxslice.storage import traffic
 from jaxslice.storage.folder import folder_at
 from jaxslice.storage.location import (
     Location,
@@ -34,75 +37,56 @@ from jaxslice.storage.location import (
 )
 from jaxslice.storage.pickling import PicklesFields
 from jaxslice.storage.store_options import waited
+from jaxslice.volumes.chunk_cache import SHARD_INDICES_BYTES, ChunkCache, Chunking
+from jaxslice.volumes.chunk_grid import ChunkGrid
 from jaxslice.volumes.extras import require
 from jaxslice.volumes.interface import MissingChunks
 
-_CACHE_BYTES = 256 << 20
+_XZ_MEMORY_BYTES = 128 << 20
+"""For what xz keeps while it unpacks; the highest of its presets needs half of that."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _NESTED = re.compile(r"-?\d+--?\d+")
 
 
-def _plain(data: bytes) -> bytes:
+def _plain(data: bytes, _most: int) -> bytes:
     return data
 
 
-def _brotli(data: bytes) -> bytes:
-    return bytes(require("imagecodecs").brotli_decode(data))
+def _gzip(data: bytes, most: int) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        return file.read(most)
 
 
-def _zstd(data: bytes) -> bytes:
-    return bytes(require("imagecodecs").zstd_decode(data))
+def _xz(data: bytes, most: int) -> bytes:
+    unpacker = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
+    unpacked = unpacker.decompress(data, most)
+    if not unpacker.eof and len(unpacked) < most:
+        raise EOFError("it is cut short")
+    return unpacked
 
 
-UNPACK = {
+def _brotli(data: bytes, most: int) -> bytes:
+    return bytes(require("imagecodecs").brotli_decode(data, out=most))
+
+
+def _zstd(data: bytes, most: int) -> bytes:
+    return bytes(require("imagecodecs").zstd_decode(data, out=most))
+
+
+UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
     "": _plain,
-    ".gz": gzip.decompress,
+    ".gz": _gzip,
     ".br": _brotli,
     ".zstd": _zstd,
-    ".xz": lzma.decompress,
+    ".xz": _xz,
 }
-"""Suffix of a chunk's file -> what unpacks it."""
+"""Suffix of a chunk's file -> what unpacks it, to a number of bytes at most."""
+
+_MOST_OVERHEAD_BYTES = 1 << 20
+"""By which an encoded chunk may be longer than twice its voxels."""
 
 _DECODERS = {"jpeg": "jpeg8_decode", "png": "png_decode", "jxl": "jpegxl_decode"}
-
-
-@dataclasses.dataclass(frozen=True)
-class ChunkGrid:
-    """Where the chunks of a scale are, x,y,z, relative to its first voxel.
-
-    Attributes:
-      size: of the scale.
-      chunk_size: of its chunks.
-      offset: of its first voxel.
-    """
-
-    size: Triple
-    chunk_size: Triple
-    offset: Triple
-
-    def extent(self, index: Triple) -> tuple[Triple, Triple]:
-        """First voxel and size of a chunk, which the far edges of the scale cut."""
-        starts = [i * c for i, c in zip(index, self.chunk_size, strict=True)]
-        sizes = [min(c, n - a) for a, c, n in zip(starts, self.chunk_size, self.size, strict=True)]
-        return (starts[0], starts[1], starts[2]), (sizes[0], sizes[1], sizes[2])
-
-    def name(self, index: Triple) -> str:
-        """What a chunk is called."""
-        starts, sizes = self.extent(index)
-        begins = [a + o for a, o in zip(starts, self.offset, strict=True)]
-        return "_".join(f"{a}-{a + n}" for a, n in zip(begins, sizes, strict=True))
-
-    def number(self, index: Triple) -> int:
-        """The compressed Morton code of a chunk, its number in a sharded scale."""
-        grid = [-(-n // c) for n, c in zip(self.size, self.chunk_size, strict=True)]
-        bits = [(n - 1).bit_length() for n in grid]
-        code = place = 0
-        for level in range(max(bits)):
-            for axis in range(3):
-                if level < bits[axis]:
-                    code |= (index[axis] >> level & 1) << place
-                    place += 1
-        return code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +102,7 @@ class UnpackedReader(PicklesFields):
       channel: that is read.
       fill: the voxels of a missing chunk; None where it is an error.
       absent: missing chunks.
+      chunks: that are kept.
     """
 
     place: str
@@ -130,22 +115,19 @@ class UnpackedReader(PicklesFields):
     absent: MissingChunks = dataclasses.field(
         default_factory=MissingChunks, repr=False, compare=False
     )
+    chunks: ChunkCache = dataclasses.field(default_factory=ChunkCache, repr=False, compare=False)
 
     def __call__(self, box: Box) -> np.ndarray:
         x, y, z = self.scale["voxel_offset"]
         local = box.relative_to((z, y, x))
         voxels = np.full(box.shape, self.fill or 0, self.dtype)
-        edges = zip(local.start[::-1], local.stop[::-1], self.grid.chunk_size, strict=True)
-        columns, rows, slabs = (range(a // c, -(-b // c)) for a, b, c in edges)
-        indices = list(itertools.product(columns, rows, slabs))
-        missing = []
+        indices, missing = list(self.grid.indices(local)), []
         for index in indices:
-            chunk = self._cached_chunk(index)
+            chunk = self._kept_chunk(index)
             if chunk is None:
                 missing.append(index)
                 continue
-            (left, top, first), _ = self.grid.extent(index)
-            whole = Box.of_shape(chunk.shape, (first, top, left))
+            whole = self.grid.box(index)
             part = whole.intersect(local)
             voxels[part.relative_to(local.start).slices] = chunk[
                 part.relative_to(whole.start).slices
@@ -179,10 +161,16 @@ class UnpackedReader(PicklesFields):
         names = ("size", "chunk_size", "voxel_offset")
         return ChunkGrid(*(tuple(self.scale[name]) for name in names))
 
-    @functools.cached_property
-    def _cached_chunk(self) -> Any:
+    @property
+    def chunking(self) -> Chunking:
+        """How the chunks lie."""
+        (x, y, z), (nx, ny, nz) = self.grid.offset, self.grid.chunk_size
+        return Chunking((z, y, x), (nz, ny, nx), self.dtype.itemsize, self.chunks)
+
+    def _kept_chunk(self, index: Triple) -> np.ndarray | None:
         chunk_bytes = math.prod(self.grid.chunk_size) * self.dtype.itemsize
-        return functools.lru_cache(max(1, _CACHE_BYTES // chunk_bytes))(self._chunk)
+        x, y, z = index
+        return self.chunks.get((z, y, x), chunk_bytes, lambda: self._chunk(index))
 
     def _chunk(self, index: Triple) -> np.ndarray | None:
         data = self._encoded(index)
@@ -230,17 +218,22 @@ class UnpackedReader(PicklesFields):
                     raise
                 raise SourceDataError(f"{one_line(error)}.") from error
             if data is not None:
+                traffic.count(read_bytes=len(data))
                 return self._unpacked(index, data, f"{stem}{suffix}", UNPACK[suffix])
         return None
 
-    def _unpacked(self, index: Triple, data: bytes, name: str, unpack: Any) -> bytes:
+    def _unpacked(
+        self, index: Triple, data: bytes, name: str, unpack: Callable[[bytes, int], bytes]
+    ) -> bytes:
         raw_bytes = math.prod(self.grid.extent(index)[1]) * self.channels * self.dtype.itemsize
         try:
-            data = unpack(data)
+            # A few bytes may unpack to more than the memory holds.
+            most = 2 * raw_bytes + _MOST_OVERHEAD_BYTES
+            data = unpack(data, most)
             # A raw chunk may begin with any bytes, but then it is as long as its voxels are.
             is_raw = self.scale["encoding"] == "raw" and len(data) == raw_bytes
             packed = data.startswith(_GZIP_MAGIC) and not is_raw
-            return gzip.decompress(data) if packed else data
+            return _gzip(data, most) if packed else data
         except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError) as error:
             raise SourceDataError(
                 f"Cannot unpack the chunk {name} of {self.place!r}: {one_line(error)}."
@@ -267,7 +260,8 @@ class UnpackedReader(PicklesFields):
             "base": {**base, "path": f"{base.get('path', '')}{self.scale['key']}/"},
             "metadata": self.scale["sharding"],
         }
-        return ts.KvStore.open(spec, context=storage_context()).result()
+        context = storage_context(cache_bytes=SHARD_INDICES_BYTES)
+        return ts.KvStore.open(spec, context=context).result()
 
 
 def needs_unpacking(location: Location, scale: dict[str, Any]) -> bool:

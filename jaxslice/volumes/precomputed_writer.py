@@ -1,4 +1,4 @@
-"""Neuroglancer precomputed image volumes, written through TensorStore."""
+"""Neuroglancer precomputed image volumes, written through TensorStore, or in JPEG-XL."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ from typing import Any
 from jaxslice.core.errors import UsageError
 from jaxslice.storage.kind import Kind, OwnKeys
 from jaxslice.storage.location import Location, kvstore_spec
-from jaxslice.volumes.interface import NewVolume
+from jaxslice.volumes.interface import NewVolume, Writer
+from jaxslice.volumes.jxl_writer import create_jxl
 from jaxslice.volumes.store_writer import StoreWriter, create_store
 
-ENCODINGS = ("raw", "png")
+ENCODINGS = ("raw", "png", "jxl")
 
 
-def create(place: str, location: Location, new: NewVolume) -> StoreWriter:
+def create(place: str, location: Location, new: NewVolume) -> Writer:
     """Creates a volume, or adds a scale to it; boxes of whole chunks are written fastest.
 
     Raises:
-      UsageError: it cannot be created, or the encoding is unknown.
+      UsageError: it cannot be created, or the encoding is unknown or not for such voxels.
+      MissingExtraError: a library that the encoding needs is not installed.
     """
     encoding = new.encoding or "raw"
     if encoding not in ENCODINGS:
         raise UsageError(
             f"Got the encoding {encoding!r} for {place!r}, expected one of {', '.join(ENCODINGS)}."
         )
+    multiscale = {"type": "image", "data_type": str(new.dtype), "num_channels": 1}
+    scale = {
+        "size": new.box.shape[::-1],
+        "voxel_offset": new.box.start[::-1],
+        "resolution": new.voxel_size_nm[::-1],
+        "chunk_size": new.chunk_shape[::-1],
+        "encoding": encoding,
+        **({"sharding": _sharding(new, encoding)} if new.shard_shape else {}),
+    }
+    if encoding == "jxl":
+        return create_jxl(place, location, multiscale, scale)
     spec = {"driver": "neuroglancer_precomputed", "kvstore": kvstore_spec(location)}
-    description = {
-        "multiscale_metadata": {
-            "type": "image", "data_type": str(new.dtype), "num_channels": 1,
-        },
-        "scale_metadata": {
-            "size": new.box.shape[::-1],
-            "voxel_offset": new.box.start[::-1],
-            "resolution": new.voxel_size_nm[::-1],
-            "chunk_size": new.chunk_shape[::-1],
-            "encoding": encoding,
-            **({"sharding": _sharding(new, encoding)} if new.shard_shape else {}),
-        },
-    }  # fmt: skip
+    description = {"multiscale_metadata": multiscale, "scale_metadata": scale}
     create_store(place, {**spec, **description})
     return StoreWriter(place, {**spec, "scale_index": len(new.finer)}, "xyzc", (0, 0, 0))
 

@@ -1,5 +1,6 @@
 """Archives in folders and buckets: created, replaced, and what is recorded in them."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,11 @@ from servers import s3_bucket, serve_folder
 from small_volume import OPTIONS
 
 import jaxslice
+from jaxslice import reference
 from jaxslice.archive.create import check_creatable, create_archive
+from jaxslice.archive.shards import index_bytes
 from jaxslice.archive.store import open_archive
+from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import FormatError, UsageError
 
 
@@ -165,3 +169,49 @@ def test_sizes_that_an_archive_in_s3_does_not_say(small_archive):
     _create("s3://volumes/a", small_archive)
     with pytest.raises(FormatError, match="Got None for blocks_bytes"):
         jaxslice.info("s3://volumes/a")
+
+
+@pytest.fixture(params=["local", "http", "http without ranges"])
+def reached(request, archive_copy):
+    if request.param == "local":
+        yield str(archive_copy)
+    else:
+        with serve_folder(archive_copy, ranges=request.param == "http") as url:
+            yield url
+
+
+@pytest.mark.parametrize("key", ["zarr.json", "0/zarr.json"])
+def test_metadata_too_long_to_be_any(reached, archive_copy, key: str):
+    """Where the store can be asked for it, it is not read."""
+    assert jaxslice.open(reached)[0, 0, 0] > 0
+    with (archive_copy / key).open("r+b") as file:
+        file.truncate(2**24 + 1)
+    with pytest.raises(FormatError, match=r"16777216|16777217 bytes"):
+        jaxslice.open(reached)
+
+
+@pytest.mark.parametrize("shard", [None, (8, 32, 64)])
+def test_a_block_too_long_to_be_any(small_volume, tmp_path, shard):
+    archive = tmp_path / "a.zarr"
+    options = jaxslice.CompressOptions(effort="fast", block_shape=(4, 16, 32), shard_shape=shard)
+    jaxslice.compress(small_volume.path, archive, options)
+    opened = open_archive(archive)
+    most = 2 * 4 * 16 * 32 + 2**24
+    path = archive / opened.key_of((0, 0, 0))
+    data = path.read_bytes()
+    if shard is None:
+        with path.open("r+b") as file:
+            file.truncate(most + 1)
+    else:
+        entries = bytearray(data[-index_bytes(opened.blocks_per_shard) : -4])
+        entries[8:16] = struct.pack("<Q", most + 1)
+        index = bytes(entries) + struct.pack("<I", crc32c(bytes(entries)))
+        body = data[: -len(index)]
+        path.write_bytes(body + bytes(most + 1) + index)
+    expected = r"Got more than \d+ bytes in"
+    with pytest.raises(FormatError, match=expected):
+        opened.read_payload((0, 0, 0))
+    with pytest.raises(FormatError, match=expected):
+        jaxslice.open(archive)[0, 0, 0]
+    with pytest.raises(jaxslice.FormatError):
+        reference.decode_array(archive / "0", tmp_path / "out.npy")

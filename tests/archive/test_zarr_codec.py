@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,38 @@ def test_only_public_names_of_zarr_are_used():
     assert "zarr." in source
     assert "zarr.core" not in source
     assert "_single" not in source
+
+
+def test_a_zip_file_and_consolidated_metadata(archive_copy, small_volume, tmp_path):
+    shutil.make_archive(str(tmp_path / "packed"), "zip", archive_copy)
+    with zarr.storage.ZipStore(tmp_path / "packed.zip", mode="r") as store:
+        packed = zarr.open_group(store, mode="r")["0"]
+        np.testing.assert_array_equal(packed[...], small_volume.voxels)  # pyright: ignore
+    place = f"{tmp_path / 'packed.zip'}|zip:"
+    np.testing.assert_array_equal(jaxslice.open(place)[...], small_volume.voxels)
+    with pytest.raises(UsageError, match=r"is a ZIP file.*packed\.zip\|zip:"):
+        jaxslice.open_source(tmp_path / "packed.zip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(str(archive_copy))
+    consolidated = zarr.open_consolidated(str(archive_copy))["0"]
+    np.testing.assert_array_equal(consolidated[...], small_volume.voxels)  # pyright: ignore
+    assert jaxslice.verify(str(archive_copy)).details["verified"]
+
+
+def test_reading_writes_nothing(archive_copy, tmp_path):
+    def state():
+        return {p: (p.stat().st_mtime_ns, p.stat().st_mode) for p in archive_copy.rglob("*")}
+
+    for path in (*archive_copy.rglob("*"), archive_copy):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = state()
+    jaxslice.info(str(archive_copy))
+    jaxslice.verify(str(archive_copy))
+    jaxslice.decompress(str(archive_copy), str(tmp_path / "out.npy"))
+    assert (
+        jaxslice.open(archive_copy)[0, 0, 0]
+        == zarr.open_array(archive_copy / "0", mode="r")[0, 0, 0]
+    )
+    assert state() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["out.npy", archive_copy.name])

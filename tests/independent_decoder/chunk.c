@@ -17,6 +17,13 @@ static size_t entries(const Array *array)
     return (size_t)array->per_shard[0] * array->per_shard[1] * array->per_shard[2];
 }
 
+/* Section 9: bytes of a payload. */
+static uint64_t most_bytes(const Array *array)
+{
+    const uint32_t *size = array->codec.chunk;
+    return 2 * ((uint64_t)size[0] * size[1] * size[2] * array->codec.voxel_bytes) + (1 << 24);
+}
+
 static void read_part(Array *array, uint64_t at, uint8_t *memory, size_t size)
 {
     if (fseeko(array->shard_file, (off_t)at, SEEK_SET) != 0 ||
@@ -35,7 +42,7 @@ static void open_shard(Array *array, char *path)
     array->shard_index = NULL;
     array->shard_file = NULL;
     struct stat status;
-    if (stat(path, &status) != 0)
+    if (stat(path, &status) != 0 || S_ISDIR(status.st_mode))
         return;
     size_t size = 16 * entries(array) + 4;
     if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size < size)
@@ -67,11 +74,12 @@ static bool shard_payload(Array *array, const uint32_t index[3], uint8_t **memor
         return false;
     uint64_t at = little64(array->shard_index + 16 * place);
     uint64_t size = little64(array->shard_index + 16 * place + 8);
-    if (at == UINT64_MAX && size == UINT64_MAX)
+    if (at == UINT64_MAX)
         return false;
-    uint64_t end = array->shard_size - (16 * entries(array) + 4);
-    if (at > end || size > end - at)
+    if (at > array->shard_size || size > array->shard_size - at)
         damaged("the index of %s points outside", array->shard_path);
+    if (size > most_bytes(array))
+        damaged("a block of %s is too large", array->shard_path);
     *memory = take((size_t)size + 1, 1);
     read_part(array, at, *memory, (size_t)size);
     *payload = (Bytes){*memory, (size_t)size};
@@ -84,7 +92,7 @@ bool array_payload(Array *array, const uint32_t index[3], uint8_t **memory, Byte
         return shard_payload(array, index, memory, payload);
     char *path = chunk_path(array, index);
     size_t size;
-    bool there = read_file(path, UINT64_MAX, memory, &size);
+    bool there = read_file(path, most_bytes(array), memory, &size);
     give(path);
     if (there)
         *payload = (Bytes){*memory, size};

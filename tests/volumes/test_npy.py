@@ -22,6 +22,18 @@ from jaxslice.volumes import npy
 from jaxslice.volumes.source import SourceOptions, open_any, open_source
 
 
+@pytest.mark.parametrize("colours", [3, 4])
+def test_colours_come_last(tmp_path: Path, colours: int):
+    voxels = np.stack([random_voxels() // n for n in range(1, colours + 1)], -1)
+    np.save(tmp_path / "v.npy", voxels)
+    source = open_source(tmp_path / "v.npy", options=SourceOptions(channel=1))
+    np.testing.assert_array_equal(source.read(source.box), voxels[..., 1])
+    refusal(UsageError, f"{colours} entries along c", source=tmp_path / "v.npy")
+    # As few slices may as well be channels.
+    np.save(tmp_path / "v.npy", voxels[:3])
+    assert open_source(tmp_path / "v.npy", options=SourceOptions(channel=1)).shape[2] == colours
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_npy(tmp_path: Path, order):
     voxels = random_voxels()
