@@ -6,6 +6,8 @@ runs what the native engine would.
 
 A wheel that holds the library is tagged `py3-none-PLATFORM`: the library depends on the platform,
 but on no version of Python. A wheel without it is tagged `py3-none-any`.
+
+The same sources, compiler and setuptools make the same bytes, in any folder and at any time.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import jaxslice_reproducible
 from setuptools import Distribution, build_meta
 from setuptools.build_meta import (
-    build_sdist,
     get_requires_for_build_sdist,
     prepare_metadata_for_build_editable,
     prepare_metadata_for_build_wheel,
@@ -94,9 +96,17 @@ def get_requires_for_build_editable(config_settings=None):
     return build_meta.get_requires_for_build_editable(config_settings) + _compiler()
 
 
+def build_sdist(sdist_directory, config_settings=None):
+    name = build_meta.build_sdist(sdist_directory, config_settings)
+    jaxslice_reproducible.normalise_sdist(Path(sdist_directory, name))
+    return name
+
+
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     _compile()
-    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    jaxslice_reproducible.normalise_wheel(Path(wheel_directory, name))
+    return name
 
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):

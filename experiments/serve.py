@@ -32,6 +32,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import aiohttp
 import common
@@ -54,11 +55,12 @@ RUN = Path(__file__).parents[1] / "run.py"
 class Served:
     """A `jaxslice serve` that runs as a process of its own."""
 
-    def __init__(self, archive: str, cache_mb: int) -> None:
+    def __init__(self, archive: str, cache_mb: int, stderr: IO[str] | None = None) -> None:
         self.begin = time.perf_counter()
         self.process = subprocess.Popen(
             [sys.executable, RUN, "serve", archive, "--port=0", f"--cache_mb={cache_mb}"],
-            stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(RUN.parent)},
+            stdout=subprocess.PIPE, stderr=stderr, text=True,
+            env={**os.environ, "PYTHONPATH": str(RUN.parent)},
         )  # fmt: skip
         assert self.process.stdout is not None
         lines = [
@@ -81,9 +83,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(archive: str, cache_mb: int) -> Iterator[Served]:
-    """Starts and stops a server."""
-    running = Served(archive, cache_mb)
+def served(archive: str, cache_mb: int, stderr: IO[str] | None = None) -> Iterator[Served]:
+    """Starts and stops a server, whose standard error goes to a file or where that of this goes."""
+    running = Served(archive, cache_mb, stderr)
     try:
         yield running
     finally:

@@ -18,25 +18,35 @@ class Faults:
 
     Attributes:
       url: of the server.
-      kind: a status code, "cut", "silent", "drip", "redirect", "expired" or ""; "" for none.
+      kind: a status code, "cut", "silent", "drip", "redirect", "encoding", "expired"
+        or ""; "" for none.
       times: how many requests of each object it happens to; -1 for all.
       only: part of the paths that it happens to.
+      leads_to: where redirects lead, before the path.
+      signed: query that redirects add.
       requests: how often each path was asked for.
+      authorized: paths that were asked for with a user and a password.
     """
 
     url: str = ""
     kind: int | str = ""
     times: int = -1
     only: str = ""
+    leads_to: str = "http://elsewhere.invalid"
+    signed: str = ""
+    authorized: set[str] = dataclasses.field(default_factory=set)
     requests: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def clear(self) -> None:
         """Ends the requests that were kept waiting; from now on nothing is wrong."""
         self.stopping.set()
         self.stopping = threading.Event()
         self.kind, self.times, self.only = "", -1, ""
+        self.leads_to, self.signed = "http://elsewhere.invalid", ""
         self.requests.clear()
+        self.authorized.clear()
 
 
 class _Server(ThreadingHTTPServer):
@@ -51,8 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         faults, path = self.server.faults, unquote(urlsplit(self.path).path)
-        faults.requests[path] += 1
-        tried = faults.requests[path]
+        if "Authorization" in self.headers or "@" in self.path:
+            faults.authorized.add(path)
+        with faults.lock:
+            faults.requests[path] += 1
+            tried = faults.requests[path]
         fails = faults.kind and faults.only in path
         if fails and (faults.times < 0 or tried <= faults.times):
             self._fail(faults)
@@ -85,7 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
                 while not stopping.wait(0.05):
                     self.wfile.write(b"x")
         elif faults.kind == "redirect":
-            self._send(302, b"", Location="http://elsewhere.invalid/")
+            self._send(302, b"", Location=f"{faults.leads_to}{self.path}{faults.signed}")
+        elif faults.kind == "encoding":
+            self._send(200, b"xyz", **{"Content-Encoding": "aws-chunked,gzip"})
         elif faults.kind == "expired":
             self._send(403, b"<Error><Code>ExpiredToken</Code></Error>")
 

@@ -65,7 +65,7 @@ def cases() -> dict[str, tuple[str, Change, str]]:
         ),
         "v4/shard-beyond-its-end": (
             "v4/sharded", _shard_index(lambda d: struct.pack("<Q", 1 << 40) + d[8:], True),
-            "truncated",
+            "beyond its shard",
         ),
         "v4/levels-of-kind-3": ("v4/one-bitmap", _body(lambda b: b"\3" + b[1:]), "kind"),
         "v4/message-of-odd-length": ("v4/one-bitmap", _body(lambda b: b + b"\0"), "message"),

@@ -260,7 +260,7 @@ def damage_is_found(payload: bytes, block: np.ndarray, configuration: dict) -> N
     np.testing.assert_array_equal(decoded, block)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     flips=st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 255)), max_size=3),
     near_start=st.booleans(),

@@ -81,7 +81,7 @@ def test_blocks(name: str):
 
 
 @pytest.mark.usefixtures("always_coded")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.sampled_from([2, 5, 256]))
 def test_any_network(seed: int, own_seed: int, levels: int):
     model, configuration = model_of("small", seed % 5)

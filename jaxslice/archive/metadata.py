@@ -221,7 +221,7 @@ def _checked_seal(group: Any, arrays: list[Any], found: list[Metadata]) -> Seal 
     if len(set(sealed)) != 1:
         raise FormatError("Got arrays of which some are sealed, expected all or none.")
     if not sealed[0]:
-        known = found[0].configuration.blocks_know_their_place
+        known = any(each.configuration.blocks_know_their_place for each in found)
         if known and SEAL in group["attributes"][CODEC_NAME]:
             raise FormatError("Got a seal of an array that is not sealed, expected none.")
         return None
@@ -261,6 +261,8 @@ def _offset(values: Any) -> Triple:
 
 
 def _voxel_size(values: Any) -> tuple[float, float, float]:
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise FormatError(f"Got the voxel size {short_repr(values)}, expected three numbers.")
     z, y, x = (float(value) for value in values)
     if not all(0 <= size <= MAX_VOXEL_SIZE_NM for size in (z, y, x)):
         raise FormatError(

@@ -50,10 +50,13 @@ def check_sharding(sharding: dict[str, Any], block_shape: Triple, shard_shape: T
       block_shape: that it says.
       shard_shape: of the array's objects.
     """
-    layout = sharding["index_codecs"], sharding.get("index_location", "end")
-    if layout != (INDEX_CODECS, "end"):
+    codecs, location = sharding["index_codecs"], sharding.get("index_location", "end")
+    names = [codec["name"] for codec in codecs]
+    known = names == [codec["name"] for codec in INDEX_CODECS] and location == "end"
+    if not known or codecs[0]["configuration"]["endian"] != "little":
         raise FormatError(
-            f"Got shards with the index {short_repr(layout)}, expected {INDEX_CODECS}, at the end."
+            f"Got shards with the index {short_repr((codecs, location))}, expected {INDEX_CODECS}, "
+            "at the end."
         )
     check_shards(block_shape, shard_shape)
 
@@ -73,6 +76,9 @@ Index: TypeAlias = np.ndarray
 """uint64 [block, 2]: offset and length of each payload; ABSENT for one that is not there."""
 
 ABSENT = 2**64 - 1
+
+_LARGEST_OBJECT = 2**63 - 1
+"""Bytes of an object: storage counts them with a sign."""
 
 _KEPT_INDICES = 64
 
@@ -137,9 +143,17 @@ def unpack_index(data: bytes, blocks: Triple) -> Index:
 
 
 def part_of(index: Index, number: int) -> slice | None:
-    """Where the payload of a block lies in its shard; None if it is not there."""
+    """Where the payload of a block lies in its shard; None if it is not there.
+
+    Raises:
+      FormatError: where no object has bytes.
+    """
     offset, length = (int(value) for value in index[number])
-    return None if offset == ABSENT else slice(offset, offset + length)
+    if offset == ABSENT:
+        return None
+    if offset + length > _LARGEST_OBJECT:
+        raise FormatError(f"Got a payload of {length} bytes at {offset}, beyond any shard.")
+    return slice(offset, offset + length)
 
 
 class IndexCache:

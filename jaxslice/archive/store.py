@@ -161,9 +161,13 @@ class Archive(Metadata):
         part = None if entries is None else part_of(entries, number)
         if part is None:
             return None
-        if part.stop - part.start > most_bytes:
+        length = part.stop - part.start
+        if length > most_bytes:
             raise FormatError(f"Got more than {most_bytes} bytes in {key!r}, expected no more.")
-        return self.folder.read(key, part=part)
+        data = self.folder.read(key, part=part)
+        if data is not None and len(data) != length:
+            raise FormatError(f"Got a payload of {length} bytes that reaches beyond its shard.")
+        return data
 
     def _read_index(self, key: str) -> Index | None:
         size = index_bytes(self.blocks_per_shard)

@@ -106,7 +106,8 @@ def _architecture_of(model: Model) -> Architecture:
 def _contexts(symbols: np.ndarray, z: int, model: Model) -> np.ndarray:
     """The context of each voxel of a slice, [c, y * x]."""
     reach = np.abs(np.array(model.architecture.context)).max(axis=0)
-    padded = np.pad(symbols, [(n, n) for n in reach], constant_values=OUTSIDE)
+    border = [(n, n) for n in reach]
+    padded = np.pad(symbols.astype(np.int16), border, constant_values=OUTSIDE)
     _, height, width = symbols.shape
     return np.stack(
         [

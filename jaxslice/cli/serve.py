@@ -14,7 +14,14 @@ from jaxslice.cli import backend, shared_flags
 from jaxslice.cli.command import Command
 from jaxslice.cli.flag_types import define_text
 from jaxslice.cli.terminal import printable
-from jaxslice.serve.server import CACHE_BYTES, LOOPBACK, PORT, Server, serving
+from jaxslice.serve.server import (
+    CACHE_BYTES,
+    LOOPBACK,
+    MOST_CONNECTIONS,
+    PORT,
+    Server,
+    serving,
+)
 from jaxslice.serve.viewer import local_viewers
 
 _SERVER = "Server"
@@ -31,6 +38,11 @@ def _define_flags(values: flags.FlagValues) -> None:
         "Address to listen at. The default lets only programs on this machine connect; 0.0.0.0 "
         "lets everybody who can reach the machine read the volumes.", _SERVER,
     )  # fmt: skip
+    flags.DEFINE_integer(
+        "connections", MOST_CONNECTIONS,
+        "Most connections at the same time. The longest idle one makes room for a new one.", 1,
+        10**6, values, module_name=_SERVER,
+    )  # fmt: skip
     flags.DEFINE_enum(
         "gzip", "auto", ["auto", "always", "never"],
         "Whether voxels are sent compressed; auto does so for other machines.", values,
@@ -46,9 +58,15 @@ def _define_flags(values: flags.FlagValues) -> None:
 def _run(values: flags.FlagValues, *archives: str) -> dict[str, Any]:
     backend.start_backend("auto")
     logging.basicConfig(format="jaxslice: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    options = {"cache_bytes": values.cache_mb * _MEGABYTE, "gzip": values.gzip}
     with (
-        serving(archives, host=values.host, port=values.port, **options) as server,
+        serving(
+            archives,
+            host=values.host,
+            port=values.port,
+            gzip=values.gzip,
+            cache_bytes=values.cache_mb * _MEGABYTE,
+            most_connections=values.connections,
+        ) as server,
         local_viewers(server.site.volumes.values(), server.url, values.host) as viewers,
     ):
         _announce(server, viewers, sys.stderr if values.json else sys.stdout)

@@ -11,7 +11,6 @@ from jaxslice.codec import level_tables, linear_choice, network_difference, payl
 from jaxslice.codec.body import CodedBody
 from jaxslice.codec.draft import Draft
 from jaxslice.codec.engines.interface import engine_named
-from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.core.box import Triple
 from jaxslice.core.types import Device
@@ -22,7 +21,7 @@ class CoderInputs:
     """What an engine encodes of a block.
 
     Attributes:
-      symbols: [z, y, x] of the coded slices, in the architecture's `symbol_dtype`.
+      symbols: [z, y, x] of the coded slices, in the voxels' dtype.
       tables: their level tables; see `level_tables`.
       extent: (z, y, x) of the symbols.
       difference: of the block network, or None.
@@ -43,9 +42,8 @@ def coder_inputs(draft: Draft, difference: bytes | None, model: Model) -> CoderI
     tables = levels.choose(voxels)
     depth, height, width = voxels.shape
     symbols, choices = levels.symbols_of(voxels, tables), None
-    numbers, architecture = model.network, model.architecture
-    if architecture.predictors > 1:
-        choices = linear_choice.choose(symbols, numbers, architecture)
+    if model.architecture.predictors > 1:
+        choices = linear_choice.choose(symbols, model)
     return CoderInputs(symbols, tables, (depth, height, width), difference, choices)
 
 
@@ -77,6 +75,16 @@ def _choices(items: Sequence[CoderInputs | CodedBody], batch: int, depth: int) -
     return choices
 
 
+def _together(items: list[CoderInputs], batch: int, shape: Triple, dtype: np.dtype) -> np.ndarray:
+    """The symbols of all items, [block, z, y, x]; 0 beyond their extents."""
+    if batch == 1 and items[0].extent == shape:
+        return items[0].symbols[np.newaxis]
+    symbols = np.zeros((batch, *shape), dtype)
+    for index, item in enumerate(items):
+        symbols[(index, *payload.within(item.extent))] = item.symbols
+    return symbols
+
+
 def run_encoder(
     items: list[CoderInputs],
     batch: int,
@@ -88,10 +96,9 @@ def run_encoder(
 ) -> list[np.ndarray]:
     """Encodes the items; returns their messages. The batch is padded with blocks of extent 0."""
     architecture = model.architecture
-    symbols = np.full((batch, *shape), OUTSIDE, architecture.symbol_dtype)
+    symbols = _together(items, batch, shape, architecture.dtype)
     sizes, extents = np.zeros((batch, shape[0]), np.int32), np.zeros((batch, 3), np.int32)
     for index, item in enumerate(items):
-        symbols[(index, *payload.within(item.extent))] = item.symbols
         extents[index] = item.extent
         sizes[index] = _alphabet_sizes(item.tables, shape[0], architecture.dtype)
     choices = _choices(items, batch, shape[0])

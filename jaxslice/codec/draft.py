@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Draft:
     voxels: np.ndarray
     slices: SliceTable | None
 
-    @property
+    @functools.cached_property
     def coded_voxels(self) -> np.ndarray:
         """The slices that are coded."""
         return self.voxels if self.slices is None else self.voxels[self.slices.coded]

@@ -5,8 +5,6 @@ a slice whose contrast was stretched, many levels between the used ones do not o
 them, so that no probability is spent on levels that do not occur.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from jaxslice.codec.architecture import SYMBOL_LIMIT
@@ -58,14 +56,19 @@ def _saved_bits(counts: np.ndarray, used: np.ndarray) -> float:
       counts: int [z, 256], occurrences of each level in each slice.
       used: bool [z, 256], the tables.
     """
-    total = 0.0
-    for row, table in zip(counts, used, strict=True):
-        levels = np.flatnonzero(table)
-        if levels.size > 1:
-            gaps = np.diff(levels)
-            widths = (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2
-            total += float(row[levels] @ np.log2(widths))
-    return total
+    below, above = _neighbours(used), SYMBOL_LIMIT - 1 - _neighbours(used[:, ::-1])[:, ::-1]
+    levels = np.arange(SYMBOL_LIMIT)
+    has_below, has_above = used & (below >= 0), used & (above < SYMBOL_LIMIT)
+    down = np.where(has_below, levels - below, above - levels)
+    up = np.where(has_above, above - levels, down)
+    widths = np.where(has_below | has_above, down + up, 2) / 2
+    return float((counts * np.log2(widths)).sum())
+
+
+def _neighbours(used: np.ndarray) -> np.ndarray:
+    """The next used level below each level, int [z, 256]; -1 where there is none."""
+    at = np.maximum.accumulate(np.where(used, np.arange(SYMBOL_LIMIT), -1), axis=1)
+    return np.pad(at[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
 
 
 def pack(tables: np.ndarray) -> bytes:
@@ -131,28 +134,30 @@ def symbols_of(voxels: Volume, tables: np.ndarray) -> np.ndarray:
       tables: bool [z, 256].
 
     Returns:
-      int16 [z, y, x], within [0, alphabet size of the slice).
+      uint8 [z, y, x], below the alphabet size of the slice. The voxels themselves where all levels
+      are in the tables.
     """
     if tables.all():
-        return voxels.astype(np.int16)
-    index = np.cumsum(tables, axis=1, dtype=np.int16) - np.int16(1)
-    return _looked_up(index, voxels)
+        return voxels
+    return _looked_up((np.cumsum(tables, axis=1) - 1).clip(0).astype(np.uint8), voxels)
 
 
 def voxels_of(symbols: np.ndarray, tables: np.ndarray) -> Volume:
     """The inverse of `symbols_of`. Symbols must be below the alphabet size of their slice."""
     if tables.all():
-        return symbols.astype(np.uint8)
-    return _looked_up([np.flatnonzero(table).astype(np.uint8) for table in tables], symbols)
+        return symbols.astype(np.uint8, copy=False)
+    levels = np.zeros(tables.shape, np.uint8)
+    for row, table in zip(levels, tables, strict=True):
+        used = np.flatnonzero(table)
+        row[: used.size] = used
+    return _looked_up(levels, symbols.astype(np.uint8, copy=False))
 
 
-def _looked_up(rows: Iterable[np.ndarray], planes: np.ndarray) -> np.ndarray:
-    """Replaces the values of each plane, which are indices, by the elements of its row.
-
-    Indices must be in range: they are not checked ("clip" is faster).
-    """
-    pairs = zip(rows, planes, strict=True)
-    return np.stack([np.take(row, plane, mode="clip") for row, plane in pairs])
+def _looked_up(rows: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    """Replaces the values of each plane, uint8, by the elements of its row, uint8 [z, 256]."""
+    if library.instruction_sets():
+        return library.look_up_levels(planes, rows)
+    return np.stack([row[plane] for row, plane in zip(rows, planes, strict=True)])
 
 
 def sizes(tables: np.ndarray) -> np.ndarray:

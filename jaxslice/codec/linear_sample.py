@@ -88,7 +88,8 @@ def _draw_from(
     reach = np.abs(offsets).max(axis=0)
     tables = levels.choose(block)
     border = [(reach[0], 0), (reach[1], reach[1]), (reach[2], reach[2])]
-    padded = np.pad(levels.symbols_of(block, tables), border, constant_values=OUTSIDE)
+    symbols = levels.symbols_of(block, tables).astype(np.int16)
+    padded = np.pad(symbols, border, constant_values=OUTSIDE)
     depth, height, width = block.shape
     length = min(ROW_VOXELS, width)
     runs = width // length

@@ -202,6 +202,10 @@ def check_place(payload: Payload, expected: Place, placeless: bool) -> None:
 
 def extent_of(block: np.ndarray, fill: int) -> Triple:
     """Shape of the smallest box at the origin that holds every voxel other than `fill`."""
+    # Most blocks are full, which three faces show.
+    if all((face != fill).any() for face in (block[-1], block[:, -1], block[:, :, -1])):
+        depth, height, width = block.shape
+        return depth, height, width
     differs = block != fill
     depth, height, width = (
         int(np.flatnonzero(differs.any(axis=axes)).max(initial=-1)) + 1
@@ -230,9 +234,12 @@ def whole_block(
     Raises:
       ChecksumError: the block differs from the one that was encoded.
     """
-    block = np.full(block_shape, payload.fill, dtype)
-    if voxels is not None:
-        block[within(payload.extent)] = voxels
+    if voxels is not None and voxels.shape == block_shape and voxels.flags.writeable:
+        block = np.ascontiguousarray(voxels)
+    else:
+        block = np.full(block_shape, payload.fill, dtype)
+        if voxels is not None:
+            block[within(payload.extent)] = voxels
     if block_digest(block, payload.place) != payload.digest:
         raise ChecksumError(
             "Got a block whose voxels do not match their digest after decoding: damaged, or the "

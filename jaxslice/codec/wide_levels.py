@@ -202,16 +202,16 @@ def symbols_of(voxels: Volume, tables: Tables) -> np.ndarray:
       tables: of the slices.
 
     Returns:
-      int32 [z, y, x], within [0, alphabet size of the slice).
+      uint16 [z, y, x], below the alphabet size of the slice.
     """
-    symbols = np.empty(voxels.shape, np.int32)
-    index, last = np.zeros(LEVEL_LIMIT, np.int32), None
+    symbols = np.empty(voxels.shape, np.uint16)
+    index, last = np.zeros(LEVEL_LIMIT, np.uint16), None
     for z, table in enumerate(tables):
         if _is_range(table):
-            np.subtract(voxels[z], table[0], out=symbols[z], dtype=np.int32)
+            np.subtract(voxels[z], table[0], out=symbols[z])
             continue
         if table is not last:
-            index[table] = np.arange(table.size, dtype=np.int32)
+            index[table] = np.arange(table.size)
             last = table
         np.take(index, voxels[z], out=symbols[z], mode="clip")
     return symbols

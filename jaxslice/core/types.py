@@ -12,9 +12,14 @@ from jaxtyping import Int16, Int32, UInt8, UInt16, UInt32, UInt64
 Volume: TypeAlias = UInt8[np.ndarray, "_z _y _x"] | UInt16[np.ndarray, "_z _y _x"]
 """Grey levels of a volume or of any part of it."""
 
-BlockSymbols: TypeAlias = Int16[np.ndarray, "block z y x"] | Int32[np.ndarray, "block z y x"]
-"""Index of each voxel's level in its slice's table; -1 outside the extent of its block. int32 of
-16-bit voxels."""
+BlockSymbols: TypeAlias = (
+    UInt8[np.ndarray, "block z y x"]
+    | Int16[np.ndarray, "block z y x"]
+    | UInt16[np.ndarray, "block z y x"]
+    | Int32[np.ndarray, "block z y x"]
+)
+"""Index of each voxel's level in its slice's table. Beyond the extent of its block anything. uint8
+or int16 of 8-bit voxels, uint16 or int32 of 16-bit ones."""
 
 AlphabetSizes: TypeAlias = Int32[np.ndarray, "block z"]
 """Symbols in the alphabet of each slice; 0 beyond the extent of the block."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +14,15 @@ from typing import Any
 
 from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.archive.keys import KIND
+from jaxslice.archive.shards import check_shards
 from jaxslice.archive.store import Archive
+from jaxslice.codec.limits import check_volume
 from jaxslice.core.box import Box
 from jaxslice.core.errors import FormatError, UsageError
+from jaxslice.core.json_text import parse_json
 from jaxslice.core.placement import Placement
 from jaxslice.core.progress import Progress
+from jaxslice.core.whole_numbers import three_whole
 from jaxslice.jobs.base_network import BaseNetwork
 from jaxslice.jobs.job_file import begin_or_resume, kept_network
 from jaxslice.jobs.options import CompressOptions
@@ -94,7 +99,7 @@ class Agreed:
         return {**dataclasses.asdict(self), "options": options}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Agreed:
+    def from_json(cls, value: Any) -> Agreed:
         """Reads the JSON object."""
         known = {field.name for field in dataclasses.fields(CompressOptions)}
         options: dict[str, Any] = {
@@ -103,7 +108,7 @@ class Agreed:
             if name in known
         }
         if options["bbox"]:
-            options["bbox"] = Box.parse(options["bbox"])
+            options["bbox"] = Box.parse(str(options["bbox"]))
         return cls(CompressOptions(**options), value["num_sources"], value["description"])
 
 
@@ -177,7 +182,7 @@ def agreed_of(draft: Draft) -> Agreed:
             "from `jaxslice plan` or --num_shards; the command that began it goes on with it."
         )
     try:
-        return Agreed.from_json(json.loads(note))
+        return Agreed.from_json(parse_json(note))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise FormatError(f"Got a damaged note of an unfinished archive: {error}.") from None
 
@@ -200,8 +205,8 @@ def agreed_array(draft: Draft, scale: int, made: Archive | None = None) -> Archi
             return None
         note = draft.note(name, json.dumps(_array_json(made)).encode())
     try:
-        return _array(draft, json.loads(note))
-    except (ValueError, LookupError, TypeError) as error:
+        return _array(draft, parse_json(note))
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
         raise FormatError(f"Got a damaged note of an unfinished archive: {error}.") from None
 
 
@@ -219,19 +224,33 @@ def _array_json(made: Archive) -> dict[str, Any]:
     }
 
 
-def _array(draft: Draft, value: dict[str, Any]) -> Archive:
-    shapes = ("shape", "block_shape", "shard_shape", "voxel_size_nm", "offset_voxels")
-    found: dict[str, Any] = {name: value[name] and tuple(value[name]) for name in shapes}
+_ARRAY_PATH = re.compile(r"\d+(?:-[0-9a-f]{16}(?:-\d+)?)?")
+"""Where arrays are made: what is written there must not leave the archive."""
+
+
+def _array(draft: Draft, value: Any) -> Archive:
+    shape, block_shape, offset = (
+        three_whole(value[name], name) for name in ("shape", "block_shape", "offset_voxels")
+    )
+    shard_shape = value["shard_shape"] and three_whole(value["shard_shape"], "shard_shape")
+    configuration = CodecConfiguration.from_json(value["configuration"])
+    check_volume(shape)
+    configuration.check_blocks(block_shape)
+    if shard_shape:
+        check_shards(block_shape, shard_shape)
+    if not _ARRAY_PATH.fullmatch(value["path"]):
+        raise ValueError(f"Got the path {value['path']!r}, expected that of an array")
+    z, y, x = map(float, value["voxel_size_nm"])
     return Archive(
-        found["shape"],
-        found["block_shape"],
-        CodecConfiguration.from_json(value["configuration"]),
-        Placement(found["voxel_size_nm"], found["offset_voxels"]),
+        shape,
+        block_shape,
+        configuration,
+        Placement((z, y, x), offset),
         value["provenance"],
         value["data_type"],
         None,
         draft.place,
         draft.folder,
         path=value["path"],
-        shard_shape=found["shard_shape"],
+        shard_shape=shard_shape or None,
     )

@@ -20,6 +20,7 @@ from jaxslice.jobs.scales import next_pooled
 from jaxslice.jobs.shard_notes import Gathered, gather, is_covered, noted_parts
 from jaxslice.storage.draft import Draft, open_draft, unfinished_draft
 from jaxslice.storage.lease import LEASE_SECONDS
+from jaxslice.storage.traffic import traffic
 from jaxslice.storage.workspace import BusyError
 
 _MOST_NAMED = 8
@@ -48,9 +49,16 @@ def seal(
       batch_blocks: as in `CompressOptions`.
       progress: called now and then.
 
+    Returns:
+      The report of the whole archive.
+
     Raises:
       UsageError: blocks are missing; the message says which. Or nothing was begun there.
       BusyError: job shards are still at work there.
+
+    >>> import jaxslice
+    >>> jaxslice.seal("volume.zarr").num_blocks
+    1
     """
     place, watch = os.fspath(archive), Stopwatch()
     if unfinished_draft(place) is None:
@@ -124,7 +132,7 @@ def _overwrites(place: str) -> bool:
 def _publish_complete(
     draft: Draft, runtime: dict[str, Any] | None, watch: Stopwatch, progress: Progress, needed: bool
 ) -> Report | None:
-    agreed = agreed_of(draft)
+    agreed, before = agreed_of(draft), traffic()
     options = dataclasses.replace(agreed.options, **(runtime or {}))
     made, layers, total, missing_chunks = [], [], EncodeStats(), 0
     for number in range(agreed.num_sources):
@@ -157,7 +165,7 @@ def _publish_complete(
         layers.append(leaves.layers())
         total += stats
     publish(draft, made, layers)
-    return report_of_run(draft.place, options.engine, total, watch, missing_chunks)
+    return report_of_run(draft.place, options.engine, total, watch, missing_chunks, before)
 
 
 def _refuse(place: str, scale: int, num_blocks: int, there: Gathered) -> None:

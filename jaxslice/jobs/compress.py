@@ -26,6 +26,7 @@ from jaxslice.jobs.block_networks import BlockTraining
 from jaxslice.jobs.encode_all import Encoding, encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.executors.dask_cluster import DaskExecutor
+from jaxslice.jobs.executors.threads import TASKS_PER_WORKER
 from jaxslice.jobs.heartbeat import Heartbeat, command_of
 from jaxslice.jobs.job_file import (
     begin_or_resume,
@@ -37,12 +38,15 @@ from jaxslice.jobs.job_file import (
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
+from jaxslice.jobs.reading_order import ahead_bytes, best_order
 from jaxslice.jobs.resources import PROCESS_BYTES, Resources, prepare
 from jaxslice.jobs.resume import finished_blocks, missing_blocks
 from jaxslice.jobs.scales import next_source, open_sources
 from jaxslice.jobs.second_engine import second_engine
 from jaxslice.jobs.task import Executor
 from jaxslice.storage.draft import Draft, open_draft
+from jaxslice.storage.traffic import Traffic, traffic
+from jaxslice.volumes.chunk_cache import Chunking
 from jaxslice.volumes.interface import AnySource, MissingChunks
 from jaxslice.volumes.source import Source
 
@@ -88,6 +92,7 @@ def compress(
     (6144, 1)
     """
     watch, progress, archive = Stopwatch(), progress or no_progress, os.fspath(archive)
+    before = traffic()
     sources = open_sources(source, options)
     check_creatable(archive, options.overwrite)
     planned = plan(sources[0], options)
@@ -120,7 +125,8 @@ def compress(
             draft.kept = False
             raise
         publish(draft, made, layers)
-    return report_of_run(archive, options.engine, total, watch, sources[0].missing.count)
+    missing_chunks = sources[0].missing.count
+    return report_of_run(archive, options.engine, total, watch, missing_chunks, before)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +164,8 @@ class ScalePart:
         kept = kept_network(self.draft, self.scale) if self.resumed else None
         # The compiler keeps one core busy; reading and fitting the other.
         with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
-            compiled = pool.submit(compile_programs, self.plan, self.watch, self.progress)
+            source = None if isinstance(self.executor, DaskExecutor) else self.source
+            compiled = pool.submit(compile_programs, self.plan, self.watch, self.progress, source)
             base = kept or (self._agreed() if self.shared else self._fitted())
             resources = compiled.result()
         base = keep_network(self.draft, self.scale, base)
@@ -284,9 +291,19 @@ def check_found(description: str, missing: MissingChunks) -> None:
 
 
 def compile_programs(
-    planned: Plan, watch: Stopwatch, progress: Progress = no_progress
+    planned: Plan,
+    watch: Stopwatch,
+    progress: Progress = no_progress,
+    source: Source | None = None,
 ) -> Resources:
-    """Compiles what the blocks of a plan are coded with, and says what that takes."""
+    """Compiles what the blocks of a plan are coded with, and says what that takes.
+
+    Args:
+      planned: the plan.
+      watch: measures the parts of the work.
+      progress: is told what will be used.
+      source: of the blocks, whose chunks this process will keep; None if others read it.
+    """
     options = planned.options
     with watch.measure("compile"):
         resources = prepare(
@@ -294,8 +311,20 @@ def compile_programs(
             engine=options.engine, decoder=options.verify != "none",
             block_networks=planned.block_networks,
         )  # fmt: skip
+    if source is not None and source.chunking is not None:
+        resources = resources.keeping_chunks(_needed_bytes(planned, resources, source.chunking))
+        source.chunking.cache.limit_bytes = resources.chunks_bytes
     progress(f"plan ({resources.in_words()})", 1, 1)
     return resources
+
+
+def _needed_bytes(planned: Plan, resources: Resources, chunking: Chunking) -> int:
+    """Memory that the source's chunks need so that none is fetched twice."""
+    stored_shape = planned.shard_shape or planned.block_shape
+    ahead = resources.workers * TASKS_PER_WORKER * resources.batch_blocks
+    return best_order(planned.box, stored_shape, chunking)[1] + ahead_bytes(
+        planned.block_shape, chunking, ahead
+    )
 
 
 def encoding_of(planned: Plan, resources: Resources, executor: Executor | None = None) -> Encoding:
@@ -319,9 +348,15 @@ def encoding_of(planned: Plan, resources: Resources, executor: Executor | None =
 
 
 def report_of_run(
-    archive: str, engine: str, stats: EncodeStats, watch: Stopwatch, missing_chunks: int
+    archive: str,
+    engine: str,
+    stats: EncodeStats,
+    watch: Stopwatch,
+    missing_chunks: int,
+    before: Traffic,
 ) -> Report:
-    """What a run did and made."""
+    """What a run did and made; `before` is what the process had read and written at its start."""
+    moved = traffic() - before
     scales = open_scales(archive)
     opened = scales[0]
     parts = ["compile", "read", "adapt", "train", "encode", "verify", "write"]
@@ -336,6 +371,7 @@ def report_of_run(
         **{key: opened.provenance[key] for key in REPORTED},
         "own_networks_saved_bytes": saved,
         "resumed_blocks": stats.found_blocks,
+        **moved.to_json(),
     }
     # Only what this run has read: another may have read the rest.
     if missing_chunks:

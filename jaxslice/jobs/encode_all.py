@@ -18,6 +18,7 @@ from jaxslice.jobs.block_log import begin_log, logged
 from jaxslice.jobs.block_networks import BlockNetworks
 from jaxslice.jobs.encoding import EncodeStats, encode_tasks
 from jaxslice.jobs.executors.threads import ThreadExecutor
+from jaxslice.jobs.reading_order import best_order, in_order
 from jaxslice.jobs.shard_task import shard_tasks
 from jaxslice.jobs.task import Executor
 from jaxslice.volumes.source import Source
@@ -79,6 +80,9 @@ def encode_all(
     if indices:
         with watch.measure("compile"):
             _try_programs(made, encoding)
+    if source.chunking is not None and made.shard_shape is None:
+        order, _ = best_order(source.box, made.block_shape, source.chunking)
+        indices = in_order(indices, order)
     total, lock = [EncodeStats()], threading.Lock()
     count = Count("compress", made.num_blocks, progress, made.num_blocks - len(indices))
 

@@ -69,6 +69,13 @@ def forecast(
     Raises:
       UsageError: a source, place or option that cannot be used.
       SourceDataError: voxels that cannot be read.
+
+    >>> import jaxslice
+    >>> options = jaxslice.CompressOptions(effort="fast")
+    >>> foresight = jaxslice.Foresight(worker_counts=(1, 8))
+    >>> told = jaxslice.forecast("volume.npy", "other.zarr", options, foresight)
+    >>> told["num_blocks"], [one["workers"] for one in told["for_workers"]]
+    (1, [1, 8])
     """
     watch, progress = Stopwatch(), progress or no_progress
     sources = open_sources(source, options)
@@ -76,7 +83,7 @@ def forecast(
     traces = check_source(sources[0], planned)
     with ThreadPoolExecutor(1, "jaxslice-compile") as pool:
         probes.check_devices(planned.architecture, options.engine)
-        compiled = pool.submit(compile_programs, planned, watch)
+        compiled = pool.submit(compile_programs, planned, watch, source=sources[0])
         # From scratch, the first steps say little of the last.
         shortened = SHORTENED if planned.model else 1
         base = fit_base_network(sources[0], planned, watch, progress, shortened)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxslice.core.box import Box
+from jaxslice.core.json_text import parse_json
 from jaxslice.core.progress import Progress
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.storage.draft import Draft
@@ -81,8 +82,8 @@ def read_beats(draft: Draft) -> list[dict[str, Any]]:
     found = []
     for name in draft.notes_of(PREFIX):
         data = draft.read_note(name) or b""
-        with contextlib.suppress(ValueError, LookupError, TypeError):
-            note = json.loads(data)
+        with contextlib.suppress(ValueError, LookupError, TypeError, OverflowError):
+            note = parse_json(data)
             found.append({**note, "seen": float(note["seen"])})
     return sorted(found, key=lambda note: -note["seen"])
 

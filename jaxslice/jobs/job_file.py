@@ -14,6 +14,7 @@ from jaxslice.archive.configuration import CodecConfiguration
 from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.box import Box
 from jaxslice.core.errors import FormatError, UsageError
+from jaxslice.core.json_text import parse_json
 from jaxslice.jobs.base_network import BaseNetwork
 from jaxslice.jobs.plan import Plan
 from jaxslice.models import model_file
@@ -107,7 +108,7 @@ def begin_or_resume(draft: Draft, job: dict[str, Any], resume: bool) -> bool:
         draft.begin(json.dumps(job).encode())
         return False
     try:
-        found = json.loads(draft.job)
+        found = parse_json(draft.job)
     except ValueError:
         found = None
     if found != job:
@@ -172,7 +173,7 @@ def keep_network(draft: Draft, scale: int, base: BaseNetwork) -> BaseNetwork:
 
 def _network(note: bytes) -> BaseNetwork:
     try:
-        document = json.loads(note)
+        document = parse_json(note)
         configuration = CodecConfiguration.from_json(document["configuration"])
         base = dataclasses.replace(configuration, identity=None)
         return BaseNetwork(base, dict(document["provenance"]))

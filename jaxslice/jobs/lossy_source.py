@@ -14,9 +14,10 @@ import numpy as np
 
 from jaxslice.codec.block import encode_blocks
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.errors import LossySourceWarning, UsageError
+from jaxslice.core.errors import LossySourceWarning, SourceDataError, UsageError
 from jaxslice.jobs.plan import Plan
 from jaxslice.models import model_file
+from jaxslice.volumes.damage import damage_is
 from jaxslice.volumes.interface import Source
 from jaxslice.volumes.jpeg_traces import jpeg_quality
 
@@ -65,7 +66,8 @@ def _checked_sizes(source: Source, plan: Plan) -> dict[str, Any]:
     as_voxels = _bits_per_voxel(source, plan)
     stored = None
     if source.stored_sample is not None:
-        stored_bytes, voxels = source.stored_sample(_STORED_CHUNKS, plan.options.seed)
+        with damage_is(SourceDataError, f"chunks of {source.description!r}"):
+            stored_bytes, voxels = source.stored_sample(_STORED_CHUNKS, plan.options.seed)
         stored = 8 * stored_bytes / voxels if voxels else None
     found = {
         "source_bits_per_voxel": None if stored is None else round(stored, 3),

@@ -17,6 +17,7 @@ from jaxslice.jobs.block_shape import (
 )
 from jaxslice.jobs.effort import Effort, effort_named, model_for
 from jaxslice.jobs.options import CompressOptions
+from jaxslice.jobs.reading_order import aligned_block_shape
 from jaxslice.models import model_file
 from jaxslice.models.presets import CONTEXTS, LINEAR
 from jaxslice.volumes.source import Source
@@ -110,6 +111,8 @@ def plan(source: Source, options: CompressOptions) -> Plan:
         block_shape = fitted_block_shape(options.block_shape, shape)
     else:
         block_shape = default_block_shape(shape, effort.block_depth)
+        if source.chunking is not None:
+            block_shape = aligned_block_shape(block_shape, source.box, source.chunking)
     if options.context != "full":
         model, architecture = None, CONTEXTS[options.context]
     elif not (model := options.model or model_for(effort, math.prod(shape))):

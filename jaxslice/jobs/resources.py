@@ -12,12 +12,17 @@ from jaxslice.codec.network import AnyArchitecture
 from jaxslice.core.box import Triple
 from jaxslice.core.machine import available_host_bytes, core_limits, memory_limits, num_cores
 from jaxslice.jobs.executors.threads import TASKS_PER_WORKER
+from jaxslice.volumes.chunk_cache import USUAL_BYTES
 
 BATCH_ON_ACCELERATORS = 16
 """Blocks that run together on a GPU or TPU."""
 
 PROCESS_BYTES = 768 << 20
-"""What a process takes without any block: the interpreter, its libraries, compiling and fitting."""
+"""What a process takes without any block: the interpreter, its libraries, compiling, fitting, and
+the usual memory for chunks of the source."""
+
+_LEAST_CHUNKS_BYTES = 32 << 20
+"""For chunks of the source where memory is short."""
 
 _HOST_BYTES_PER_VOXEL = 7
 """Of a batch at work, around its program: voxels 1, symbols 2, the same sheared 2, and 2 for an
@@ -33,12 +38,14 @@ class Resources:
       workers: threads that compute.
       program_bytes: that one batch takes while its program runs.
       host_bytes: that one worker takes of the host's memory, beside the program.
+      chunks_bytes: most for chunks of the source that are kept.
     """
 
     batch_blocks: int
     workers: int
     program_bytes: int
     host_bytes: int
+    chunks_bytes: int = USUAL_BYTES
 
     @property
     def worker_bytes(self) -> int:
@@ -48,7 +55,19 @@ class Resources:
     @property
     def peak_bytes(self) -> int:
         """Most resident memory where programs run in the host's memory. Training is not counted."""
-        return PROCESS_BYTES + self.workers * self.worker_bytes
+        further = max(self.chunks_bytes - USUAL_BYTES, 0)
+        return PROCESS_BYTES + self.workers * self.worker_bytes + further
+
+    def keeping_chunks(self, needed_bytes: int) -> Resources:
+        """The same with memory for the chunks of a source, as far as there is memory now.
+
+        Args:
+          needed_bytes: so that no chunk is fetched twice. More are kept where that is little.
+        """
+        spare = available_host_bytes() - self.peak_bytes
+        room = USUAL_BYTES + (spare // 2 if spare > 0 else spare)
+        chunks = max(min(max(needed_bytes, USUAL_BYTES), room), _LEAST_CHUNKS_BYTES)
+        return dataclasses.replace(self, chunks_bytes=chunks)
 
     def in_words(self) -> str:
         """Workers and memory, and what limits them."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxslice.core.errors import UsageError
+from jaxslice.core.json_text import parse_json
 
 _VERSION = 1
 _NO_STATE = "Got the state {!r} with {!r}, expected one that scrub wrote."
@@ -44,7 +45,7 @@ class ScrubState:
         return {**dataclasses.asdict(self), "leaves": leaves}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ScrubState:
+    def from_json(cls, value: Any) -> ScrubState:
         """Reads what `to_json` made."""
         leaves = [bytes.fromhex(leaf) if leaf is not None else None for leaf in value["leaves"]]
         return cls(value["root"], value["passes"], value["checked"], leaves, value["problems"])
@@ -87,7 +88,7 @@ def save_state(file: str | os.PathLike[str] | None, archive: str, state: ScrubSt
 
 def _archives(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text())
+        document = parse_json(path.read_text())
         if document["version"] != _VERSION:
             raise ValueError(f"the version {document['version']}")
         return dict(document["archives"])

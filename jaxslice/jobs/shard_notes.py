@@ -16,6 +16,7 @@ from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import Archive
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import FormatError
+from jaxslice.core.json_text import parse_json
 from jaxslice.jobs.encode_all import without_leaves
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.resume import finished_blocks, stored_objects
@@ -125,7 +126,7 @@ def gather(draft: Draft, scale: int, made: Archive) -> Gathered:
 
 def _read_part(draft: Draft, scale: int, part: range) -> tuple[EncodeStats, list[Triple], bool]:
     try:
-        document: dict[str, Any] = json.loads(draft.read_note(_name(scale, part)) or b"")
+        document: dict[str, Any] = parse_json(draft.read_note(_name(scale, part)) or b"")
         leaves = tuple(((z, y, x), bytes.fromhex(leaf)) for z, y, x, leaf in document["leaves"])
         missing: list[Triple] = [(z, y, x) for z, y, x in document["missing"]]
         stats = EncodeStats(**document["stats"], leaves=leaves)

@@ -35,6 +35,7 @@ SHARED = (
     "linear_parts",
     "linear_tables",
     "linear_portable",
+    "linear_residuals",
 )
 AVX2 = ("-mavx2",)
 AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512cd", "-mavx512vnni")
@@ -103,13 +104,14 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
     if command is None:
         raise RuntimeError("Got no C compiler: expected cc, gcc, clang or the package ziglang.")
     target = folder / library_name()
-    defined = f'-DMARCH_SOURCE_DIGEST="{source_digest()}"'
+    # Without the map, the compiler may write the name of this folder into the library.
+    defined = [f'-DMARCH_SOURCE_DIGEST="{source_digest()}"', f"-ffile-prefix-map={SOURCES}=."]
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         objects = []
         for name, options in sources().items():
             objects.append(f"{scratch}/{name}.o")
             source = str(SOURCES / f"{name}.c")
-            _run([*command, *OPTIONS, defined, *options, *extra, "-c", source, "-o", objects[-1]])
+            _run([*command, *OPTIONS, *defined, *options, *extra, "-c", source, "-o", objects[-1]])
         partial = Path(scratch, "partial")
         _run([*command, *extra, "-shared", *objects, "-o", str(partial)])
         partial.replace(target)

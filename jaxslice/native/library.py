@@ -107,6 +107,11 @@ def _library() -> ctypes.CDLL | None:
         "march_best_set": (integer, []),
         "march_has_set": (integer, [integer]),
         "levels_count": (size, [pointer, size, size, pointer]),
+        "levels_look_up": (size, [pointer, size, size, pointer, pointer]),
+        "linear_residuals": (
+            size,
+            [ctypes.POINTER(LinearTask), pointer, size, pointer, size, integer, pointer],
+        ),
     }
     for name, structure in _TASKS.items():
         task = ctypes.POINTER(structure)
@@ -171,6 +176,53 @@ def count_levels(voxels: np.ndarray) -> np.ndarray:
     inside, counts = np.ascontiguousarray(voxels), np.empty((depth, 256), np.int64)
     _checked(_loaded().levels_count(inside.ctypes.data, depth, height * width, counts.ctypes.data))
     return counts
+
+
+def look_up_levels(voxels: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Replaces each voxel by the element of its slice's table that it is the index of.
+
+    Args:
+      voxels: uint8 [z, y, x], not changed meanwhile.
+      tables: uint8 [z, 256].
+
+    Returns:
+      uint8 [z, y, x].
+
+    Raises:
+      RuntimeError: the library was not built.
+    """
+    assert voxels.dtype == tables.dtype == np.uint8, (voxels.dtype, tables.dtype)
+    assert tables.shape == (len(voxels), 256), tables.shape
+    depth, height, width = voxels.shape
+    inside, rows = np.ascontiguousarray(voxels), np.ascontiguousarray(tables)
+    found = np.empty(voxels.shape, np.uint8)
+    pointers = rows.ctypes.data, found.ctypes.data
+    _checked(_loaded().levels_look_up(inside.ctypes.data, depth, height * width, *pointers))
+    return found
+
+
+def linear_residuals(
+    task: LinearTask, symbols: np.ndarray, rows: np.ndarray, margin: int
+) -> np.ndarray:
+    """Sums the sizes of what each of a task's linear predictors leaves in some rows of each slice.
+
+    Args:
+      task: of the symbols' extent; the caller keeps its arrays alive.
+      symbols: uint8 [z, y, x], contiguous.
+      rows: int32 [r], whose context is inside the slice.
+      margin: columns that are left out at either end, at least as many as the context reaches.
+
+    Returns:
+      int64 [predictor, z], in 2**-exponent symbols of each predictor.
+
+    Raises:
+      NativeError: the task is refused, or a row's context is not inside.
+      RuntimeError: the library was not built.
+    """
+    sums = np.empty((task.predictors, len(symbols)), np.int64)
+    arrays = (symbols.ctypes.data, symbols.size, rows.ctypes.data, rows.size)
+    _checked(_loaded().linear_residuals(task, *arrays, margin, sums.ctypes.data))
+    return sums
 
 
 def scratch_bytes(task: Task | LinearTask, instruction_set: int) -> int:

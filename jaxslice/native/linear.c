@@ -59,7 +59,7 @@ static int64_t check_numbers(const struct linear_task *task) {
     return MARCH_OK;
 }
 
-static int64_t check(const struct linear_task *task) {
+int64_t linear_check(const struct linear_task *task) {
     if (!task) return MARCH_NULL;
     const struct march_task frame = frame_of(task);
     const int64_t error = march_check_frame(&frame);
@@ -130,7 +130,7 @@ static void fill(struct linear *linear, const struct linear_task *task, int deco
 
 int64_t linear_scratch_bytes(const struct linear_task *task, int32_t set) {
     struct march m;
-    const int64_t error = check(task);
+    const int64_t error = linear_check(task);
     if (error) return error;
     const struct kernel *kernel = kernel_of(set);
     if (!kernel) return MARCH_NO_SUCH_SET;
@@ -153,7 +153,7 @@ int64_t linear_decode(const struct linear_task *task, int32_t set, const uint32_
                       int64_t words, uint8_t *symbols, int64_t symbols_size, void *scratch,
                       int64_t scratch_bytes) {
     struct march m;
-    int64_t error = check(task);
+    int64_t error = linear_check(task);
     if (error) return error;
     const struct kernel *kernel = kernel_of(set);
     if (!kernel) return MARCH_NO_SUCH_SET;
@@ -169,7 +169,7 @@ int64_t linear_encode(const struct linear_task *task, int32_t set, const uint8_t
                       int64_t symbols_size, uint32_t *message, int64_t words, void *scratch,
                       int64_t scratch_bytes) {
     struct march m;
-    int64_t error = check(task);
+    int64_t error = linear_check(task);
     if (error) return error;
     const struct kernel *kernel = kernel_of(set);
     if (!kernel) return MARCH_NO_SUCH_SET;

@@ -36,4 +36,13 @@ MARCH_API int64_t linear_encode(const struct linear_task *task, int32_t set,
                                 int64_t words, void *scratch, int64_t scratch_bytes);
 MARCH_API int64_t linear_task_bytes(void);
 
+/* What each predictor leaves of some rows: the sum, over the rows of each slice, of the sizes of
+ * symbols less predictions, times 2**exponent. Context voxels before the first slice count as if
+ * they had no difference. `symbols` are those of the extent; all `rows` and the columns from
+ * `margin` to `margin` before the end have their context inside the slice; `sums` is
+ * [predictors][slices]. Returns 0 or an error. */
+MARCH_API int64_t linear_residuals(const struct linear_task *task, const uint8_t *symbols,
+                                   int64_t symbols_size, const int32_t *rows, int64_t rows_size,
+                                   int32_t margin, int64_t *sums);
+
 #endif

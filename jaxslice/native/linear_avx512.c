@@ -20,49 +20,55 @@ INLINE void load_levels(const struct march *m, int32_t panel, vector levels[4]) 
     transpose4(levels);
 }
 
-/* Adds what the context says: weights by symbols to `sums`, and to `activity` the weighted sizes
- * of differences. Where a voxel is outside the reference stands in: its difference is 0. */
-INLINE void add_context(const struct march *m, int32_t panel, const struct predictor *predictor,
-                        vector reference, const vector repeated[4], vector sums[4],
-                        vector activity[4]) {
+/* What the context says of 64 lanes, by one predictor. */
+struct sums {
+    vector place[4], activity[4];
+};
+
+/* Predicts all lanes with each of `count` predictors, which look at the context together. Where a
+ * voxel is outside the reference stands in: its difference is 0. */
+INLINE void add_context(const struct march *m, int32_t panel,
+                        const struct predictor *const *predictors, const int count,
+                        struct sums *sums) {
+    const vector reference = load_reference(m, panel);
+    const vector four[4] = {reference, reference, reference, reference};
+    vector repeated[4];
+    interleave(four, repeated);
+    UNROLL for (int p = 0; p < count; p++)
+        UNROLL for (int j = 0; j < 4; j++) {
+            sums[p].place[j] = _mm512_madd_epi16(_mm512_srli_epi32(repeated[j], 24),
+                                                 ALL32(predictors[p]->reference_weight & 0xffff));
+            sums[p].activity[j] = ALL32(predictors[p]->offset);
+        }
     for (int32_t c = 0; c < m->context_count; c += 4) {
         vector v[4], x[4];
         UNROLL for (int i = 0; i < 4; i++) v[i] = load_context(m, panel, c + i, reference);
         interleave(v, x);
-        const vector weights = ALL32(predictor->weight_cells[c / 4]);
-        const vector sizes = ALL32(predictor->activity_cells[c / 4]);
         UNROLL for (int j = 0; j < 4; j++) {
             const vector size = _mm512_or_si512(_mm512_subs_epu8(x[j], repeated[j]),
                                                 _mm512_subs_epu8(repeated[j], x[j]));
-            sums[j] = dot_bytes(sums[j], x[j], weights);
-            activity[j] = dot_bytes(activity[j], size, sizes);
+            UNROLL for (int p = 0; p < count; p++) {
+                sums[p].place[j] = dot_bytes(sums[p].place[j], x[j],
+                                             ALL32(predictors[p]->weight_cells[c / 4]));
+                sums[p].activity[j] = dot_bytes(sums[p].activity[j], size,
+                                                ALL32(predictors[p]->activity_cells[c / 4]));
+            }
         }
     }
 }
 
-/* Predicts all lanes with one predictor. */
-INLINE void predict_with(const struct march *m, int32_t panel, const struct predictor *predictor,
-                         struct prediction *to) {
-    const struct linear *linear = m->work;
-    const vector reference = load_reference(m, panel);
-    const vector four[4] = {reference, reference, reference, reference};
-    vector repeated[4], sums[4], activity[4], levels[4];
-    interleave(four, repeated);
-    UNROLL for (int j = 0; j < 4; j++) {
-        sums[j] = _mm512_madd_epi16(_mm512_srli_epi32(repeated[j], 24),
-                                    ALL32(predictor->reference_weight & 0xffff));
-        activity[j] = ALL32(predictor->offset);
-    }
-    add_context(m, panel, predictor, reference, repeated, sums, activity);
-    load_levels(m, panel, levels);
+/* From sums to predictions. */
+INLINE void set_prediction(const struct linear *linear, const struct predictor *predictor,
+                           const struct sums *sums, const vector levels[4],
+                           struct prediction *to) {
     const __m128i down = _mm_cvtsi32_si128(predictor->exponent - linear->phase_bits);
     const __m128i bits = _mm_cvtsi32_si128(linear->phase_bits);
     const vector zero = _mm512_setzero_si512(), lowest = ALL32(4 * 127 + predictor->first);
     UNROLL for (int j = 0; j < 4; j++) {
         const vector most = _mm512_sub_epi32(_mm512_sll_epi32(levels[j], bits), ALL32(1));
-        const vector place = _mm512_sra_epi32(sums[j], down);
+        const vector place = _mm512_sra_epi32(sums->place[j], down);
         const vector kept = _mm512_max_epi32(_mm512_min_epi32(place, most), zero);
-        const vector float_bits = _mm512_castps_si512(_mm512_cvtepi32_ps(activity[j]));
+        const vector float_bits = _mm512_castps_si512(_mm512_cvtepi32_ps(sums->activity[j]));
         const vector scale = _mm512_sub_epi32(_mm512_srli_epi32(float_bits, 21), lowest);
         const vector within = clip32(scale, 0, linear->scales - 1);
         const vector phase = _mm512_and_si512(kept, ALL32(linear->phases - 1));
@@ -74,21 +80,40 @@ INLINE void predict_with(const struct march *m, int32_t panel, const struct pred
     transpose4(to->whole);
 }
 
-/* Where slices differ in their predictor, lanes of several may be in a panel. */
-static __attribute__((noinline)) void predict_linear(const struct march *m, int32_t panel,
-                                                     struct prediction *to) {
+enum { MOST_TOGETHER = 2 }; /* predictors */
+
+/* Predicts the lanes of parts `first` .. `first + count - 1`. */
+INLINE void predict_parts(const struct march *m, int32_t panel, const struct parts *parts,
+                          int32_t first, const int count, struct prediction *to) {
     const struct linear *linear = m->work;
-    const struct parts parts = linear_parts(m, panel);
-    predict_with(m, panel, linear->predictor + parts.predictor[0], to);
-    for (int32_t i = 1; i < parts.count; i++) {
+    const struct predictor *predictors[MOST_TOGETHER];
+    struct sums sums[MOST_TOGETHER];
+    vector levels[4];
+    UNROLL for (int p = 0; p < count; p++)
+        predictors[p] = linear->predictor + parts->predictor[first + p];
+    add_context(m, panel, predictors, count, sums);
+    load_levels(m, panel, levels);
+    UNROLL for (int p = 0; p < count; p++) {
         struct prediction other;
-        predict_with(m, panel, linear->predictor + parts.predictor[i], &other);
+        set_prediction(linear, predictors[p], sums + p, levels, &other);
         UNROLL for (int j = 0; j < 4; j++) {
-            const mask lanes = (mask)(parts.lanes[i] >> (16 * j));
+            const mask lanes = (mask)(parts->lanes[first + p] >> (16 * j));
             to->table[j] = _mm512_mask_mov_epi32(to->table[j], lanes, other.table[j]);
             to->whole[j] = _mm512_mask_mov_epi32(to->whole[j], lanes, other.whole[j]);
         }
     }
+}
+
+/* Where slices differ in their predictor, lanes of several may be in a panel. */
+static __attribute__((noinline)) void predict_linear(const struct march *m, int32_t panel,
+                                                     struct prediction *to) {
+    const struct parts parts = linear_parts(m, panel);
+    UNROLL for (int j = 0; j < 4; j++)
+        to->table[j] = to->whole[j] = _mm512_setzero_si512();
+    int32_t first = 0;
+    for (; first + MOST_TOGETHER <= parts.count; first += MOST_TOGETHER)
+        predict_parts(m, panel, &parts, first, MOST_TOGETHER, to);
+    if (first < parts.count) predict_parts(m, panel, &parts, first, 1, to);
 }
 
 INLINE vector lookup(const void *table, vector index) {

@@ -18,7 +18,7 @@ enum {
     RESIDUALS = 256,
     EDGES = RESIDUALS + 1,
     CENTRE = 128,          /* the residual's index where a symbol is as predicted */
-    SLOT_BITS = 11,        /* a position's upper bits, which say where to look for its interval */
+    SLOT_BITS = 10,        /* a position's upper bits, which say where to look for its interval */
     SLOTS = 1 << SLOT_BITS,
     SLOT_SHIFT = PRECISION - SLOT_BITS,
     START_BITS = 24,       /* of a slot's word; the upper 8 are a residual's index */
@@ -57,6 +57,9 @@ HIDDEN extern const struct kernel linear_portable;
 HIDDEN extern const struct kernel linear_avx2;
 HIDDEN extern const struct kernel linear_avx512;
 #endif
+
+/* linear.c: whether a task is within its limits; 0 or an error. */
+HIDDEN int64_t linear_check(const struct linear_task *task);
 
 /* linear_tables.c: fills the edges of all tables, and their slots if there are any. */
 HIDDEN void linear_fill_tables(struct linear *linear, const uint8_t *curves);

@@ -1,8 +1,6 @@
 """Section 1 of FORMAT.md: the arrays of an archive in a local folder."""
 
-import json
 import math
-import re
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,70 +12,63 @@ from jaxslice.core.errors import ChecksumError, FormatError
 from jaxslice.reference import limits
 from jaxslice.reference.checks import field, integers, require, without_crc
 from jaxslice.reference.configuration import read_configuration
+from jaxslice.reference.document import read_json
+from jaxslice.reference.group import check_group, read_group, scale_paths
 from jaxslice.reference.payload import decode_block
 from jaxslice.reference.seal import layer_of, read_seal
 
 DATA_TYPES = ("uint8", "uint16")
-
-
-_INDEX_CODECS = [
-    {"name": "bytes", "configuration": {"endian": "little"}},
-    {"name": "crc32c"},
-]
+_INDEX = ["bytes", "little", "crc32c", "end"]
 """How the index of a shard is stored."""
 
 
 class _Array(NamedTuple):
     folder: Path
+    metadata: Any
     shape: list[int]
     chunk_shape: list[int]
     object_shape: list[int]
+    sharded: bool
     configuration: Any
     dtype: str
+    version: int
     has_all_blocks: bool
     layers: list[bytes] | None
+
+    @property
+    def sealed(self) -> bool:
+        return self.version == 4 and self.has_all_blocks
 
     @property
     def grid(self) -> tuple[int, ...]:
         return tuple(-(-n // c) for n, c in zip(self.shape, self.chunk_shape, strict=True))
 
 
-def _read_json(path: Path) -> Any:
-    """A JSON document within the limits of section 9."""
-    try:
-        require(path.stat().st_size <= limits.JSON_BYTES, f"Got {path}, which is too long.")
-        document = json.loads(
-            path.read_bytes().decode(),
-            object_pairs_hook=_object,
-            parse_float=_number,
-            parse_constant=_number,
-        )
-        json.dumps(document, ensure_ascii=False).encode()
-    except (OSError, ValueError, RecursionError) as error:
-        raise FormatError(f"Got no array metadata from {path} ({error!r:.200}).") from None
-    level = [document] if type(document) in (dict, list) else []
-    for _ in range(limits.JSON_DEPTH):
-        values = (v.values() if type(v) is dict else v for v in level)
-        level = [v for group in values for v in group if type(v) in (dict, list)]
-    require(not level, f"Got {path}, which is nested too deeply.")
-    return document
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict:
-    """An object whose names differ."""
-    require(len(dict(pairs)) == len(pairs), "Got JSON with a name twice in an object.")
-    return dict(pairs)
-
-
-def _number(text: str) -> float:
-    """A number that is finite."""
-    require(math.isfinite(float(text)), f"Got the number {text:.200} in JSON.")
-    return float(text)
-
-
 def _read_array(folder: Path) -> _Array:
-    """The metadata of an array, and of the archive if that is sealed."""
-    metadata = _read_json(folder / "zarr.json")
+    """The metadata of an array, and of the archive that it is a scale of."""
+    array, group = _read_alone(folder), read_group(folder.parent)
+    paths = scale_paths(group) if group else []
+    if group is None or folder.name not in paths:
+        require(not array.sealed, f"Got {folder}, which is no scale of an archive.")
+        return array
+    check_group(group)
+    arrays = [array if path == folder.name else _read_alone(folder.parent / path) for path in paths]
+    same = all(each.sealed == array.sealed for each in arrays)
+    require(same, "Got arrays of which some are sealed, expected all.")
+    if not array.sealed:
+        old = all(each.version < 4 for each in arrays)
+        none = "seal" not in group["attributes"]["jaxslice"]
+        require(old or none, "Got a seal of an array that is not sealed.")
+        return array
+    layers = read_seal(group, [each.metadata for each in arrays])
+    same = [len(each) for each in layers] == [each.grid[0] for each in arrays]
+    require(same, "Got a seal of other layers than the archive has.")
+    return array._replace(layers=layers[paths.index(folder.name)])
+
+
+def _read_alone(folder: Path) -> _Array:
+    """The metadata of an array."""
+    metadata = read_json(folder / "zarr.json")
     try:
         grid, keys = metadata["chunk_grid"], metadata["chunk_key_encoding"]
         (codec,) = metadata["codecs"]
@@ -85,16 +76,18 @@ def _read_array(folder: Path) -> _Array:
         got += [keys.get("configuration", {}).get("separator", "/")]
         got += [grid["name"], keys["name"], metadata.get("storage_transformers", [])]
         object_shape = chunk_shape = grid["configuration"]["chunk_shape"]
-        index = [_INDEX_CODECS, "end"]
-        if codec["name"] == "sharding_indexed":
+        index, sharded = _INDEX, codec["name"] == "sharding_indexed"
+        if sharded:
             sharding = codec["configuration"]
-            index = [sharding["index_codecs"], sharding.get("index_location", "end")]
+            order, crc = sharding["index_codecs"]
+            index = [order["name"], order["configuration"]["endian"], crc["name"]]
+            index += [sharding.get("index_location", "end")]
             chunk_shape, (codec,) = sharding["chunk_shape"], sharding["codecs"]
         got += [*index, codec["name"]]
         configuration = codec["configuration"]
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise FormatError(f"Got no array metadata from {folder} ({error!r:.200}).") from None
-    expected = [3, "array", 0, "/", "regular", "default", [], _INDEX_CODECS, "end", "jaxslice"]
+    expected = [3, "array", 0, "/", "regular", "default", [], *_INDEX, "jaxslice"]
     same = got == expected and [type(value) for value in got] == [type(v) for v in expected]
     require(same, f"Got an array with {got!r:.200}, expected {expected}.")
     dtype = field(metadata, "data_type", str)
@@ -106,56 +99,10 @@ def _read_array(folder: Path) -> _Array:
     predictor = read_configuration(configuration)
     same = dtype == f"uint{predictor.voxel_bits}"
     require(same, f"Got voxels of {dtype} and a network for {predictor.voxel_bits} bits.")
-    array = _Array(
-        folder, shape, chunk_shape, object_shape, configuration, dtype, predictor.sealed, None
-    )
-    if predictor.version < 4:
-        return array
-    if not predictor.sealed:
-        _check_unsealed(folder.parent / "zarr.json")
-        return array
-    return array._replace(layers=_read_layers(array, metadata))
-
-
-def _check_unsealed(path: Path) -> None:
-    """Refuses a seal in the group of an array that is not sealed; the group may be missing."""
-    try:
-        require(path.stat().st_size <= limits.JSON_BYTES, f"Got {path}, which is too long.")
-        sealed = "seal" in json.loads(path.read_bytes())["attributes"]["jaxslice"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return
-    require(not sealed, "Got a seal of an array that is not sealed.")
-
-
-def _read_layers(array: _Array, metadata: Any) -> list[bytes]:
-    """The layers of the array in the seal of its archive."""
-    group = _read_json(array.folder.parent / "zarr.json")
-    try:
-        datasets = group["attributes"]["ome"]["multiscales"][0]["datasets"]
-        paths = [str(dataset["path"]) for dataset in datasets]
-    except (LookupError, TypeError, AttributeError) as error:
-        raise FormatError(f"Got no scales of {array.folder.parent} ({error!r:.200}).") from None
-    require(array.folder.name in paths, f"Got {array.folder}, which is no scale of its group.")
-    names = all(re.fullmatch(r"[\w-][\w.-]*", path, re.ASCII) for path in paths)
-    names = names and len(set(paths)) == len(paths)
-    require(names, f"Got the paths {paths!r:.200}, expected different names of arrays.")
-    arrays = [_read_json(array.folder.parent / path / "zarr.json") for path in paths]
-    require(all(map(_is_sealed, arrays)), "Got arrays of which some are sealed, expected all.")
-    layers = read_seal(group, arrays)
-    require(len(layers) == len(paths), "Got a seal of other arrays than the archive has.")
-    found = layers[paths.index(array.folder.name)]
-    require(len(found) == array.grid[0], "Got a seal of other layers than the array has.")
-    return found
-
-
-def _is_sealed(metadata: Any) -> bool:
-    try:
-        (codec,) = metadata["codecs"]
-        if codec["name"] == "sharding_indexed":
-            (codec,) = codec["configuration"]["codecs"]
-        return codec["configuration"]["sealed"] is True
-    except (LookupError, TypeError, ValueError):
-        return False
+    return _Array(
+        folder, metadata, shape, chunk_shape, object_shape, sharded, configuration, dtype,
+        predictor.version, predictor.sealed, None,
+    )  # fmt: skip
 
 
 def _shard_shape(object_shape: Any, chunk_shape: list[int]) -> list[int]:
@@ -173,13 +120,13 @@ def _read_payload(array: _Array, index: Sequence[int]) -> bytes | None:
     """The payload of a block; None for a block that is black because it is missing."""
     counts = [o // c for o, c in zip(array.object_shape, array.chunk_shape, strict=True)]
     shard = [i // n for i, n in zip(index, counts, strict=True)]
+    path = array.folder / "/".join(["c", *map(str, shard)])
     try:
-        path = array.folder / "/".join(["c", *map(str, shard)])
-        if array.object_shape != array.chunk_shape:
-            return _part(array, path.read_bytes(), index, counts)
         most = limits.most_payload_bytes(math.prod(array.chunk_shape) * int(array.dtype[4:]) // 8)
-        require(path.stat().st_size <= most, f"Got {path}, which is too long.")
-        return path.read_bytes()
+        long = not array.sharded and path.stat().st_size > most
+        require(not long, f"Got {path}, which is too long: expected at most {most} bytes.")
+        data = path.read_bytes()
+        return _part(array, data, index, counts) if array.sharded else data
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
         if missing and not array.has_all_blocks:
@@ -197,6 +144,8 @@ def _part(array: _Array, data: bytes, index: Sequence[int], counts: list[int]) -
     if offset == 2**64 - 1:
         require(not array.has_all_blocks, f"Got no block {tuple(index)} in its shard.")
         return None
+    inside = offset + length <= len(data)
+    require(inside, f"Got {length} bytes of a payload at {offset} of {len(data)}.")
     return data[offset : offset + length]
 
 

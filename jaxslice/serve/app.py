@@ -25,6 +25,7 @@ from jaxslice.core.errors import FormatError
 from jaxslice.core.shorten import shortened
 from jaxslice.serve import precomputed, zarr_view
 from jaxslice.serve.blocks import BlockCache
+from jaxslice.serve.connections import Handler, Middleware
 from jaxslice.serve.responses import CORS, Resource, answer, resource_of
 from jaxslice.serve.viewer import public_link
 from jaxslice.serve.volume import ServedVolume, read_box
@@ -139,9 +140,14 @@ class Site:
         return volume, int(scale)
 
 
-def make_app(site: Site) -> web.Application:
-    """The server's URLs."""
-    app = web.Application(middlewares=[_tidy_errors])
+def make_app(site: Site, send: Middleware) -> web.Application:
+    """The server's URLs.
+
+    Args:
+      site: what is served.
+      send: what sends the answers.
+    """
+    app = web.Application(middlewares=[send, _tidy_errors])
     app.on_response_prepare.append(_add_cors)
     app.router.add_get("/", site.page)
     app.router.add_get("/stats", site.stats)
@@ -168,9 +174,7 @@ async def _add_cors(_request: web.Request, response: web.StreamResponse) -> None
 
 
 @web.middleware
-async def _tidy_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _tidy_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Errors become an answer of one line. Those that are no fault of the client are logged."""
     try:
         return await handler(request)

@@ -20,9 +20,13 @@ from jaxslice.serve.volume import ServedVolume, names_for, open_served
 
 if TYPE_CHECKING:
     from jaxslice.serve.app import Site
+    from jaxslice.serve.connections import Connections
 
-CACHE_BYTES = 10**9
+CACHE_BYTES, MOST_CONNECTIONS = 10**9, 1000
 LOOPBACK, PORT = "127.0.0.1", 9000
+
+_BACKLOG = 512
+"""Connections that wait to be accepted."""
 
 _STOP_SECONDS = 2.0
 """Time for answers that are being sent when the server stops."""
@@ -55,6 +59,7 @@ def serving(
     port: int = 0,
     cache_bytes: int = CACHE_BYTES,
     gzip: str = "auto",
+    most_connections: int = MOST_CONNECTIONS,
 ) -> Iterator[Server]:
     """Serves archives as long as the `with` block lasts.
 
@@ -64,6 +69,7 @@ def serving(
       port: to listen at; 0 takes a free one.
       cache_bytes: most memory for decoded blocks.
       gzip: whether voxels are sent compressed: always, never, or auto: to other machines.
+      most_connections: at the same time; fewer where the process may not open as many files.
 
     Yields:
       The server, with links.
@@ -75,6 +81,7 @@ def serving(
     """
     try:
         from jaxslice.serve.app import RESERVED
+        from jaxslice.serve.connections import Connections
     except ImportError:
         raise MissingExtraError(
             "Serving archives needs aiohttp: pip install 'jaxslice[serve]'."
@@ -84,9 +91,9 @@ def serving(
     started: asyncio.Future[tuple[Server, asyncio.Event]]
     loop = asyncio.new_event_loop()
     started = loop.create_future()
-    thread = threading.Thread(
-        target=_run, args=(loop, started, volumes, host, port, cache_bytes, gzip), name="serve"
-    )
+    connections = Connections(most_connections)
+    options = (volumes, host, port, cache_bytes, gzip, connections)
+    thread = threading.Thread(target=_run, args=(loop, started, *options), name="serve")
     ready = threading.Event()
     started.add_done_callback(lambda _: ready.set())
     thread.start()
@@ -114,10 +121,11 @@ def _run(
     port: int,
     cache_bytes: int,
     gzip: str,
+    connections: Connections,
 ) -> None:
     async def main() -> None:
         try:
-            await _serve(started, volumes, host, port, cache_bytes, gzip)
+            await _serve(started, volumes, host, port, cache_bytes, gzip, connections)
         except Exception as error:
             if started.done():
                 raise
@@ -135,6 +143,7 @@ async def _serve(
     port: int,
     cache_bytes: int,
     gzip: str,
+    connections: Connections,
 ) -> None:
     from aiohttp import web
 
@@ -144,13 +153,17 @@ async def _serve(
     site = Site({volume.name: volume for volume in volumes}, cache, gzip)
     # A client that goes away gives up its place in the queue.
     runner = web.AppRunner(
-        make_app(site), access_log=None, handler_cancellation=True,
-        shutdown_timeout=_STOP_SECONDS, logger=_http_log(),
+        make_app(site, connections.middleware()), handler_cancellation=True,
+        shutdown_timeout=_STOP_SECONDS,
     )  # fmt: skip
     await runner.setup()
+    assert runner.server
+    protocols = connections.protocols(runner.server, _http_log())
+    listener = None
     try:
-        await web.TCPSite(runner, host, port, backlog=512).start()
-        name, taken, *_ = runner.addresses[0]
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(protocols, host, port, backlog=_BACKLOG)
+        name, taken, *_ = listener.sockets[0].getsockname()
         url = f"http://{_host_in_url(name)}:{taken}"
         warm_up(volumes, cache)
         stop = asyncio.Event()
@@ -158,6 +171,8 @@ async def _serve(
         started.set_result((Server(url, links, site), stop))
         await stop.wait()
     finally:
+        if listener is not None:
+            listener.close()
         await runner.cleanup()
         await cache.close()
 

@@ -17,6 +17,9 @@ from jaxslice.storage.location import unreachable_is_usage_error
 ATTEMPT = ".partial-"
 """Begins the name of an empty object that says whether a place can be written."""
 
+_PENDING = ".incomplete-"
+"""Begins the key under which an entry waits until all other objects are there."""
+
 _REQUESTS = 16
 """Requests at once where many objects are copied or deleted."""
 
@@ -32,7 +35,8 @@ def new_folder(
 ) -> Iterator[dict[str, Any]]:
     """A folder of a bucket to write to, whose objects stand at `place` when the block ends.
 
-    Where nothing is replaced, objects are written in place, and deleted again on an exception.
+    Where nothing is replaced, objects are written in place, and deleted again on an exception. An
+    entry that `hide_entry` has hidden is shown when the block ends.
     Otherwise they are written to a folder with an unusual name inside `place`, and copied when all
     are there: the old content stays whole until then, and whatever is not its own is kept. The
     copying is not atomic. It begins by deleting the old entry and ends by writing the new one, so
@@ -54,6 +58,9 @@ def new_folder(
     """
     check(place, spec, kind, overwrite)
     folder = RemoteFolder(place, spec)
+    with contextlib.suppress(OSError):
+        # What runs left that were killed.
+        _in_parallel(folder.delete, folder.list_keys(ATTEMPT))
     if _entry(folder, kind) is None:
         with _deleted_on_failure(folder, kind):
             yield folder.spec
@@ -61,10 +68,34 @@ def new_folder(
     staging = folder.below(f".partial-{secrets.token_hex(8)}")
     try:
         yield staging.spec
+        _show_entry(staging, kind)
         _switch(folder, staging, kind)
     finally:
         with contextlib.suppress(OSError):
             _in_parallel(staging.delete, staging.list_keys())
+
+
+def hide_entry(folder: RemoteFolder, kind: Kind) -> None:
+    """Hides the entry of a folder that is being filled, so that a part of it does not open.
+
+    Raises:
+      OSError: the storage fails.
+    """
+    assert kind.entry is not None
+    entry = folder.read(kind.entry)
+    assert entry is not None, "created just now"
+    folder.write(f"{_PENDING}{kind.entry}", entry)
+    folder.delete(kind.entry)
+
+
+def _show_entry(folder: RemoteFolder, kind: Kind) -> None:
+    assert kind.entry is not None
+    pending = f"{_PENDING}{kind.entry}"
+    entry = folder.read(pending)
+    if entry is not None:
+        folder.write(kind.entry, entry)
+        with contextlib.suppress(OSError):
+            folder.delete(pending)
 
 
 def check(place: str, spec: dict[str, Any], kind: Kind, overwrite: bool) -> None:
@@ -105,6 +136,7 @@ def _deleted_on_failure(folder: RemoteFolder, kind: Kind) -> Iterator[None]:
         _delete_own(folder, kind)
     try:
         yield
+        _show_entry(folder, kind)
     except BaseException as error:
         try:
             _delete_own(folder, kind)
@@ -115,7 +147,11 @@ def _deleted_on_failure(folder: RemoteFolder, kind: Kind) -> Iterator[None]:
 
 def _delete_own(folder: RemoteFolder, kind: Kind) -> None:
     """Deletes the objects of a folder that are the kind's own."""
-    delete_own(folder, kind.own_keys(_entry(folder, kind)))
+    pending = f"{_PENDING}{kind.entry}"
+    entry = folder.read(pending)
+    delete_own(folder, kind.own_keys(_entry(folder, kind) if entry is None else entry))
+    if entry is not None:
+        folder.delete(pending)
 
 
 def delete_own(folder: RemoteFolder, is_own: OwnKeys | None, kept: OwnKeys | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxslice.core.errors import FormatError, StorageError
+from jaxslice.storage import redirects, traffic
 from jaxslice.storage.location import (
     Location,
     explained,
@@ -22,7 +23,7 @@ from jaxslice.storage.location import (
     without_secrets,
 )
 from jaxslice.storage.pickling import PicklesFields
-from jaxslice.storage.store_options import waited
+from jaxslice.storage.store_options import store_options, waited
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Folder(PicklesFields, abc.ABC):
             waited(self._store.write(key, data))
         except (TimeoutError, ValueError) as error:
             raise self._failure(f"write {key!r} of", error) from error
+        traffic.count(written_bytes=len(data))
 
     def adopt(self, key: str, other: Folder, other_key: str) -> None:
         """Takes over an object of another folder, which must not be changed in place.
@@ -149,9 +151,11 @@ class Folder(PicklesFields, abc.ABC):
           OSError: the storage cannot be reached or refuses.
         """
         try:
-            return waited(self._store.read(key)).stamp.generation
+            found = waited(self._store.read(key))
         except (TimeoutError, ValueError) as error:
             raise self._failure(f"read {key!r} of", error) from error
+        traffic.count_other(len(found.value))
+        return found.stamp.generation
 
     def list_keys(self, prefix: str = "") -> list[str]:
         """The keys of all objects that begin so, in no order. Not on HTTP, which has no listings.
@@ -177,8 +181,12 @@ class Folder(PicklesFields, abc.ABC):
     def _store(self) -> Any:
         import tensorstore as ts
 
-        spec = ts.KvStore.Spec(self.kvstore())
+        spec = ts.KvStore.Spec(self._opened_at)
         return ts.KvStore.open(spec, context=storage_context()).result()
+
+    @functools.cached_property
+    def _opened_at(self) -> dict[str, Any]:
+        return self.kvstore()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,7 +249,7 @@ class RemoteFolder(Folder):
     spec: dict[str, Any]
 
     def kvstore(self) -> dict[str, Any]:
-        return self.spec
+        return redirects.moved(self.spec)
 
     def read(
         self, key: str, timeout_seconds: float | None = None, part: slice | None = None
@@ -251,8 +259,21 @@ class RemoteFolder(Folder):
         except (TimeoutError, ValueError) as error:
             if part is not None and str(error).startswith("OUT_OF_RANGE"):
                 return b""
+            if redirects.is_redirect(error) and self._follow(key, timeout_seconds):
+                return self.read(key, timeout_seconds, part)
             raise self._failure(f"read {key!r} of", error) from error
+        traffic.count_other(len(found.value))
         return found.value if found.state == "value" else None
+
+    def _follow(self, key: str, timeout_seconds: float | None) -> bool:
+        """Goes to where a redirect leads; False for one after another."""
+        if self._opened_at != self.spec:
+            return False
+        if self.kvstore() == self.spec:
+            redirects.follow(self.spec, key, timeout_seconds or store_options().timeout_seconds)
+        for name in ("_opened_at", "_store"):
+            vars(self).pop(name, None)
+        return True
 
     def _read_most(
         self, key: str, most_bytes: int, timeout_seconds: float | None, ask_first: bool

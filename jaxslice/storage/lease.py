@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxslice.core.json_text import parse_json
 from jaxslice.storage.folder import Folder
 
 LEASE = "lease-"
@@ -94,7 +95,7 @@ class Lease:
 
 def _owner_of(record: bytes | None) -> dict[str, Any]:
     try:
-        owner = json.loads(record or b"{}")
+        owner = parse_json(record or b"{}")
     except ValueError:
         return {}
     return owner if isinstance(owner, dict) else {}
@@ -110,7 +111,7 @@ def _has_ended(record: bytes) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return False
 

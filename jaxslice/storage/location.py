@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from jaxslice.core.errors import StorageError, UsageError
-from jaxslice.storage.store_options import store_options
+from jaxslice.storage.redirects import moved
+from jaxslice.storage.store_options import credentials_of_s3, store_options
 from jaxslice.storage.url import told
 
 Location: TypeAlias = Path | dict[str, Any]
@@ -18,7 +19,6 @@ Location: TypeAlias = Path | dict[str, Any]
 
 SCHEMES = ("file", "http", "https", "gs", "s3")
 OPEN_TIMEOUT_SECONDS = 60.0
-CACHE_LIMIT_BYTES = 256 * 2**20
 # TensorStore waits twice as long after each try, and a random part of a second longer.
 RETRIES = {"initial_delay": "200ms", "max_delay": "5s"}
 
@@ -56,7 +56,8 @@ def parse_location(place: str | os.PathLike[str]) -> Location:
 
     try:
         spec = ts.KvStore.Spec("|".join((url, *containers))).to_json()
-    except ValueError as error:
+    # RuntimeError: a text that UTF-8 cannot say, such as bytes of another encoding.
+    except (ValueError, RuntimeError) as error:
         raise UsageError(f"Got {place!r}, which is no valid URL: {one_line(error)}.") from error
     if spec["driver"] == "file":
         return Path(os.path.abspath(spec["path"])) / inside
@@ -89,15 +90,16 @@ def last_name(location: Location) -> str:
 def kvstore_spec(location: Location) -> dict[str, Any]:
     """TensorStore's description of the folder at a location of `parse_location`."""
     if isinstance(location, dict):
-        return location
+        return moved(location)
     return {"driver": "file", "path": f"{str(location).rstrip('/')}/"}
 
 
-def storage_context(*, sync: bool = True) -> Any:
-    """A TensorStore context with a bounded cache and few retries.
+def storage_context(*, sync: bool = True, cache_bytes: int = 0) -> Any:
+    """A TensorStore context with few retries.
 
     Args:
       sync: whether a local write waits until the file and its folder are on disk.
+      cache_bytes: most memory for what was read or is to be written.
     """
     import tensorstore as ts
 
@@ -107,7 +109,7 @@ def storage_context(*, sync: bool = True) -> Any:
     os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", str(options.stalled_seconds()))
     tries = {"max_retries": options.retries, **RETRIES}
     retries = {f"{kind}_request_retries": tries for kind in ("http", "gcs", "s3")}
-    cache = {"total_bytes_limit": CACHE_LIMIT_BYTES}
+    cache = {"total_bytes_limit": cache_bytes}
     return ts.Context({"cache_pool": cache, "file_io_sync": sync, **retries})
 
 
@@ -156,11 +158,24 @@ def explained(error: Exception) -> str:
     said = without_secrets(one_line(error)) + "."
     if re.search(r"HTTP code 30\d", text):
         return f"{said} The server redirects elsewhere; give the address that it leads to."
+    if "bad HTTP Content or Transfer-Encoding" in text:
+        return (
+            f"{said} The server names an encoding that HTTP does not know, such as aws-chunked, or"
+            " one that the object is not in; set the Content-Encoding of the objects to gzip alone,"
+            " or copy them to a folder."
+        )
     if "credential" in text.lower():
         return f"{said} A public bucket is read with --store_anonymous."
     if re.search(r"ExpiredToken|[Ee]xpired", text):
         return f"{said} The credentials or the signed URL are no longer valid."
+    if re.search(r"<Error>|AccessDenied|Access Denied", text) and _without_credentials():
+        return f"{said} No credentials were found, in AWS_ACCESS_KEY_ID or ~/.aws."
     return said
+
+
+def _without_credentials() -> bool:
+    options = store_options()
+    return not options.anonymous and credentials_of_s3(os.environ) == "anonymous"
 
 
 def without_secrets(text: str) -> str:

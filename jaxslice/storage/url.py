@@ -56,7 +56,9 @@ def told(place: str) -> Told:
     containers: list[str] = []
     inside = ""
     for part in rest:
-        word, _, path = part.partition(":")
+        # What follows the word may be no word that is known, and is then for TensorStore to refuse.
+        word = re.split(r"[:|]", part, maxsplit=1)[0]
+        path = part[len(word) :].removeprefix(":")
         if word in CONTAINERS:
             containers.append(part if ":" in part else f"{part}:")
         else:

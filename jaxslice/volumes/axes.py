@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,9 @@ from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.shorten import short_repr
 from jaxslice.volumes.interface import SourceOptions
+
+MOST_VOXELS = 2**62
+"""Of an array: more than any disk holds."""
 
 USUAL = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 """Axes of an array that does not name them, by their number."""
@@ -91,10 +95,15 @@ def view_of(
       channels: their names.
 
     Raises:
-      UsageError: the array has other axes, or several channels or times of which none is chosen.
+      UsageError: the array has no voxels, too many, or other axes; or several channels or times
+        of which none is chosen.
     """
     if not all(type(n) is int and n > 0 for n in shape):
         raise UsageError(f"Got {place!r} of shape {short_repr(shape)}, expected at least 1 voxel.")
+    if math.prod(shape) > MOST_VOXELS:
+        raise UsageError(
+            f"Got {place!r} of shape {short_repr(shape)}, expected at most {MOST_VOXELS} voxels."
+        )
     axes = axes or usual_axes(shape)
     if axes is None or len(axes) != len(shape) or len(set(axes) & set("zyx")) < 2:
         raise UsageError(

@@ -11,6 +11,8 @@ import numpy as np
 
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
+from jaxslice.storage import bucket
+from jaxslice.storage.folder import RemoteFolder
 from jaxslice.storage.location import parse_location
 from jaxslice.storage.replace import check_new_place, new_place
 from jaxslice.volumes.formats import format_to_write
@@ -113,6 +115,11 @@ def create_scales(
             writer = known.create(place, location, new)
             made.append(Destination(place, new.box, writer, new.dtype))
             finer = (*finer, scale)
+        if isinstance(location, dict):
+            for each in made:
+                # Opens the array while its metadata are there.
+                each.writer.tensorstore  # noqa: B018
+            bucket.hide_entry(RemoteFolder(place, location), known.kind)
         yield made
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import itertools
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +15,7 @@ import numpy as np
 from jaxslice.core.box import Box
 from jaxslice.core.errors import SourceDataError, StorageError, UsageError
 from jaxslice.storage import location as locations
+from jaxslice.storage import redirects, traffic
 from jaxslice.storage.location import (
     Location,
     explained,
@@ -25,6 +28,7 @@ from jaxslice.storage.location import (
 from jaxslice.storage.pickling import PicklesFields
 from jaxslice.storage.store_options import waited
 from jaxslice.volumes.axes import View
+from jaxslice.volumes.chunk_cache import ChunkCache, Chunking
 
 _BUFFER_BYTES = 1 << 20
 
@@ -33,14 +37,27 @@ class _RemoteFile(io.RawIOBase):
     """A remote object as a file: each read is a request for a range of bytes."""
 
     def __init__(self, place: str, spec: dict[str, Any]) -> None:
+        self._place, self._at = place, 0
+        self._open(spec)
+        try:
+            self._size = _remote_size(self._store, self._key, place)
+        except ValueError as error:
+            if not redirects.is_redirect(error):
+                raise
+            path = spec.get("path", "").rstrip("/")
+            folder, slash, key = path.rpartition("/")
+            seconds = locations.OPEN_TIMEOUT_SECONDS
+            redirects.follow({**spec, "path": folder + slash}, key, seconds, is_file=True)
+            self._open(redirects.moved({**spec, "path": path}))
+            self._size = _remote_size(self._store, self._key, place)
+
+    def _open(self, spec: dict[str, Any]) -> None:
         import tensorstore as ts
 
         folder, _, self._key = spec.get("path", "").rstrip("/").rpartition("/")
         path = f"{folder}/" if folder or spec["driver"] == "http" else ""
         opening = ts.KvStore.open({**spec, "path": path}, context=storage_context())
         self._store = opening.result()
-        self._place, self._at = place, 0
-        self._size = _remote_size(self._store, self._key, place)
 
     def readable(self) -> bool:
         return True
@@ -148,6 +165,7 @@ class FlatReader(PicklesFields):
       dtype: as stored, with its byte order.
       order: "C" or "F", as NumPy has it.
       view: of the array.
+      chunks: parts of a remote file that are kept.
     """
 
     place: str
@@ -156,11 +174,13 @@ class FlatReader(PicklesFields):
     dtype: np.dtype
     order: str
     view: View
+    chunks: ChunkCache = dataclasses.field(default_factory=ChunkCache, repr=False, compare=False)
 
     def __call__(self, box: Box) -> np.ndarray:
         try:
             if isinstance(self.location, Path):
                 part = self._mapped()[self.view.index(box)]
+                traffic.count(read_bytes=part.nbytes)
             else:
                 part = self._fetched(self.view.index(box))
         except StorageError:
@@ -180,22 +200,58 @@ class FlatReader(PicklesFields):
         )  # fmt: skip
 
     def _fetched(self, index: tuple[slice | int, ...]) -> np.ndarray:
-        """The indexed part of a remote array: the range of bytes of each slice along axis 0."""
+        """The indexed part of a remote array: some whole rows of each slice along axis 0."""
         shape, turned = self.view.shape, self.order == "F"
         if turned:
             shape, index = shape[::-1], index[::-1]
         bounds = [(k, k + 1) if isinstance(k, int) else (k.start, k.stop) for k in index]
-        stride = int(np.prod(shape[2:], dtype=np.int64)) * self.dtype.itemsize
         (first, last), (low, high) = bounds[0], bounds[1]
-        rows = np.empty((last - first, high - low, *shape[2:]), self.dtype)
-        file = self._remote
-        for number in range(first, last):
-            start = self.first_byte + (number * shape[1] + low) * stride
-            data = file.read_at(start, (high - low) * stride)
-            rows[number - first] = np.frombuffer(data, self.dtype).reshape(rows.shape[1:])
-        inner = rows[(slice(None), slice(None), *(slice(a, b) for a, b in bounds[2:]))]
-        picked = inner[tuple(0 if isinstance(key, int) else slice(None) for key in index)]
+        inner = tuple(slice(a, b) for a, b in bounds[2:])
+        found = np.empty([b - a for a, b in bounds], self.dtype)
+        size = self._rows_at_once
+        for number, part in itertools.product(
+            range(first, last), range(low // size, -(-high // size))
+        ):
+            begin = part * size
+            kept = slice(max(low, begin), min(high, begin + size))
+            rows = self._rows(number, part)[kept.start - begin : kept.stop - begin]
+            found[number - first, kept.start - low : kept.stop - low] = rows[slice(None), *inner]
+        picked = found[tuple(0 if isinstance(key, int) else slice(None) for key in index)]
         return picked.T if turned else picked
+
+    @property
+    def _rows_at_once(self) -> int:
+        """Rows of a slice that are fetched in one request: a power of two."""
+        return 1 << (max(_BUFFER_BYTES // self._row_bytes, 1).bit_length() - 1)
+
+    @property
+    def _row_bytes(self) -> int:
+        shape = self.view.shape if self.order == "C" else self.view.shape[::-1]
+        return math.prod(shape[2:]) * self.dtype.itemsize
+
+    def _rows(self, number: int, part: int) -> np.ndarray:
+        """Rows of one slice of a remote array."""
+        shape = self.view.shape if self.order == "C" else self.view.shape[::-1]
+        low = part * self._rows_at_once
+        count = min(self._rows_at_once, shape[1] - low)
+        start = self.first_byte + (number * shape[1] + low) * self._row_bytes
+        num_bytes = count * self._row_bytes
+
+        def fetch() -> np.ndarray:
+            data = self._remote.read_at(start, num_bytes)
+            return np.frombuffer(data, self.dtype).reshape(count, *shape[2:])
+
+        return self.chunks.get((number, part, 0), num_bytes, fetch)
+
+    @property
+    def chunking(self) -> Chunking | None:
+        """How what is fetched at once lies; None for a local file."""
+        if isinstance(self.location, Path):
+            return None
+        shape = self.view.shape if self.order == "C" else self.view.shape[::-1]
+        stored = [1, min(self._rows_at_once, shape[1]), *shape[2:]]
+        shape = self.view.triple(stored if self.order == "C" else stored[::-1])
+        return Chunking((0, 0, 0), shape, self.dtype.itemsize, self.chunks)
 
     @functools.cached_property
     def _remote(self) -> _RemoteFile:

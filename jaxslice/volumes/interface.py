@@ -12,10 +12,12 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from jaxslice.core.box import Box, Triple
-from jaxslice.core.errors import UsageError
+from jaxslice.core.errors import SourceDataError, UsageError
 from jaxslice.core.placement import Placement
 from jaxslice.storage.kind import Kind
 from jaxslice.storage.location import Location
+from jaxslice.volumes.chunk_cache import Chunking
+from jaxslice.volumes.damage import damage_is
 from jaxslice.volumes.details import Details, VoxelSize
 from jaxslice.volumes.options import SourceOptions
 
@@ -124,6 +126,8 @@ class Source:
         there. Only reads of this process are counted.
       stored_sample: bytes and voxels of some of the stored chunks, given how many and a seed; None
         where it cannot be told.
+      chunking: how the stored chunks lie; None where they are not known, or where voxels are made
+        of others.
     """
 
     description: str
@@ -138,6 +142,7 @@ class Source:
     stored_sample: Callable[[int, int], tuple[int, int]] | None = dataclasses.field(
         default=None, repr=False, compare=False
     )
+    chunking: Chunking | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @property
     def shape(self) -> Triple:
@@ -159,7 +164,8 @@ class Source:
         """
         if not self.box.contains(box):
             raise UsageError(f"Got the box {box}, expected one inside {self.box}.")
-        return np.ascontiguousarray(self.reader(box))
+        with damage_is(SourceDataError, f"the box {box} of {self.description!r}"):
+            return np.ascontiguousarray(self.reader(box))
 
     def moved_to(self, start: Triple) -> Source:
         """The same volume at another place."""
@@ -167,7 +173,7 @@ class Source:
         reader = MovedReader(self.reader, (z, y, x))
         placement = dataclasses.replace(self.placement, offset_voxels=start)
         return dataclasses.replace(
-            self, box=self.box.shift((z, y, x)), placement=placement, reader=reader
+            self, box=self.box.shift((z, y, x)), placement=placement, reader=reader, chunking=None
         )
 
     def covering(self, box: Box) -> Source:

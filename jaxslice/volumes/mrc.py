@@ -24,6 +24,10 @@ _SIGNED_BYTES = 1
 def _open(place: str, location: Location, options: SourceOptions) -> Source:
     mrcfile = require("mrcfile")
     path = local_file(place, location, "an MRC file")
+    with open_file(place, location) as opened:
+        got = file_size(opened)
+        if _extended_bytes(opened.read(_HEADER_BYTES)) > got:
+            raise SourceDataError(f"{place!r} is cut short: got {got} bytes of a longer header.")
     try:
         with mrcfile.open(path, "r", permissive=True, header_only=True) as file:
             header = file.header.copy()
@@ -38,8 +42,6 @@ def _open(place: str, location: Location, options: SourceOptions) -> Source:
     if dtype.itemsize == 1 and _has_unsigned_bytes(header):
         dtype = np.dtype(np.uint8)
     view = View("zyx", shape)
-    with open_file(place, location) as opened:
-        got = file_size(opened)
     first = _HEADER_BYTES + extended
     expected = first + int(np.prod(shape, dtype=object)) * dtype.itemsize
     if got < expected:
@@ -47,6 +49,12 @@ def _open(place: str, location: Location, options: SourceOptions) -> Source:
     reader = FlatReader(place, location, first, dtype, "C", view)
     nm = usable_size([nm_of(float(v), "angstrom") for v in (size.z, size.y, size.x)])
     return source_of(place, view, dtype, reader, Details("mrc"), nm)
+
+
+def _extended_bytes(header: bytes) -> int:
+    """Bytes of the extended header, for which mrcfile takes memory before it reads them."""
+    order = "big" if header[212:214] == b"\x11\x11" else "little"
+    return int.from_bytes(header[92:96], order, signed=True)
 
 
 def _has_unsigned_bytes(header: Any) -> bool:

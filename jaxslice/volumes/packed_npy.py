@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import gzip
 import io
-import shutil
 import threading
 import zipfile
 import zlib
@@ -31,6 +30,8 @@ _DAMAGED = (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedErr
 
 
 _UNPACKING = threading.Lock()
+
+_PART_BYTES = 1 << 22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,19 +59,28 @@ class PackedReader(PicklesFields):
 
     @functools.cached_property
     def _unpacked(self) -> FlatReader:
-        path = temporary_folder(self) / "array.npy"
+        path, header = temporary_folder(self) / "array.npy", self.header
+        expected = header.first_byte + int(np.prod(header.shape, dtype=object)) * (
+            header.dtype.itemsize
+        )
         try:
             with _unpacking(self.place, self.location, self.member) as file, path.open("wb") as out:
-                shutil.copyfileobj(file, out, 1 << 22)
+                # One byte more, so that the end is seen, where the checksum is.
+                _copy(file, out, expected + 1)
         except _DAMAGED as error:
             raise SourceDataError(f"Cannot unpack {self.place!r}: {one_line(error)}.") from error
-        header = self.header
-        expected = header.first_byte + int(np.prod(header.shape)) * header.dtype.itemsize
         if path.stat().st_size < expected:
             raise SourceDataError(f"{self.place!r} is cut short.")
         return FlatReader(
             self.place, path, header.first_byte, header.dtype, header.order, self.view
         )
+
+
+def _copy(file: io.BufferedIOBase, out: io.BufferedIOBase, most: int) -> None:
+    """Copies no more than some bytes: what a file unpacks to beyond its array has no end."""
+    while most > 0 and (part := file.read(min(most, _PART_BYTES))):
+        out.write(part)
+        most -= len(part)
 
 
 @contextlib.contextmanager

@@ -87,4 +87,5 @@ def pooled(finer: Source) -> Source | None:
         box=box,
         placement=Placement((z, y, x), box.start),
         reader=MeanReader(finer, factors),
+        chunking=None,
     )

@@ -25,7 +25,7 @@ from jaxslice.storage.location import (
     unreachable_is_usage_error,
 )
 from jaxslice.volumes.axes import View, view_of
-from jaxslice.volumes.chunked import ChunkedReader, open_tensorstore
+from jaxslice.volumes.chunked import ChunkedReader
 from jaxslice.volumes.details import Details, Scale
 from jaxslice.volumes.interface import Format, NotThisFormat, Reader, Source, SourceOptions
 from jaxslice.volumes.precomputed_chunks import UnpackedReader, needs_unpacking
@@ -104,9 +104,7 @@ def _reader(
         return UnpackedReader(
             place, location, scale, dtype, channels, view.selected.get("c", 0), fill
         )
-    reader = ChunkedReader(place, spec, view, offset, fill)
-    open_tensorstore(place, spec)
-    return reader
+    return ChunkedReader(place, spec, view, offset, fill, "sharding" in scale)
 
 
 def _parsed(place: str, info: bytes) -> dict[str, Any]:
@@ -169,6 +167,10 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
     if min(size) < 1:
         shape = tuple(size[::-1])
         raise UsageError(f"Got {place!r} of shape {shape} (z,y,x), expected at least 1 voxel.")
+    # Each of several chunk sizes holds all voxels.
+    chunk_size = _integers(place, key, "chunk_sizes", sizes[0])
+    if min(chunk_size) < 1:
+        raise UsageError(f"Got chunks of {chunk_size} in {place!r}, expected at least 1 voxel.")
     resolution = scale.get("resolution", [1, 1, 1])
     if not isinstance(resolution, list) or not all(_is_number(v) for v in resolution):
         raise UsageError(f"Got the resolution {short_repr(resolution)} of {place!r}.")
@@ -176,8 +178,7 @@ def checked_scale(place: str, scale: dict[str, Any]) -> dict[str, Any]:
         "key": key,
         "size": size,
         "voxel_offset": _integers(place, key, "voxel_offset", scale.get("voxel_offset", [0, 0, 0])),
-        # Each of several chunk sizes holds all voxels.
-        "chunk_size": _integers(place, key, "chunk_sizes", sizes[0]),
+        "chunk_size": chunk_size,
         "resolution": resolution,
         "encoding": encoding,
     }
@@ -200,7 +201,10 @@ def _integers(place: str, key: str, name: str, values: Any) -> list[int]:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    # Python makes no float of an integer of some hundred digits.
+    return (type(value) is int and abs(value) < 2**63) or (
+        type(value) is float and math.isfinite(value)
+    )
 
 
 def _described(scale: dict[str, Any]) -> Scale:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
+import io
 import itertools
 import lzma
 import math
 import os
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import numpy as np
 
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import SourceDataError, StorageError
+from jaxslice.storage import traffic
 from jaxslice.storage.folder import folder_at
 from jaxslice.storage.location import (
     Location,
@@ -34,35 +37,54 @@ from jaxslice.storage.location import (
 )
 from jaxslice.storage.pickling import PicklesFields
 from jaxslice.storage.store_options import waited
+from jaxslice.volumes.chunk_cache import SHARD_INDICES_BYTES, ChunkCache, Chunking
 from jaxslice.volumes.chunk_grid import ChunkGrid
 from jaxslice.volumes.extras import require
 from jaxslice.volumes.interface import MissingChunks
 
-_CACHE_BYTES = 256 << 20
+_XZ_MEMORY_BYTES = 128 << 20
+"""For what xz keeps while it unpacks; the highest of its presets needs half of that."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _NESTED = re.compile(r"-?\d+--?\d+")
 
 
-def _plain(data: bytes) -> bytes:
+def _plain(data: bytes, _most: int) -> bytes:
     return data
 
 
-def _brotli(data: bytes) -> bytes:
-    return bytes(require("imagecodecs").brotli_decode(data))
+def _gzip(data: bytes, most: int) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        return file.read(most)
 
 
-def _zstd(data: bytes) -> bytes:
-    return bytes(require("imagecodecs").zstd_decode(data))
+def _xz(data: bytes, most: int) -> bytes:
+    unpacker = lzma.LZMADecompressor(memlimit=_XZ_MEMORY_BYTES)
+    unpacked = unpacker.decompress(data, most)
+    if not unpacker.eof and len(unpacked) < most:
+        raise EOFError("it is cut short")
+    return unpacked
 
 
-UNPACK = {
+def _brotli(data: bytes, most: int) -> bytes:
+    return bytes(require("imagecodecs").brotli_decode(data, out=most))
+
+
+def _zstd(data: bytes, most: int) -> bytes:
+    return bytes(require("imagecodecs").zstd_decode(data, out=most))
+
+
+UNPACK: dict[str, Callable[[bytes, int], bytes]] = {
     "": _plain,
-    ".gz": gzip.decompress,
+    ".gz": _gzip,
     ".br": _brotli,
     ".zstd": _zstd,
-    ".xz": lzma.decompress,
+    ".xz": _xz,
 }
-"""Suffix of a chunk's file -> what unpacks it."""
+"""Suffix of a chunk's file -> what unpacks it, to a number of bytes at most."""
+
+_MOST_OVERHEAD_BYTES = 1 << 20
+"""By which an encoded chunk may be longer than twice its voxels."""
 
 _DECODERS = {"jpeg": "jpeg8_decode", "png": "png_decode", "jxl": "jpegxl_decode"}
 
@@ -80,6 +102,7 @@ class UnpackedReader(PicklesFields):
       channel: that is read.
       fill: the voxels of a missing chunk; None where it is an error.
       absent: missing chunks.
+      chunks: that are kept.
     """
 
     place: str
@@ -92,6 +115,7 @@ class UnpackedReader(PicklesFields):
     absent: MissingChunks = dataclasses.field(
         default_factory=MissingChunks, repr=False, compare=False
     )
+    chunks: ChunkCache = dataclasses.field(default_factory=ChunkCache, repr=False, compare=False)
 
     def __call__(self, box: Box) -> np.ndarray:
         x, y, z = self.scale["voxel_offset"]
@@ -99,7 +123,7 @@ class UnpackedReader(PicklesFields):
         voxels = np.full(box.shape, self.fill or 0, self.dtype)
         indices, missing = list(self.grid.indices(local)), []
         for index in indices:
-            chunk = self._cached_chunk(index)
+            chunk = self._kept_chunk(index)
             if chunk is None:
                 missing.append(index)
                 continue
@@ -137,10 +161,16 @@ class UnpackedReader(PicklesFields):
         names = ("size", "chunk_size", "voxel_offset")
         return ChunkGrid(*(tuple(self.scale[name]) for name in names))
 
-    @functools.cached_property
-    def _cached_chunk(self) -> Any:
+    @property
+    def chunking(self) -> Chunking:
+        """How the chunks lie."""
+        (x, y, z), (nx, ny, nz) = self.grid.offset, self.grid.chunk_size
+        return Chunking((z, y, x), (nz, ny, nx), self.dtype.itemsize, self.chunks)
+
+    def _kept_chunk(self, index: Triple) -> np.ndarray | None:
         chunk_bytes = math.prod(self.grid.chunk_size) * self.dtype.itemsize
-        return functools.lru_cache(max(1, _CACHE_BYTES // chunk_bytes))(self._chunk)
+        x, y, z = index
+        return self.chunks.get((z, y, x), chunk_bytes, lambda: self._chunk(index))
 
     def _chunk(self, index: Triple) -> np.ndarray | None:
         data = self._encoded(index)
@@ -188,17 +218,22 @@ class UnpackedReader(PicklesFields):
                     raise
                 raise SourceDataError(f"{one_line(error)}.") from error
             if data is not None:
+                traffic.count(read_bytes=len(data))
                 return self._unpacked(index, data, f"{stem}{suffix}", UNPACK[suffix])
         return None
 
-    def _unpacked(self, index: Triple, data: bytes, name: str, unpack: Any) -> bytes:
+    def _unpacked(
+        self, index: Triple, data: bytes, name: str, unpack: Callable[[bytes, int], bytes]
+    ) -> bytes:
         raw_bytes = math.prod(self.grid.extent(index)[1]) * self.channels * self.dtype.itemsize
         try:
-            data = unpack(data)
+            # A few bytes may unpack to more than the memory holds.
+            most = 2 * raw_bytes + _MOST_OVERHEAD_BYTES
+            data = unpack(data, most)
             # A raw chunk may begin with any bytes, but then it is as long as its voxels are.
             is_raw = self.scale["encoding"] == "raw" and len(data) == raw_bytes
             packed = data.startswith(_GZIP_MAGIC) and not is_raw
-            return gzip.decompress(data) if packed else data
+            return _gzip(data, most) if packed else data
         except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError) as error:
             raise SourceDataError(
                 f"Cannot unpack the chunk {name} of {self.place!r}: {one_line(error)}."
@@ -225,7 +260,8 @@ class UnpackedReader(PicklesFields):
             "base": {**base, "path": f"{base.get('path', '')}{self.scale['key']}/"},
             "metadata": self.scale["sharding"],
         }
-        return ts.KvStore.open(spec, context=storage_context()).result()
+        context = storage_context(cache_bytes=SHARD_INDICES_BYTES)
+        return ts.KvStore.open(spec, context=context).result()
 
 
 def needs_unpacking(location: Location, scale: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from jaxslice.core.errors import UsageError
 from jaxslice.core.voxel_types import check_voxel_type
 from jaxslice.storage.location import parse_location
 from jaxslice.volumes.arrays import is_array, source_of_array
+from jaxslice.volumes.damage import damage_is
 from jaxslice.volumes.formats import SUPPORTED, format_of
 from jaxslice.volumes.interface import AnySource, Format, NotThisFormat, Source, SourceOptions
 
@@ -83,7 +84,8 @@ def _open_place(place: str, options: SourceOptions) -> Source:
     try:
         known = format_of(place, location, options.format)
         _check_taken(place, known, options)
-        return known.open(place, location, options)
+        with damage_is(UsageError, f"{place!r} as {known.name}"):
+            return known.open(place, location, options)
     except NotThisFormat as error:
         raise UsageError(f"Got {place!r}, which {error}. Supported: {SUPPORTED}.") from error
 

@@ -38,8 +38,8 @@ def source_of(
     placement = Placement(voxel_size_nm or UNKNOWN_SIZE, offset)
     missing = getattr(reader, "absent", None) or MissingChunks()
     stored = getattr(reader, "stored_sample", None)
-    native = dtype.newbyteorder("=")
-    return Source(place, box, placement, reader, native, known, missing, stored)
+    native, chunking = dtype.newbyteorder("="), getattr(reader, "chunking", None)
+    return Source(place, box, placement, reader, native, known, missing, stored, chunking)
 
 
 def usable_size(values: list[float | None]) -> VoxelSize | None:

@@ -21,6 +21,9 @@ from jaxslice.storage.location import (
 from jaxslice.storage.pickling import PicklesFields
 from jaxslice.storage.store_options import waited
 
+_CACHE_BYTES = 256 * 2**20
+"""For chunks that are written in parts."""
+
 
 @dataclasses.dataclass(frozen=True)
 class StoreWriter(PicklesFields):
@@ -70,7 +73,7 @@ def _opened(place: str, spec: dict[str, Any], *, create: bool) -> Any:
     # Otherwise a chunk of zeros would not be stored, and look like a lost one.
     full = {**spec, "store_data_equal_to_fill_value": True}
     # Local chunks are synced all together, before the volume gets its name.
-    context = storage_context(sync=False)
+    context = storage_context(sync=False, cache_bytes=_CACHE_BYTES)
     with unreachable_is_usage_error(place):
         opening = ts.open(ts.Spec(full), create=create, open=not create, context=context)
         return waited(opening, locations.OPEN_TIMEOUT_SECONDS)

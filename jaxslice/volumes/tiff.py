@@ -24,6 +24,7 @@ from jaxslice.volumes.files import FlatReader, open_file
 from jaxslice.volumes.interface import Format, Reader, Source, SourceOptions
 from jaxslice.volumes.pages import PageCache
 from jaxslice.volumes.sources import nm_of, source_of, usable_size
+from jaxslice.volumes.tiff_chain import check_chain
 from jaxslice.volumes.tiff_writer import KIND, create
 
 _LOSSY = ("JPEG", "JPEGXL", "WEBP", "JPEG2000", "JPEG_LOSSY", "APERIO_JP2000_RGB")
@@ -158,8 +159,12 @@ def _tiff_file(place: str, location: Location) -> Any:
     tifffile = require("tifffile")
     try:
         if isinstance(location, Path):
+            with open_file(place, location) as opened:
+                check_chain(place, opened)
             return tifffile.TiffFile(location)
-        return tifffile.TiffFile(open_file(place, location))
+        file = open_file(place, location)
+        check_chain(place, file)
+        return tifffile.TiffFile(file)
     except (ValueError, OSError, KeyError, IndexError) as error:
         message = f"Cannot read {place!r} as a TIFF file: {one_line(error)}."
         raise UsageError(message) from error

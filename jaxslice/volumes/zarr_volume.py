@@ -112,7 +112,10 @@ def _array_source(
         "driver": "zarr3" if node.version == 3 else "zarr",
         "kvstore": {**base, "path": path},
     }
-    reader: Any = ChunkedReader(place, spec, view, offset, _fill(metadata))
+    codecs = [_object(codec).get("name") for codec in metadata.get("codecs") or []]
+    reader: Any = ChunkedReader(
+        place, spec, view, offset, _fill(metadata), "sharding_indexed" in codecs
+    )
     try:
         dtype, (_, chunk_shape) = reader.dtype, reader.grid
     except UsageError as error:

@@ -130,7 +130,7 @@ def _own_keys(group: bytes | None, pattern: re.Pattern[str]) -> OwnKeys | None:
         document = {} if group is None else json.loads(group)
         attributes = document.get("attributes") or {}
         known = document.get("zarr_format", 2) in (2, 3) and "jaxslice" not in attributes
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return (lambda key: pattern.fullmatch(key) is not None) if known else None
 

@@ -47,6 +47,8 @@ def test_the_layout_by_hand():
         shards.unpack_index(b"\1" + packed[11:], (1, 1, 3))
     with pytest.raises(FormatError, match="truncated"):
         shards.unpack_index(packed[11:], (1, 1, 3))
+    with pytest.raises(FormatError, match="beyond any shard"):
+        shards.part_of(np.array([[2**63, 5]], "<u8"), 0)
 
 
 def test_the_same_blocks_in_fewer_objects(small_volume, small_archive, sharded):

@@ -47,7 +47,7 @@ FLAGS = {
     "page": "overwrite json",
     "train": "architecture init steps augment seed output overwrite checkpoint_dir json",
     "demo": "source seed output json",
-    "serve": "port host gzip cache_mb json",
+    "serve": "port host connections gzip cache_mb json",
     "bench": f"efforts batches peers bbox {SOURCE} model context block_shape training_steps "
     "seed engine workers output plot json",
 }

@@ -9,10 +9,12 @@ from linear_cases import TINY_LINEAR, linear_models, numbers_of
 
 from jaxslice.codec import linear, linear_choice
 from jaxslice.codec.block import decode_blocks, encode_blocks
+from jaxslice.codec.engines import native
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.network import Model
 from jaxslice.core.checksum import crc32c
 from jaxslice.core.errors import ChecksumError, FormatError, UsageError
+from jaxslice.native import library
 
 
 @settings(deadline=None, max_examples=30)
@@ -104,9 +106,24 @@ def test_slices_choose_the_predictor_that_takes_fewer_bits():
     rows = np.repeat(rng.integers(0, 256, (1, 80, 1)), 64, axis=2)
     columns = np.repeat(rng.integers(0, 256, (1, 1, 64)), 80, axis=1)
     model = two_predictors()
-    symbols = np.concatenate([rows, columns, columns, rows]).astype(np.int16)
-    choices = linear_choice.choose(symbols, model.network, model.architecture)
-    assert choices.tolist() == [0, 1, 1, 0]
+    symbols = np.concatenate([rows, columns, columns, rows]).astype(np.uint8)
+    assert linear_choice.choose(symbols, model).tolist() == [0, 1, 1, 0]
+
+
+def test_residuals_are_the_same_without_the_library():
+    rng = np.random.default_rng(7)
+    architecture = dataclasses.replace(TINY_LINEAR, predictors=3)
+    model = Model(architecture, numbers_of(architecture, 4, largest=True))
+    symbols = rng.integers(0, 256, (4, 30, 77)).astype(np.uint8)
+    rows, margin = np.array([5, 6, 20], np.int32), 4
+    expected = linear_choice._residuals(symbols, rows, margin, model.network, architecture)
+    counts = np.full(4, 256, np.int32)
+    task, _arrays = native.linear_task(model, symbols.shape, symbols.shape, counts, None)
+    found = library.linear_residuals(task, symbols, rows, margin)
+    np.testing.assert_array_equal(found, expected)
+    for bad_rows, bad_margin in ((rows - 6, margin), (rows + 9, margin), (rows, 0), (rows, 39)):
+        with pytest.raises(library.NativeError, match="shape"):
+            library.linear_residuals(task, symbols, bad_rows, bad_margin)
 
 
 @pytest.mark.parametrize("engine", ["native", "xla"])

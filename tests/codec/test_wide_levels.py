@@ -34,7 +34,7 @@ def test_regular_levels_take_few_bytes(name):
     assert len(packed) <= most_bytes
     assert levels * 0.9 <= wide_levels.sizes(tables).max() <= levels
     symbols = wide_levels.symbols_of(voxels, tables)
-    assert symbols.dtype == np.int32
+    assert symbols.dtype == np.uint16
     assert symbols.min() >= 0
     assert np.all(symbols.max(axis=(1, 2)) < wide_levels.sizes(tables))
     np.testing.assert_array_equal(wide_levels.voxels_of(symbols, tables), voxels)

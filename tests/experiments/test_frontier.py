@@ -197,7 +197,7 @@ def test_no_label_covers_another(experiment, tmp_path, monkeypatch):
     module = experiment("frontier_plot")
     monkeypatch.setattr(module, "DPI", 60)
     monkeypatch.setattr(module, "LOOKS", dict([*module.LOOKS.items()][:1]))
-    for rows in (crowd()[::2], rows_of(EXPERIMENTS / "results" / "frontier.csv")):
+    for rows in (crowd()[::3], rows_of(EXPERIMENTS / "results" / "frontier.csv")):
         panels = module.draw(rows, tmp_path / "frontier.csv")
         assert len(panels) == 2  # encoding and decoding
         for labels in panels:

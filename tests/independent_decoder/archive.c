@@ -25,6 +25,24 @@ static void check_offset(const Json *object)
         json_integer(list->items + i, -((int64_t)1 << 53), (int64_t)1 << 53, "offset_voxels");
 }
 
+/* The voxel size: the first transformation's scale. */
+static void check_voxel_size(const Json *dataset)
+{
+    const Json *list = json_need(dataset, "coordinateTransformations", JSON_LIST);
+    if (list->count == 0)
+        damaged("a scale has no transformation");
+    const Json *size = json_need(list->items, "scale", JSON_LIST);
+    if (size->count != 3)
+        damaged("the voxel size is not three numbers");
+    for (int i = 0; i < 3; i++) {
+        const Json *value = size->items + i;
+        if (value->kind != JSON_INTEGER && value->kind != JSON_REAL)
+            damaged("the voxel size is not three numbers");
+        if (!(value->real >= 0 && value->real <= 1e18))
+            damaged("the voxel size is not within its limits");
+    }
+}
+
 /* Section 1, "Scales". */
 static void check_scales(const Json *jaxslice, size_t scales)
 {
@@ -38,12 +56,22 @@ static void check_scales(const Json *jaxslice, size_t scales)
         check_offset(coarser->items + i);
 }
 
-static const char *path_of(const Json *dataset)
+/* The path of scale i, which no finer one has. */
+static const char *path_of(const Json *datasets, size_t i)
 {
-    const Json *path = json_need(dataset, "path", JSON_STRING);
-    if (path->length == 0 || strlen(path->text) != path->length || strchr(path->text, '/') ||
-        json_is(path, ".") || json_is(path, ".."))
-        damaged("the path of an array is not one name");
+    const Json *path = json_need(datasets->items + i, "path", JSON_STRING);
+    if (path->length == 0 || path->text[0] == '.')
+        damaged("the path of a scale is empty or begins with a dot");
+    for (size_t j = 0; j < path->length; j++) {
+        char c = path->text[j];
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        bool other = (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+        if (!letter && !other)
+            damaged("the path of a scale has a character that is not allowed");
+    }
+    for (size_t j = 0; j < i; j++)
+        if (json_is(json_member(datasets->items + j, "path"), path->text))
+            damaged("two scales have one path");
     return path->text;
 }
 
@@ -91,10 +119,14 @@ static void read_layers(Array *array, const Json *list)
 void seal_check(const Archive *archive, const Json *jaxslice, const Json *multiscales)
 {
     const Json *seal = json_member(jaxslice, "seal");
-    bool sealed = archive->arrays[0].codec.sealed;
-    for (size_t i = 0; i < archive->count; i++)
+    bool sealed = archive->arrays[0].codec.sealed, old = true;
+    for (size_t i = 0; i < archive->count; i++) {
         if (archive->arrays[i].codec.sealed != sealed)
             damaged("the archive is sealed in part");
+        old = old && archive->arrays[i].codec.version < 4;
+    }
+    if (old)
+        return; /* The field means nothing then. */
     if (sealed != (seal != NULL))
         damaged(seal ? "an archive that is not sealed has a seal" : "the seal is missing");
     if (!sealed)
@@ -138,8 +170,10 @@ Archive archive_open(const char *folder)
         damaged("there is no array");
     archive.count = datasets->count;
     archive.arrays = take(archive.count, sizeof *archive.arrays);
-    for (size_t i = 0; i < archive.count; i++)
-        array_parse(archive.arrays + i, folder, path_of(datasets->items + i));
+    for (size_t i = 0; i < archive.count; i++) {
+        array_parse(archive.arrays + i, folder, path_of(datasets, i));
+        check_voxel_size(datasets->items + i);
+    }
     check_scales(jaxslice, archive.count);
     seal_check(&archive, jaxslice, multiscales);
     return archive;

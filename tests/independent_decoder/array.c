@@ -17,13 +17,19 @@ const Json *read_json(const char *folder)
     return json;
 }
 
-static void parse_three(const Json *object, const char *name, int64_t high, uint32_t out[3])
+static void parse_three(const Json *object, const char *name, int64_t high, int64_t out[3])
 {
     const Json *list = json_need(object, name, JSON_LIST);
     if (list->count != 3)
         damaged("\"%s\" has not three numbers", name);
     for (int i = 0; i < 3; i++)
-        out[i] = (uint32_t)json_integer(list->items + i, 1, high, name);
+        out[i] = json_integer(list->items + i, 1, high, name);
+}
+
+static void narrow(const int64_t from[3], uint32_t to[3])
+{
+    for (int i = 0; i < 3; i++)
+        to[i] = (uint32_t)from[i];
 }
 
 static void parse_data_type(Array *array)
@@ -35,7 +41,7 @@ static void parse_data_type(Array *array)
     json_number(array->json, "fill_value", 0, 0);
 }
 
-static void parse_grid(const Array *array, uint32_t chunk[3], int64_t most)
+static void parse_grid(const Array *array, int64_t chunk[3], int64_t most)
 {
     const Json *grid = json_need(array->json, "chunk_grid", JSON_OBJECT);
     if (!json_is(json_member(grid, "name"), "regular"))
@@ -44,6 +50,8 @@ static void parse_grid(const Array *array, uint32_t chunk[3], int64_t most)
     const Json *keys = json_need(array->json, "chunk_key_encoding", JSON_OBJECT);
     const Json *configuration = json_member(keys, "configuration");
     const Json *separator = json_member(configuration, "separator");
+    if (configuration && configuration->kind != JSON_OBJECT)
+        damaged("the configuration of the chunk keys is no object");
     if (!json_is(json_member(keys, "name"), "default") || (separator && !json_is(separator, "/")))
         damaged("the chunk keys are not encoded with the default and /");
 }
@@ -56,7 +64,7 @@ static const Json *only_codec(const Json *object, const char *name)
     return codecs->items;
 }
 
-/* Section 1, "Shards": the configuration is this one and no other. */
+/* Section 1, "Shards". A shard may have 2**16 blocks of 2**16 voxels along an axis. */
 static const Json *parse_sharding(Array *array, const Json *sharding)
 {
     const Json *configuration = json_need(sharding, "configuration", JSON_OBJECT);
@@ -68,14 +76,17 @@ static const Json *parse_sharding(Array *array, const Json *sharding)
         damaged("the index of shards is coded otherwise");
     if (location && !json_is(location, "end"))
         damaged("the index of shards is not at their end");
-    uint32_t shard[3];
+    int64_t shard[3], block[3];
     uint64_t blocks = 1;
-    parse_grid(array, shard, UINT32_MAX);
-    parse_three(configuration, "chunk_shape", 1 << 16, array->codec.chunk);
+    parse_grid(array, shard, (int64_t)1 << 32);
+    parse_three(configuration, "chunk_shape", 1 << 16, block);
+    narrow(block, array->codec.chunk);
     for (int i = 0; i < 3; i++) {
-        if (shard[i] % array->codec.chunk[i] != 0)
+        if (shard[i] % block[i] != 0)
             damaged("a shard is no multiple of a block");
-        array->per_shard[i] = shard[i] / array->codec.chunk[i];
+        if (shard[i] / block[i] > 1 << 16)
+            damaged("a shard has too many blocks");
+        array->per_shard[i] = (uint32_t)(shard[i] / block[i]);
         blocks *= array->per_shard[i];
         if (blocks > 1 << 16)
             damaged("a shard has too many blocks");
@@ -93,16 +104,20 @@ void array_parse(Array *array, const char *folder, const char *name)
         damaged("%s is no array", array->folder);
     if (transformers && (transformers->kind != JSON_LIST || transformers->count))
         damaged("%s has storage transformers", array->folder);
-    parse_three(array->json, "shape", INT32_MAX, array->shape);
+    int64_t shape[3], chunk[3];
+    parse_three(array->json, "shape", INT32_MAX, shape);
+    narrow(shape, array->shape);
     uint64_t plane = (uint64_t)array->shape[0] * array->shape[1];
     if (plane > ((uint64_t)1 << 62) / array->shape[2])
         damaged("the array has too many voxels");
     parse_data_type(array);
     const Json *codec = only_codec(array->json, "codecs");
-    if (json_is(json_member(codec, "name"), "sharding_indexed"))
+    if (json_is(json_member(codec, "name"), "sharding_indexed")) {
         codec = parse_sharding(array, codec);
-    else
-        parse_grid(array, array->codec.chunk, 1 << 16);
+    } else {
+        parse_grid(array, chunk, 1 << 16);
+        narrow(chunk, array->codec.chunk);
+    }
     codec_parse(&array->codec, codec);
     for (int i = 0; i < 3; i++)
         array->blocks[i] = (array->shape[i] - 1) / array->codec.chunk[i] + 1;

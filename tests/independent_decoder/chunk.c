@@ -42,7 +42,7 @@ static void open_shard(Array *array, char *path)
     array->shard_index = NULL;
     array->shard_file = NULL;
     struct stat status;
-    if (stat(path, &status) != 0)
+    if (stat(path, &status) != 0 || S_ISDIR(status.st_mode))
         return;
     size_t size = 16 * entries(array) + 4;
     if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size < size)
@@ -74,10 +74,9 @@ static bool shard_payload(Array *array, const uint32_t index[3], uint8_t **memor
         return false;
     uint64_t at = little64(array->shard_index + 16 * place);
     uint64_t size = little64(array->shard_index + 16 * place + 8);
-    if (at == UINT64_MAX && size == UINT64_MAX)
+    if (at == UINT64_MAX)
         return false;
-    uint64_t end = array->shard_size - (16 * entries(array) + 4);
-    if (at > end || size > end - at)
+    if (at > array->shard_size || size > array->shard_size - at)
         damaged("the index of %s points outside", array->shard_path);
     if (size > most_bytes(array))
         damaged("a block of %s is too large", array->shard_path);

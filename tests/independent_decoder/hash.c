@@ -130,12 +130,15 @@ Bytes base64_decode(const char *text, size_t length)
 bool hashes_work(void)
 {
     static const uint8_t abc[4] = {0xba, 0x78, 0x16, 0xbf};
-    uint8_t digest[32];
+    uint8_t digest[32], counted[2000];
+    for (int i = 0; i < 2000; i++)
+        counted[i] = (uint8_t)(i % 251);
     Sha256 sha;
     sha256_start(&sha);
     sha256_add(&sha, "abc", 3);
     sha256_end(&sha, digest);
     return memcmp(digest, abc, 4) == 0 &&
            crc32c((const uint8_t *)"123456789", 9) == 0xE3069283u &&
-           xxh3((const uint8_t *)"jaxslice jaxslice 1234567", 25) == 0x0B60101242825DC6u;
+           xxh3((const uint8_t *)"jaxslice jaxslice 1234567", 25) == 0x0B60101242825DC6u &&
+           xxh3(counted, 200) == 0xF42A8864FEAF0703u && xxh3(counted, 2000) == 0x8D38FC31DC9D9FABu;
 }

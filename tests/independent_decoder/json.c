@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 64 };
+enum { DEEPEST = 64, MOST_DIGITS = 4300 };
 
 typedef struct {
     const uint8_t *at, *end;
@@ -165,6 +165,8 @@ static void parse_number(Text *text, Json *value)
         value->kind = JSON_REAL;
     }
     value->length = (size_t)(text->at - start);
+    if (value->kind == JSON_INTEGER && value->length - (*start == '-') > MOST_DIGITS)
+        damaged("JSON: an integer has too many digits");
     value->text = take(value->length + 1, 1);
     memcpy(value->text, start, value->length);
     value->real = strtod(value->text, NULL);

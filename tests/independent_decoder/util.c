@@ -173,7 +173,7 @@ char *join(const char *folder, const char *name)
 bool read_file(const char *path, uint64_t limit, uint8_t **memory, size_t *size)
 {
     struct stat status;
-    if (stat(path, &status) != 0)
+    if (stat(path, &status) != 0 || S_ISDIR(status.st_mode))
         return false;
     if (!S_ISREG(status.st_mode))
         damaged("%s is not a file", path);

@@ -1,9 +1,11 @@
 /* Hands damaged messages and damaged tasks to the native engine, to be run under sanitizers.
  *
  * Each round makes a task, encodes symbols, compares the message with that of the portable set, and
- * decodes it again; then it decodes damaged messages, and runs damaged tasks. With libFuzzer, which
- * defines FUZZ_LIBRARY, rounds follow its inputs: the first two bytes say which set and what
- * is tried. Alone: fuzz SET ROUNDS, which exits with 1 if a good message does not come back. */
+ * decodes it again; then it decodes damaged messages, and runs damaged tasks. Compiled for libFuzzer
+ * with FUZZ_LIBRARY, the name of one round, that round follows its inputs: the first byte says
+ * which set. Alone: fuzz SET ROUNDS [FILE...], which runs that many rounds of its own, and for each
+ * file of such an input the round that its path names. It exits with 1 if a good message does not
+ * come back. */
 #include "fuzz.h"
 
 #include <stdio.h>
@@ -94,28 +96,48 @@ void damage_message(uint32_t *message, int64_t words) {
 
 #ifdef FUZZ_LIBRARY
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (size < 4) return 0;
+    if (size < 3) return 0;
     const int32_t set = data[0] % MARCH_SETS;
     if (!march_has_set(set)) return 0;
-    int result = 0;
-    fuzz_start(data + 2, (int64_t)size - 2);
-    switch (data[1] % 4) {
-        case 0: result = network_round(set); break;
-        case 1: result = linear_round(set); break;
-        case 2: check_network(set); break;
-        default: check_linear(set);
-    }
-    if (result < 0) abort();
+    fuzz_start(data + 1, (int64_t)size - 1);
+    if (FUZZ_LIBRARY(set) < 0) abort();
     return 0;
 }
 #else
+struct named_round {
+    const char *name;
+    int (*run)(int32_t set);
+};
+
+/* Runs the round that is named in the path, with the file's bytes for its choices. */
+static int file_round(const char *path) {
+    static const struct named_round rounds[] = {{"network_round", network_round},
+                                                {"linear_round", linear_round},
+                                                {"levels_round", levels_round},
+                                                {"check_network", check_network},
+                                                {"check_linear", check_linear}};
+    uint8_t data[4096];
+    FILE *file = fopen(path, "rb");
+    if (!file) return -1;
+    const int64_t size = (int64_t)fread(data, 1, sizeof data, file);
+    fclose(file);
+    if (size < 3 || !march_has_set(data[0] % MARCH_SETS)) return 0;
+    fuzz_start(data + 1, size - 1);
+    for (int i = 0; i < 5; i++)
+        if (strstr(path, rounds[i].name)) return rounds[i].run(data[0] % MARCH_SETS);
+    return -1;
+}
+
 int main(int count, char **arguments) {
-    if (count != 3) return 2;
+    if (count < 3) return 2;
+    for (int i = 3; i < count; i++)
+        if (file_round(arguments[i]) < 0) return 1;
+    fuzz_start(NULL, 0);
     const int32_t set = atoi(arguments[1]), rounds = atoi(arguments[2]);
     int coded = 0;
     for (int32_t i = 0; i < rounds; i++) {
         const int result = i % 2 ? linear_round(set) : network_round(set);
-        if (result < 0) return 1;
+        if (result < 0 || levels_round(set) < 0) return 1;
         coded += result;
     }
     printf("%d of %d rounds were coded\n", coded, rounds);

@@ -47,8 +47,11 @@ void damage_message(uint32_t *message, int64_t words);
 int network_round(int32_t set);
 int linear_round(int32_t set);
 
-/* Each has a damaged task checked and laid out, and no more. */
-void check_network(int32_t set);
-void check_linear(int32_t set);
+/* Counts the levels of some slices. Returns 1, or -1 if the counts are wrong. */
+int levels_round(int32_t set);
+
+/* Each has a damaged task checked and laid out, and no more. Returns 0. */
+int check_network(int32_t set);
+int check_linear(int32_t set);
 
 #endif

@@ -167,9 +167,10 @@ int linear_round(int32_t set) {
     return good ? bytes > 0 : -1;
 }
 
-void check_linear(int32_t set) {
+int check_linear(int32_t set) {
     struct linear_task task = new_task(), damaged = task;
     for (int i = 0; i < 2; i++) damage_task(&damaged, &task);
     linear_scratch_bytes(&damaged, set);
     free_task(&task);
+    return 0;
 }

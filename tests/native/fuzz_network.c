@@ -145,9 +145,10 @@ int network_round(int32_t set) {
     return good ? bytes > 0 : -1;
 }
 
-void check_network(int32_t set) {
+int check_network(int32_t set) {
     struct march_task task = new_task(), damaged = task;
     for (int i = 0; i < 2; i++) damage_task(&damaged);
     march_scratch_bytes(&damaged, set);
     free_task(&task);
+    return 0;
 }

@@ -98,7 +98,7 @@ def rounded(model: Model) -> Model:
     return Model(model.architecture, model.network._replace(biases=biases))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     model=models(),
     shape=st.tuples(st.integers(1, 4), st.integers(1, 70), st.integers(2, 20)),

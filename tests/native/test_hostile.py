@@ -13,6 +13,8 @@ from jaxslice.codec.network import Model
 from jaxslice.core.errors import FormatError
 from jaxslice.native import build, library
 
+CORPUS = Path(__file__).parents[2] / "experiments" / "fuzz" / "corpus"
+ROUNDS = ("network_round", "linear_round", "levels_round", "check_network", "check_linear")
 SETS = library.instruction_sets()
 assert SETS, "the native engine was not built: python -m jaxslice.native.build"
 
@@ -163,8 +165,11 @@ def fuzzer(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("number", SETS)
 def test_sanitizers_find_nothing(fuzzer, number):
-    result = subprocess.run(
-        [fuzzer, str(number), "60"], capture_output=True, text=True, check=False
-    )
+    # The inputs say which set they are for; each set runs some of them.
+    every = [str(path) for name in ROUNDS for path in sorted((CORPUS / name).iterdir())]
+    inputs = every[SETS.index(number) :: len(SETS)]
+    assert inputs
+    command = [fuzzer, str(number), "50", *inputs]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr[:5000]
     assert "rounds were coded" in result.stdout

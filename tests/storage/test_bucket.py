@@ -1,13 +1,17 @@
 """Places in buckets: the old content is whole until the new one is, and foreign objects stay."""
 
+import numpy as np
 import pytest
 from servers import s3_bucket
 
+from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.storage import bucket
 from jaxslice.storage.folder import RemoteFolder, open_folder
 from jaxslice.storage.kind import Kind
 from jaxslice.storage.replace import check_new_place, new_place
+from jaxslice.volumes.destination import create_destination
+from jaxslice.volumes.source import open_source
 
 PLACE = "s3://volumes/box"
 
@@ -58,6 +62,30 @@ def test_a_failure_deletes_what_was_written(error):
     with pytest.raises(error):
         write(overwrite=False, error=error)
     assert objects() == {"labels/1": b"mine"}
+
+
+def test_what_a_killed_run_has_hidden_is_found_and_removed():
+    fill({"labels/1": b"mine", ".partial-1/in/1": b"staged by another that was killed"})
+    killed = new_place(PLACE, KIND, False)
+    spec = killed.__enter__()
+    assert isinstance(spec, dict)
+    for key, data in {**NEW, "in/8": b"of the killed one"}.items():
+        RemoteFolder(PLACE, spec).write(key, data)
+    bucket.hide_entry(RemoteFolder(PLACE, spec), KIND)
+    assert "lid" not in objects()
+    write(overwrite=False)
+    assert objects() == {**NEW, "labels/1": b"mine"}
+
+
+@pytest.mark.parametrize("key", ["precomputed", "zarr3"])
+def test_a_volume_opens_when_all_of_it_is_there(key):
+    box = Box.of_shape((2, 4, 6))
+    voxels = np.ones(box.shape, np.uint8)
+    with create_destination(PLACE, box, (1, 1, 1), dest_format=key) as made:
+        made.write(box, voxels)
+        with pytest.raises(UsageError):
+            open_source(PLACE)
+    np.testing.assert_array_equal(open_source(PLACE).read(box), voxels)
 
 
 def test_replacing_waits_for_the_end_and_keeps_what_is_not_its_own():

@@ -5,7 +5,9 @@ import hashlib
 import fake_gcs
 import pytest
 from fake_gcs import gcs_bucket
+from fault_proxy import failing_proxy
 from fault_server import faulty_server
+from servers import s3_bucket
 from volumes_for_tests import KINDS, chunk_files, make_volume
 
 from jaxslice.cli.main import run
@@ -94,6 +96,30 @@ def test_a_bucket_that_takes_no_blocks(monkeypatch, tmp_path, capfd):
         assert kept.items() <= objects.items()
         assert "resume" in capfd.readouterr().err
         assert run(["jaxslice", "verify", "gs://volumes/a.zarr"]) == 0
+
+
+def test_an_s3_service_that_stores_badly(served, monkeypatch, tmp_path, capfd):
+    make_volume(tmp_path / "v")
+    place = "s3://volumes/a.zarr"
+    words = ["compress", str(tmp_path / "v"), place, *FLAGS]
+    with s3_bucket(monkeypatch) as endpoint, failing_proxy(endpoint) as puts:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", puts.url)
+        puts.only = "/c/1/"
+        for kind in (500, 503, "cut", "lost"):
+            puts.kind, puts.times, puts.tries = kind, 1, {}
+            assert run(["jaxslice", *words, "--overwrite", "--io_retries=3"]) == 0, kind
+            assert max(puts.tries.values()) > 1
+        assert run(["jaxslice", "verify", place, f"--source={tmp_path / 'v'}"]) == 0
+        capfd.readouterr()
+        puts.kind, puts.times = 503, -1
+        assert run(["jaxslice", *words, "--overwrite", "--io_retries=1"]) == 1
+        (line,) = [line for line in capfd.readouterr().err.splitlines() if "jaxslice:" in line]
+        assert place in line
+        assert "/c/1/" in line
+        puts.kind = ""
+        assert run(["jaxslice", *words, "--overwrite"]) == 0
+        assert "resume" in capfd.readouterr().err
+        assert run(["jaxslice", "verify", place]) == 0
 
 
 @pytest.mark.parametrize("kind", ["raw", "png"])

@@ -68,7 +68,7 @@ def test_a_lasting_fault_is_an_error_of_storage(faults, kind, only):
         open_source(f"{faults.url}/v").read(BOX)
     assert faults.url in str(caught.value)
     assert "\n" not in str(caught.value)
-    if kind == "redirect":
+    if kind == "redirect" and only:
         assert "give the address that it leads to" in str(caught.value)
 
 
@@ -85,6 +85,12 @@ def test_commands_say_it_in_one_line(faults, kind, command, tmp_path, capfd):
     assert faults.url in line
     assert "secret" not in line
     assert not list(tmp_path.iterdir())
+
+
+def test_an_encoding_that_http_does_not_know_is_named(faults):
+    faults.kind = "encoding"
+    with options_for_now(FAST), pytest.raises(StorageError, match="to gzip alone"):
+        open_source(f"{faults.url}/v")
 
 
 def test_an_interruption_ends_waits_of_other_threads(faults, monkeypatch):

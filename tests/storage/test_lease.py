@@ -56,6 +56,14 @@ def test_one_of_a_process_that_has_ended_is_taken_over_at_once(folder):
         assert mine.try_acquire()
 
 
+def test_a_damaged_one_lasts_its_time(folder):
+    owner = {"token": "a", "machine": module._machine(), "pid": 2**70}
+    for data in (json.dumps(owner).encode(), b"[" * 3000, b"\xff", b"[]", b'{"pid": -1}'):
+        folder.write("lease-fit", data)
+        with Lease(folder, "fit") as mine:
+            assert not mine.try_acquire()
+
+
 def test_what_was_taken_over_is_not_released_by_its_old_holder(folder):
     with Lease(folder, "fit") as first:
         assert first.try_acquire()

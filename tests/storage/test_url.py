@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxslice.core.errors import UsageError
 from jaxslice.storage.location import parse_location, public_name
 from jaxslice.storage.url import Told, told
 
@@ -60,3 +61,15 @@ def test_a_signature_stays_with_the_server():
     assert isinstance(location, dict)
     assert location["base_url"] == "https://h?sig=secret"
     assert public_name("zarr://https://me:pw@h/v?sig=secret|zarr3:0") == "https://h/v"
+
+
+def test_words_in_a_row_are_for_the_storage_to_refuse():
+    for place in ("a|ocdbt|x:n5:y", "a|zip|y", "a|n5|x"):
+        told(place)
+    with pytest.raises(UsageError):
+        parse_location("a|ocdbt|x:n5:y")
+
+
+def test_what_is_no_utf_8_is_refused():
+    with pytest.raises(UsageError, match="no valid URL"):
+        parse_location("gs://bucket/\udcff")

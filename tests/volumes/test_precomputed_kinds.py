@@ -7,6 +7,8 @@ import itertools
 import json
 import lzma
 import shutil
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -79,6 +81,27 @@ def test_packed_chunks_of_more_bytes_and_channels(tmp_path: Path, dtype: str):
     source = open_any(tmp_path / "v", SourceOptions(channel=1))
     assert source.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(source.read(BOX), voxels)
+
+
+@pytest.mark.parametrize(
+    ("pack", "suffix"),
+    [
+        (gzip.compress, ".gz"), (gzip.compress, ""), (partial(lzma.compress, preset=0), ".xz"),
+        (imagecodecs.brotli_encode, ".br"), (imagecodecs.zstd_encode, ".zstd"),
+    ],
+)  # fmt: skip
+def test_a_packed_chunk_without_an_end_is_refused(tmp_path: Path, pack, suffix):
+    make_volume(tmp_path / "v")
+    packed = pack(bytes(8 << 20))
+    repack(tmp_path / "v", lambda _: packed, lambda chunk: chunk.with_name(chunk.name + suffix))
+    source = open_source(tmp_path / "v")
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceDataError, match=r"Cannot (decode|unpack) the chunk"):
+            source.read(BOX)
+        assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_packed_chunk_that_is_damaged_or_missing(tmp_path: Path):

@@ -12,7 +12,7 @@ from files_for_tests import MAKERS, made_voxels
 
 from jaxslice.core import temporary
 from jaxslice.core.box import Box
-from jaxslice.volumes import pages
+from jaxslice.volumes import chunk_cache, pages
 from jaxslice.volumes.destination import create_destination
 from jaxslice.volumes.formats import FORMATS
 from jaxslice.volumes.pages import PageCache
@@ -25,7 +25,10 @@ WRITTEN = [known.key for known in FORMATS if known.create is not None]
 
 
 @pytest.mark.parametrize("key", WRITTEN)
-def test_a_volume_is_written_and_read_in_less_memory_than_it_has(tmp_path: Path, key: str):
+def test_a_volume_is_written_and_read_in_less_memory_than_it_has(
+    tmp_path: Path, key: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(chunk_cache, "USUAL_BYTES", BOX.size // 8)
     place, generator = tmp_path / NAMES.get(key, "v"), np.random.default_rng(0)
     sums = []
     tracemalloc.start()

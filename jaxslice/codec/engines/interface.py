@@ -50,8 +50,8 @@ NAMES = (AUTO, *_MODULES)
 class Engine(Protocol):
     """Encodes and decodes batches of blocks of one shape. Safe to use from several threads.
 
-    A batch may contain blocks with the extent (0, 0, 0), whose symbols are -1 and whose message is
-    empty. They pad a batch to the size that was compiled.
+    A batch may contain blocks with the extent (0, 0, 0), whose message is empty. They pad a
+    batch to the size that was compiled.
     """
 
     @property
@@ -84,7 +84,7 @@ class Engine(Protocol):
         """Encodes a batch of blocks.
 
         Args:
-          symbols: int16 [block, z, y, x], below the slice's alphabet size; -1 beyond the extent.
+          symbols: [block, z, y, x], below the slice's alphabet size; beyond the extent anything.
           sizes: int32 [block, z], alphabet size of each slice, at most 256; 0 beyond the extent.
           extents: int32 [block, 3], voxels along z, y and x.
           model: the architecture, and the network that predicts. `network.prove` must accept it.
@@ -126,7 +126,7 @@ class Engine(Protocol):
           choices: as for `encode`.
 
         Returns:
-          int16 [block, z, y, x]. Values beyond a block's extent are unspecified.
+          [block, z, y, x]. Values beyond a block's extent are unspecified.
 
         Raises:
           FormatError: a message is too short or too long, a head is out of range, or a lane does

@@ -252,7 +252,7 @@ class NativeEngine:
                 messages.append(np.zeros(0, np.uint32))
                 continue
             used = Model(model.architecture, networks[block]) if networks else model
-            inside = symbols[(block, *payload.within(extent))].astype(used.architecture.dtype)
+            inside = symbols[(block, *payload.within(extent))]
             counts = sizes[block, : extent[0]]
             chosen = None if choices is None else choices[block, : extent[0]]
             messages.append(
@@ -273,7 +273,7 @@ class NativeEngine:
     ) -> BlockSymbols:
         """See `interface.Engine.decode`. A device other than a CPU is a `UsageError`."""
         _check_device(device)
-        symbols = np.zeros((len(messages), *block_shape), model.architecture.symbol_dtype)
+        symbols = np.zeros((len(messages), *block_shape), model.architecture.dtype)
         for block, extent in enumerate(_triples(extents)):
             if not extent[0]:
                 continue
@@ -285,9 +285,12 @@ class NativeEngine:
             counts = sizes[block, : extent[0]]
             inside = (block, *payload.within(extent))
             chosen = None if choices is None else choices[block, : extent[0]]
-            symbols[inside] = decode(
+            decoded = decode(
                 messages[block], block_shape, extent, counts, used, self._set, choices=chosen
             )
+            if len(symbols) == 1 and extent == block_shape:
+                return decoded[np.newaxis]
+            symbols[inside] = decoded
         return symbols
 
     def compile_for(

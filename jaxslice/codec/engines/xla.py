@@ -139,8 +139,9 @@ class XlaEngine:
             geometry, model.architecture, networks is not None, _platform(device)
         )
         network = model.network if networks is None else stacked(networks)
-        sheared = shear(symbols, geometry)
-        limits = sheared_limits(sizes, extents, geometry, symbols.dtype)
+        dtype = model.architecture.symbol_dtype
+        sheared = shear(_with_outside(symbols, extents, dtype), geometry)
+        limits = sheared_limits(sizes, extents, geometry, dtype)
         with jax.enable_x64(True):
             arguments = (network, sheared, limits, _steps_for(extents, geometry))
             return program, jax.device_put(arguments, device)
@@ -182,6 +183,15 @@ ENGINE = XlaEngine()
 def _with_choices(sizes: AlphabetSizes, choices: np.ndarray | None) -> AlphabetSizes:
     """Alphabet sizes that also say which linear predictor a slice has; see `linear_mixture`."""
     return sizes if choices is None else sizes + np.int32(CHOICE_UNIT) * choices
+
+
+def _with_outside(symbols: BlockSymbols, extents: Extents, dtype: np.dtype) -> BlockSymbols:
+    """The symbols in a dtype that has OUTSIDE, which is what they are beyond their extents."""
+    filled = np.full(symbols.shape, OUTSIDE, dtype)
+    for block, (depth, height, width) in enumerate(extents):
+        inside = (block, slice(depth), slice(height), slice(width))
+        filled[inside] = symbols[inside]
+    return filled
 
 
 def _check_symbols(symbols: BlockSymbols, sizes: AlphabetSizes) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from jaxslice.core.errors import FormatError, MissingExtraError, UsageError
 from jaxslice.core.machine import available_host_bytes, num_cores
 from jaxslice.core.progress import Stopwatch
 from jaxslice.jobs.task import Task, Worker
+from jaxslice.storage import traffic
 from jaxslice.storage.store_options import StoreOptions, set_store_options, store_options
 
 TASKS_PER_THREAD = 2
@@ -25,6 +27,7 @@ RETRIES = 3
 """Times that a task is run again after its storage failed."""
 
 _LOCK = threading.Lock()
+_last_task: Task | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ class DaskExecutor:
                 here = getattr(task, "writes_here", False)
                 future = self.client.submit(
                     _run_remotely, task.without_sink() if here else task, here,  # type: ignore
-                    store_options(), retries=RETRIES, pure=False,
+                    store_options(), os.getpid(), retries=RETRIES, pure=False,
                 )  # fmt: skip
                 running[future] = task
                 finished.add(future)
@@ -88,7 +91,9 @@ class DaskExecutor:
             submit(itertools.islice(waiting, TASKS_PER_THREAD * threads))
             for future in finished:
                 task = running.pop(future)
-                results, seconds = _result_of(future)
+                results, seconds, moved = _result_of(future)
+                if moved is not None:
+                    traffic.add(moved)
                 for part, taken in seconds.items():
                     watch.add(part, taken)
                 if getattr(task, "writes_here", False):
@@ -153,8 +158,13 @@ class _Refused:
     error: FormatError | UsageError
 
 
-def _run_remotely(task: Task, here: bool, stores: StoreOptions) -> Any:
-    """Runs a task in a worker's thread: its results, and the seconds of each part."""
+def _run_remotely(task: Task, here: bool, stores: StoreOptions, client_pid: int) -> Any:
+    """Runs a task in a worker's thread: its results, the seconds of each part, and the traffic.
+
+    The task stays until the worker has the next one, so that tasks share chunks of their source.
+    """
+    global _last_task
+    _last_task = task
     worker = Worker()
     set_store_options(stores)
     try:
@@ -165,7 +175,9 @@ def _run_remotely(task: Task, here: bool, stores: StoreOptions) -> Any:
             results = task.write(results, worker)
     except (FormatError, UsageError) as error:
         return _Refused(error)
-    return results, worker.watch.parts()
+    # Workers in threads of the client's process are counted there.
+    moved = None if os.getpid() == client_pid else traffic.take_traffic()
+    return results, worker.watch.parts(), moved
 
 
 def _prepare_for(task: Any) -> None:
