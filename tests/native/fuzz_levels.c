@@ -1,4 +1,4 @@
-/* A round of the fuzzer with counts of levels; see fuzz.c. */
+/* A round of the fuzzer with counts of levels, and with tables of them; see fuzz.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 enum { LEVELS = 256 };
 
 int levels_round(int32_t set) {
-    (void)set; /* counting is the same on all of them */
+    (void)set; /* these are the same on all of them */
     const int64_t slices = between(0, 3);
     const int64_t slice_voxels = draw(LARGE_EVERY) ? between(0, 40) : between(0, 5000);
     const int64_t voxels = slices * slice_voxels;
@@ -27,6 +27,15 @@ int levels_round(int32_t set) {
     good &= levels_count(NULL, slices, slice_voxels, counts) == MARCH_NULL;
     good &= levels_count(inside, -1 - (int64_t)draw(3), slice_voxels, counts) == MARCH_BAD_SHAPE;
     good &= levels_count(inside, slices, -1 - (int64_t)draw(3), counts) == MARCH_BAD_SHAPE;
+    uint8_t *tables = room(slices * LEVELS), *found = room(voxels);
+    for (int64_t i = 0; i < slices * LEVELS; i++) tables[i] = (uint8_t)draw(256);
+    good &= levels_look_up(inside, slices, slice_voxels, tables, found) == MARCH_OK;
+    for (int64_t i = 0; good && i < voxels; i++)
+        good = found[i] == tables[i / slice_voxels * LEVELS + inside[i]];
+    good &= levels_look_up(inside, slices, slice_voxels, NULL, found) == MARCH_NULL;
+    good &= levels_look_up(inside, -1, slice_voxels, tables, found) == MARCH_BAD_SHAPE;
+    free(tables);
+    free(found);
     free(memory);
     free(counts);
     return good ? 1 : -1;

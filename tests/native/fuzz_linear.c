@@ -117,6 +117,24 @@ static int have_levels(const struct linear_task *task, const uint8_t *symbols, i
     return 1;
 }
 
+/* Residuals of rows that may or may not have their context inside: no sum is below 0. */
+static int sum_residuals(const struct linear_task *task, const uint8_t *symbols, int64_t voxels,
+                         int64_t sums_size) {
+    const int64_t count = between(0, 3);
+    int32_t *rows = room(count * (int64_t)sizeof *rows);
+    int64_t *sums = room(sums_size * (int64_t)sizeof *sums);
+    const int32_t height = task->extent[1] > 0 && task->extent[1] < 999 ? task->extent[1] : 999;
+    for (int64_t r = 0; r < count; r++) rows[r] = between(-1, height);
+    const int64_t result =
+        linear_residuals(task, symbols, voxels, rows, count, between(-1, 17), sums);
+    int good = result <= 0;
+    for (int64_t i = 0; result == MARCH_OK && i < task->predictors * task->extent[0]; i++)
+        good &= sums[i] >= 0;
+    free(rows);
+    free(sums);
+    return good;
+}
+
 static int code(struct linear_task *task, int32_t set, const uint8_t *symbols, int64_t voxels) {
     const int64_t words = voxels + 2 * task->extent[1] + 64;
     uint32_t *message = room(words * (int64_t)sizeof *message);
@@ -136,9 +154,12 @@ static int code(struct linear_task *task, int32_t set, const uint8_t *symbols, i
         if (run_decoder(task, set, good, length, decoded, voxels) == 0)
             same = have_levels(task, decoded, voxels);
     }
+    const int64_t sums = (int64_t)task->predictors * task->extent[0];
+    same &= sum_residuals(task, symbols, voxels, sums);
     if (same) {
         const struct linear_task sound = *task;
         damage_task(task, &sound);
+        same = sum_residuals(task, symbols, voxels, sums);
         const int64_t needed = linear_scratch_bytes(task, set);
         if (needed > 0 && needed < 1 << 26) run_decoder(task, set, good, used, decoded, voxels);
     }
