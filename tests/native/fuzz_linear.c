@@ -117,19 +117,16 @@ static int have_levels(const struct linear_task *task, const uint8_t *symbols, i
     return 1;
 }
 
-/* Residuals of rows that may or may not have their context inside: no sum is below 0. */
-static int sum_residuals(const struct linear_task *task, const uint8_t *symbols, int64_t voxels,
-                         int64_t sums_size) {
-    const int64_t count = between(0, 3);
-    int32_t *rows = room(count * (int64_t)sizeof *rows);
-    int64_t *sums = room(sums_size * (int64_t)sizeof *sums);
-    const int32_t height = task->extent[1] > 0 && task->extent[1] < 999 ? task->extent[1] : 999;
-    for (int64_t r = 0; r < count; r++) rows[r] = between(-1, height);
-    const int64_t result =
-        linear_residuals(task, symbols, voxels, rows, count, between(-1, 17), sums);
-    int good = result <= 0;
-    for (int64_t i = 0; result == MARCH_OK && i < task->predictors * task->extent[0]; i++)
-        good &= sums[i] >= 0;
+/* Sums the residuals of some rows, which may lie outside. Returns whether the answer is one. */
+static int sum_residuals(const struct linear_task *task, const uint8_t *symbols, int64_t voxels) {
+    const int32_t size = between(0, 3), margin = between(-1, draw(4) ? 3 : 16);
+    int32_t *rows = room(size * (int64_t)sizeof *rows);
+    int64_t *sums = room((int64_t)task->predictors * task->extent[0] * (int64_t)sizeof *sums);
+    for (int32_t i = 0; i < size; i++) rows[i] = between(-1, task->extent[1]);
+    const int64_t result = linear_residuals(task, symbols, voxels, rows, size, margin, sums);
+    int good = result == MARCH_OK || result == MARCH_BAD_SHAPE;
+    for (int32_t i = 0; good && !result && i < task->predictors * task->extent[0]; i++)
+        good = sums[i] >= 0;
     free(rows);
     free(sums);
     return good;
@@ -154,12 +151,9 @@ static int code(struct linear_task *task, int32_t set, const uint8_t *symbols, i
         if (run_decoder(task, set, good, length, decoded, voxels) == 0)
             same = have_levels(task, decoded, voxels);
     }
-    const int64_t sums = (int64_t)task->predictors * task->extent[0];
-    same &= sum_residuals(task, symbols, voxels, sums);
     if (same) {
         const struct linear_task sound = *task;
         damage_task(task, &sound);
-        same = sum_residuals(task, symbols, voxels, sums);
         const int64_t needed = linear_scratch_bytes(task, set);
         if (needed > 0 && needed < 1 << 26) run_decoder(task, set, good, used, decoded, voxels);
     }
@@ -181,7 +175,7 @@ int linear_round(int32_t set) {
             const uint32_t levels = (uint32_t)task.level_counts[i / (voxels / task.extent[0])];
             symbols[i] = (uint8_t)noise(levels < spread ? levels : spread);
         }
-        good = code(&task, set, symbols, voxels);
+        good = sum_residuals(&task, symbols, voxels) && code(&task, set, symbols, voxels);
         free(symbols);
     }
     free_task(&task);
