@@ -47,7 +47,7 @@ X86 = {
     "linear_avx512": AVX512,
 }
 ARM64 = {"neon": ("-mcpu=generic+dotprod",)}
-OPTIONS = ("-std=gnu11", "-O3", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall")
+OPTIONS = ("-std=gnu11", "-O3", "-g0", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall")
 
 
 def compiler() -> list[str] | None:
