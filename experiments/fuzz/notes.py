@@ -72,9 +72,10 @@ def _beats(data: bytes) -> None:
 
 
 def _status(data: bytes) -> None:
-    job = status._job(_Draft(data))
-    status._num_blocks(job)
-    status._blocks_in(["0/c/0/0/0", "0/c/0/0/1"], job)
+    for shapes in status._scales(status._job(_Draft(data))):
+        shape, block, shard = shapes
+        assert min(*shape, *block, *shard) > 0, shapes
+        assert status._blocks_in(["0/c/0/0/0", "0/c/0/0/1"], shapes) >= 0
 
 
 def _owned(data: bytes) -> None:
