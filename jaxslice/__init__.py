@@ -27,13 +27,19 @@ if TYPE_CHECKING:
         UsageError,
         VersionError,
     )
+    from jaxslice.jobs.complete import seal
     from jaxslice.jobs.compress import compress
+    from jaxslice.jobs.compress_shard import compress_shard, plan_archive
+    from jaxslice.jobs.costs import Foresight
     from jaxslice.jobs.decompress import decompress
     from jaxslice.jobs.diff import diff
     from jaxslice.jobs.extend import extend
+    from jaxslice.jobs.forecast import forecast
+    from jaxslice.jobs.job_shard import JobShard
     from jaxslice.jobs.options import CompressOptions
     from jaxslice.jobs.repair import repair
     from jaxslice.jobs.scrub import scrub
+    from jaxslice.jobs.status import status
     from jaxslice.jobs.train_model import train
     from jaxslice.jobs.verify import verify
     from jaxslice.jobs.zarr_serializer import zarr_serializer
@@ -49,7 +55,9 @@ _MODULE = {
     "ChecksumError": "core.errors",
     "CompressOptions": "jobs.options",
     "DeviceError": "core.errors",
+    "Foresight": "jobs.costs",
     "FormatError": "core.errors",
+    "JobShard": "jobs.job_shard",
     "MissingExtraError": "core.errors",
     "Model": "codec.network",
     "RawHeader": "volumes.options",
@@ -62,19 +70,24 @@ _MODULE = {
     "UsageError": "core.errors",
     "VersionError": "core.errors",
     "compress": "jobs.compress",
+    "compress_shard": "jobs.compress_shard",
     "decode_blocks": "codec.block",
     "decompress": "jobs.decompress",
     "diff": "jobs.diff",
     "encode_blocks": "codec.block",
     "extend": "jobs.extend",
+    "forecast": "jobs.forecast",
     "info": "archive.report",
     "inspect": "volumes.inspect",
     "load_model": "models.model_file",
     "open": "archive.lazy_volume",
     "open_source": "volumes.source",
+    "plan_archive": "jobs.compress_shard",
     "repair": "jobs.repair",
     "scrub": "jobs.scrub",
+    "seal": "jobs.complete",
     "set_store_options": "storage.store_options",
+    "status": "jobs.status",
     "train": "jobs.train_model",
     "verify": "jobs.verify",
     "zarr_serializer": "jobs.zarr_serializer",
@@ -86,7 +99,9 @@ __all__ = [
     "ChecksumError",
     "CompressOptions",
     "DeviceError",
+    "Foresight",
     "FormatError",
+    "JobShard",
     "MissingExtraError",
     "Model",
     "RawHeader",
@@ -99,19 +114,24 @@ __all__ = [
     "UsageError",
     "VersionError",
     "compress",
+    "compress_shard",
     "decode_blocks",
     "decompress",
     "diff",
     "encode_blocks",
     "extend",
+    "forecast",
     "info",
     "inspect",
     "load_model",
     "open",
     "open_source",
+    "plan_archive",
     "repair",
     "scrub",
+    "seal",
     "set_store_options",
+    "status",
     "train",
     "verify",
     "zarr_serializer",

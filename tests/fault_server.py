@@ -18,7 +18,8 @@ class Faults:
 
     Attributes:
       url: of the server.
-      kind: a status code, "cut", "silent", "drip", "redirect", "expired" or ""; "" for none.
+      kind: a status code, "cut", "silent", "drip", "redirect", "encoding", "expired"
+        or ""; "" for none.
       times: how many requests of each object it happens to; -1 for all.
       only: part of the paths that it happens to.
       leads_to: where redirects lead, before the path.
@@ -98,6 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b"x")
         elif faults.kind == "redirect":
             self._send(302, b"", Location=f"{faults.leads_to}{self.path}{faults.signed}")
+        elif faults.kind == "encoding":
+            self._send(200, b"xyz", **{"Content-Encoding": "aws-chunked,gzip"})
         elif faults.kind == "expired":
             self._send(403, b"<Error><Code>ExpiredToken</Code></Error>")
 

@@ -26,6 +26,7 @@ def test_the_public_functions():
     assert set(FUNCTIONS) == {
         *("compress", "decompress", "diff", "verify", "info", "open", "train", "load_model"),
         *("encode_blocks", "decode_blocks", "zarr_serializer"),
+        *("plan_archive", "compress_shard", "seal", "forecast", "status"),
         *("extend", "inspect", "open_source", "repair", "scrub", "set_store_options"),
     }
 

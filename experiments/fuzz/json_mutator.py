@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import random
 from typing import Any
@@ -54,9 +55,9 @@ def _changed(document: Any, rng: random.Random) -> Any:
             other, other_key = rng.choice(spots)
             parent[key] = json.loads(json.dumps(other[other_key]))
         elif isinstance(value, bool | None) or action == 2:
-            parent[key] = rng.choice(STRANGE)
+            parent[key] = copy.deepcopy(rng.choice(STRANGE))
         else:
-            parent[key] = _near(value, rng)
+            parent[key] = _near(copy.deepcopy(value), rng)
     return holder["root"]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +27,11 @@ from models_for_tests import IN_SLICE, TINY, coded_anyway, random_network
 from fuzz import volume_seeds
 from fuzz.target import CORPUS, SEPARATOR
 from jaxslice.archive.configuration import CodecConfiguration
+from jaxslice.archive.shards import sharding_codec
 from jaxslice.codec import block, linear, network_bytes, network_difference
 from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.codec.place import IDENTITY_BYTES
+from jaxslice.core.checksum import crc32c
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 SHAPE = (2, 3, 4)
@@ -139,6 +142,17 @@ def zarr_seeds() -> Iterator[bytes]:
         yield document + SEPARATOR + payload + bytes(4)
 
 
+def archive_seeds() -> Iterator[bytes]:
+    """The same as objects of their own, and in shards of one block."""
+    for document, payload in _small_arrays():
+        yield document + SEPARATOR + b"b" + payload
+        whole = payload + crc32c(payload).to_bytes(4, "little")
+        array = json.loads(document)
+        array["codecs"] = [sharding_codec(SHAPE, array["codecs"][0])]
+        index = struct.pack("<2Q", 0, len(whole))
+        yield _dumped(array) + SEPARATOR + b"s" + whole + index
+
+
 def notes_seeds() -> Iterator[bytes]:
     """One note of each kind."""
     _, configuration = next(made_models())
@@ -233,6 +247,7 @@ def main() -> None:
     (CORPUS.parent / "configurations.json").write_text(text)
     write("decoder", decoder_seeds())
     write("metadata", metadata_seeds())
+    write("archive", archive_seeds())
     write("zarr_path", zarr_seeds())
     write("notes", notes_seeds())
     write("places", places_seeds())

@@ -87,6 +87,7 @@ def bench(
         voxels = volume.read(volume.box)
         exactness = check_exact(voxels, options.engine)
         rows, skipped = _our_rows(volume, voxels, numbers, together, options, scratch, notify)
+    chosen = [peer for peer in chosen if peer.sixteen_bits or voxels.dtype == np.uint8]
     for done, peer in enumerate(chosen):
         notify("peers", done, len(chosen))
         rows += _peer_rows(peer, voxels)
@@ -146,7 +147,7 @@ def check_exact(voxels: Volume, engine: str = AUTO) -> dict[str, Any]:
       DeviceError: bytes differ, or do not decode to the voxels.
     """
     probe.check_devices(engine)
-    model = model_file.load("default").model
+    model = model_file.load("default").model.of_voxels(voxels.dtype)
     shape = tuple(min(n, most) for n, most in zip(voxels.shape, EXACTNESS_SHAPE, strict=True))
     starts = [tuple(part * (n - s) // 2 for n, s in zip(voxels.shape, shape, strict=True))
               for part in range(3)]  # fmt: skip
@@ -169,7 +170,7 @@ def check_exact(voxels: Volume, engine: str = AUTO) -> dict[str, Any]:
         np.array_equal(decode([d], None)[0], p) for d, p in zip(expected, patches, strict=True)
     ):
         raise DeviceError("Got other voxels from single blocks, expected those encoded.")
-    modes = [payload.unpack(data, patches[0].shape).mode for data in expected]
+    modes = [payload.unpack(data, patches[0].shape, voxels.dtype).mode for data in expected]
     return {
         "probe": "passed",
         "same_bytes": ["single blocks", *(name for name, _ in ways)],
@@ -216,7 +217,7 @@ def _peer_rows(peer: peers.Peer, voxels: Volume) -> Iterator[speed.Row]:
     if result.note:
         yield row
         return
-    megabytes = voxels.size / 1e6
+    megabytes = voxels.nbytes / 1e6
     row |= {"bits_per_voxel": result.bits_per_voxel, "lossless": result.lossless}
     yield row | {
         "threads": 1,

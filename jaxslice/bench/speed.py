@@ -63,7 +63,7 @@ def effort_rows(
     for done, (batch, threads) in enumerate(settings):
         notify(f"bench effort {options.effort}, batch {batch}", done, len(settings))
         measured = _measure(opened, volume, voxels, batch, threads, scratch, options.engine)
-        operations = 2 * architecture.multiply_adds_per_voxel * 1e6
+        operations = 2 * architecture.multiply_adds_per_voxel * 1e6 / voxels.itemsize
         peak = product_rate(threads)
         yield {
             "codec": f"jaxslice effort {options.effort}",
@@ -106,7 +106,7 @@ def _measure(
         encode_seconds = _encode_seconds(opened, many, where, batch, workers, engine)
         decode_seconds, same = _decode_seconds(many, where, batch, workers, engine)
         edge_same = _edge_is_lossless(many, shape, model, batch, block_networks, engine)
-    megabytes = voxels.size * times / 1e6
+    megabytes = voxels.nbytes * times / 1e6
     return {
         "encode_mb_per_s": megabytes / encode_seconds,
         "decode_mb_per_s": megabytes / decode_seconds,
@@ -128,7 +128,7 @@ def _encode_seconds(
     for _ in range(PASSES):
         with create_archive(
             where, many.box, opened.block_shape, configuration, many.placement,
-            {"blocks_bytes": 0}, overwrite=True,
+            {"blocks_bytes": 0}, overwrite=True, data_type=many.dtype.name,
         ) as created:  # fmt: skip
             start = time.perf_counter()
             tasks = encode_tasks(many, created, batch, "none", networks, engine)
@@ -193,7 +193,7 @@ def repeated(
 
     box = Box.of_shape((depth * times, voxels.shape[1], voxels.shape[2]))
     placement = dataclasses.replace(volume.placement, offset_voxels=(0, 0, 0))
-    return Source(volume.description, box, placement, fetch), times
+    return Source(volume.description, box, placement, fetch, voxels.dtype), times
 
 
 @dataclasses.dataclass(frozen=True)

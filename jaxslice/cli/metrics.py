@@ -20,6 +20,7 @@ from jaxslice.cli.shared_flags import OUTPUT
 from jaxslice.core.errors import MissingExtraError, UsageError
 from jaxslice.core.machine import peak_so_far_bytes
 from jaxslice.core.progress import Progress
+from jaxslice.storage.traffic import traffic
 
 WRITE_SECONDS = 10.0
 """Least time between two writes of the file."""
@@ -106,7 +107,10 @@ class Metrics:
         self._begun = gauge("begun_timestamp_seconds", "When the job began.")
         self._updated = gauge("updated_timestamp_seconds", "When this file was written.")
         self._peak = gauge("peak_memory_bytes", "Most resident memory so far.")
+        self._read = gauge("source_read_bytes", "Bytes read from sources, as they are stored.")
+        self._written = gauge("written_bytes", "Bytes written to stores.")
         self._state = gauge("state", "0 running, 1 succeeded, -1 failed or interrupted.")
+        self._before = traffic()
         self._begun.labels(command).set(self._clock())
         self._state.labels(command).set(0)
 
@@ -137,5 +141,8 @@ class Metrics:
         self._last = self._clock()
         self._updated.labels(self._command).set(self._last)
         self._peak.labels(self._command).set(peak_so_far_bytes())
+        moved = traffic() - self._before
+        self._read.labels(self._command).set(moved.read_bytes)
+        self._written.labels(self._command).set(moved.written_bytes)
         # The library writes another file and renames it.
         prometheus.write_to_textfile(self._path, self._registry)

@@ -48,9 +48,9 @@ COMMAND = Command(
     name="status",
     arguments=("ARCHIVE",),
     description="Says whether ARCHIVE is complete, or how far the job has come that writes it: "
-    "running or dead, by whom, blocks and bytes so far, the last activity, and the command that "
-    "goes on. Nothing is written. A job without a lock, as in a bucket, counts as dead three "
-    "minutes after its last sign of life.",
+    "running or dead, by whom, blocks of all scales and bytes so far, the last activity, and the "
+    "command that goes on. Nothing is written. A job without a lock, as in a bucket, counts as "
+    "dead three minutes after its last sign of life.",
     examples=(
         "jaxslice status volume.zarr",
         "jaxslice status s3://bucket/volume.zarr --json",

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,7 +36,8 @@ class LoggedTask(EncodeTask):
     """Blocks to encode, each with a line in a log. A frozen value that pickles.
 
     A line is written in one go at the end of the file, so that processes can share it, and after
-    the block is stored. A run that goes on with another's work goes on with its log.
+    the block is stored; workers of a cluster hand theirs to the client. A run that goes on with
+    another's work goes on with its log.
 
     Attributes:
       log: path of the file.
@@ -145,12 +147,46 @@ def begin_log(path: str) -> str:
     return os.path.abspath(path)
 
 
+class _Kept:
+    """Lines that wait to be handed to another process, by the path of their log."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.active = False
+        self._lines: dict[str, list[str]] = {}
+
+    def add(self, path: str, lines: Iterable[str]) -> None:
+        with self._lock:
+            self._lines.setdefault(path, []).extend(lines)
+
+    def take(self) -> dict[str, list[str]]:
+        with self._lock:
+            found, self._lines = self._lines, {}
+        return found
+
+
+_kept = _Kept()
+
+
+def keep_lines() -> None:
+    """Keeps lines for `take_lines` from now on: this process does not see the files."""
+    _kept.active = True
+
+
+def take_lines() -> dict[str, list[str]]:
+    """The lines since the last call, by the path of their log."""
+    return _kept.take()
+
+
 def append_lines(path: str, lines: Iterable[str]) -> None:
     """Adds lines at the end of a file, all at once.
 
     Raises:
       OSError: the file cannot be written.
     """
+    if _kept.active:
+        _kept.add(path, lines)
+        return
     data = "".join(f"{line}\n" for line in lines).encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:

@@ -23,9 +23,6 @@ from jaxslice.storage.lease import LEASE_SECONDS
 from jaxslice.storage.traffic import traffic
 from jaxslice.storage.workspace import BusyError
 
-_MOST_NAMED = 8
-"""Blocks that a message names."""
-
 _TRIES = 4
 """To be alone with a draft."""
 
@@ -49,9 +46,16 @@ def seal(
       batch_blocks: as in `CompressOptions`.
       progress: called now and then.
 
+    Returns:
+      The report of the whole archive.
+
     Raises:
       UsageError: blocks are missing; the message says which. Or nothing was begun there.
       BusyError: job shards are still at work there.
+
+    >>> import jaxslice
+    >>> jaxslice.seal("volume.zarr").num_blocks
+    1
     """
     place, watch = os.fspath(archive), Stopwatch()
     if unfinished_draft(place) is None:
@@ -140,7 +144,7 @@ def _publish_complete(
         if not needed and not is_covered(noted_parts(draft, number), opened.num_objects):
             return None
         there = gather(draft, number, opened)
-        if there.missing_blocks:
+        if there.num_missing:
             _refuse(draft.place, number, opened.num_blocks, there)
         if not number:
             check_found(agreed.description, there.missing)
@@ -162,9 +166,9 @@ def _publish_complete(
 
 
 def _refuse(place: str, scale: int, num_blocks: int, there: Gathered) -> None:
-    named = ", ".join(str(block) for block in there.missing_blocks[:_MOST_NAMED])
-    more = len(there.missing_blocks) - _MOST_NAMED
+    named = ", ".join(map(str, there.missing_blocks))
+    more = there.num_missing - len(there.missing_blocks)
     raise UsageError(
-        f"Got {num_blocks - len(there.missing_blocks)} of {num_blocks} blocks of scale {scale} at "
+        f"Got {num_blocks - there.num_missing} of {num_blocks} blocks of scale {scale} at "
         f"{place!r}, expected all; missing: {named}{f' and {more} more' if more > 0 else ''}."
     )

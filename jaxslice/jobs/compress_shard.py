@@ -136,6 +136,12 @@ def plan_archive(
     Raises:
       UsageError: as for `compress`.
       SourceDataError: voxels that cannot be read.
+
+    >>> import jaxslice
+    >>> options = jaxslice.CompressOptions(effort="fast")
+    >>> planned = jaxslice.plan_archive("volume.npy", "planned.zarr", options)
+    >>> planned["stored_objects"]
+    1
     """
     job = _job(source, archive, options, progress)
     check_creatable(job.archive, options.overwrite)
@@ -183,6 +189,12 @@ def compress_shard(
       UsageError: as for `compress`.
       SourceDataError: voxels that cannot be read.
       TimeoutError: another process took too long to fit the base network.
+
+    >>> import jaxslice
+    >>> options, shard = jaxslice.CompressOptions(effort="fast"), jaxslice.JobShard(0, count=1)
+    >>> report = jaxslice.compress_shard("volume.npy", "shared.zarr", shard, options)
+    >>> report.details["complete"]
+    True
     """
     job = _job(source, archive, options, progress)
     if not options.resume:

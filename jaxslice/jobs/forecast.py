@@ -69,6 +69,13 @@ def forecast(
     Raises:
       UsageError: a source, place or option that cannot be used.
       SourceDataError: voxels that cannot be read.
+
+    >>> import jaxslice
+    >>> options = jaxslice.CompressOptions(effort="fast")
+    >>> foresight = jaxslice.Foresight(worker_counts=(1, 8))
+    >>> told = jaxslice.forecast("volume.npy", "other.zarr", options, foresight)
+    >>> told["num_blocks"], [one["workers"] for one in told["for_workers"]]
+    (1, [1, 8])
     """
     watch, progress = Stopwatch(), progress or no_progress
     sources = open_sources(source, options)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from jaxslice.archive.seal import leaf_of
 from jaxslice.archive.store import Archive
 from jaxslice.codec import body, payload
@@ -64,6 +66,29 @@ def stored_objects(archive: Archive, wanted: Sequence[Triple] | None = None) -> 
                 z, y, x = map(int, parts)
                 found.add((z, y, x))
     return found if chosen is None else found & chosen
+
+
+def stored_map(archive: Archive) -> np.ndarray:
+    """Whether each object of an unfinished archive is there, complete or not.
+
+    Returns:
+      bool, in the order of the archive's objects. One layer at a time is listed.
+
+    Raises:
+      OSError: the storage fails.
+    """
+    last = archive.object_at(archive.num_objects - 1)
+    depth, height, width = (n + 1 for n in last)
+    found = np.zeros((depth, height, width), bool)
+    for layer in range(depth):
+        prefix = f"{archive.path}/c/{layer}/"
+        for key in archive.folder.list_keys(prefix):
+            parts = key.removeprefix(prefix).split("/")
+            if len(parts) == 2 and all(part.isdecimal() for part in parts):
+                y, x = map(int, parts)
+                if y < height and x < width:
+                    found[layer, y, x] = True
+    return found.ravel()
 
 
 def checked_block(archive: Archive, index: Triple) -> EncodeStats | None:

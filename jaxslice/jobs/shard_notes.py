@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxslice.archive.seal import Leaves
 from jaxslice.archive.store import Archive
 from jaxslice.core.box import Triple
@@ -19,9 +21,15 @@ from jaxslice.core.errors import FormatError
 from jaxslice.core.json_text import parse_json
 from jaxslice.jobs.encode_all import without_leaves
 from jaxslice.jobs.encoding import EncodeStats
-from jaxslice.jobs.resume import finished_blocks, stored_objects
+from jaxslice.jobs.resume import finished_blocks, stored_map
 from jaxslice.storage.draft import Draft
 from jaxslice.volumes.interface import MissingChunks
+
+MOST_NAMED = 8
+"""Blocks that a message names."""
+
+_CHECKED_AT_ONCE = 4096
+"""Stored objects that are checked at a time."""
 
 _NAME = re.compile(r"part-(\d+)-(\d+)-(\d+)\.json")
 
@@ -78,50 +86,63 @@ class Gathered:
       leaves: of all blocks that are there.
       stats: of these blocks, without the leaves.
       missing: chunks of the source.
-      missing_blocks: that are not there, x fastest.
+      num_missing: blocks that are not there.
+      missing_blocks: the first of them, x fastest.
     """
 
     leaves: Leaves
     stats: EncodeStats
     missing: MissingChunks
+    num_missing: int
     missing_blocks: list[Triple]
 
 
 def gather(draft: Draft, scale: int, made: Archive) -> Gathered:
     """Finds what is there of a scale: by the notes, and where there is none by reading.
 
+    Memory holds a bit for each stored object, and the leaves of one part and of few layers.
+
     Raises:
       FormatError: a note is damaged.
       OSError: the storage fails.
     """
-    objects = [index for index, _ in made.shards()]
-    stored, end = stored_objects(made), 0
-    noted: set[Triple] = set()
+    stored, end = stored_map(made), 0
+    noted = np.zeros_like(stored)
     leaves, stats, missing = Leaves(made.grid_shape), EncodeStats(), MissingChunks()
     for part in noted_parts(draft, scale):
-        indices = objects[part.start : part.stop]
-        if part.start < end or len(indices) < len(part) or not stored.issuperset(indices):
+        objects = slice(part.start, part.stop)
+        if part.start < end or part.stop > len(stored) or not stored[objects].all():
             continue
         end = part.stop
         some, chunks, any_found = _read_part(draft, scale, part)
         leaves.add_all(some.leaves)
         stats += without_leaves(some)
         missing.add(chunks, any_found)
-        noted.update(indices)
+        noted[objects] = True
     # What no run of this process has encoded.
     stats = dataclasses.replace(stats, found_blocks=stats.blocks)
-    checked = finished_blocks(made, [index for index in objects if index not in noted])
-    for found in checked.values():
-        leaves.add_all(found.leaves)
-        stats += without_leaves(found)
-    missing_blocks = [
-        block
-        for index in objects
-        if index not in noted
-        for block in made.blocks_of(index)
-        if block not in checked
-    ]
-    return Gathered(leaves, stats, missing, missing_blocks)
+    checked, num_missing, missing_blocks = _check(made, np.flatnonzero(~noted), stored, leaves)
+    return Gathered(leaves, stats + checked, missing, num_missing, missing_blocks)
+
+
+def _check(
+    made: Archive, positions: np.ndarray, stored: np.ndarray, leaves: Leaves
+) -> tuple[EncodeStats, int, list[Triple]]:
+    """Reads the blocks that no note tells of: what they come to, and those that are not there."""
+    stats, num_missing, first = EncodeStats(), 0, []
+    for start in range(0, len(positions), _CHECKED_AT_ONCE):
+        some = [int(position) for position in positions[start : start + _CHECKED_AT_ONCE]]
+        there = [made.object_at(position) for position in some if stored[position]]
+        found = finished_blocks(made, there) if there else {}
+        for each in found.values():
+            leaves.add_all(each.leaves)
+            stats += without_leaves(each)
+        for block in (b for position in some for b in made.blocks_of(made.object_at(position))):
+            if block not in found:
+                num_missing += 1
+                if len(first) < MOST_NAMED:
+                    first.append(block)
+    return stats, num_missing, first
 
 
 def _read_part(draft: Draft, scale: int, part: range) -> tuple[EncodeStats, list[Triple], bool]:

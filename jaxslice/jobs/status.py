@@ -9,7 +9,7 @@ import re
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import psutil
 
@@ -18,11 +18,19 @@ from jaxslice.archive.store import Archive, open_scales
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import UsageError
 from jaxslice.core.json_text import parse_json
+from jaxslice.jobs.block_shape import (
+    default_block_shape,
+    fitted_block_shape,
+    fitted_shard_shape,
+)
+from jaxslice.jobs.effort import effort_named
 from jaxslice.jobs.heartbeat import SILENT_SECONDS, read_beats
 from jaxslice.storage.draft import Draft
 from jaxslice.storage.folder import LocalFolder, open_folder
 from jaxslice.storage.location import OPEN_TIMEOUT_SECONDS, unreachable_is_usage_error
 from jaxslice.storage.look import draft_to_look_at
+from jaxslice.volumes.details import VoxelSize
+from jaxslice.volumes.pooled import pooling_factors
 
 RUNNING, DEAD, SEALED, NOT_SEALED = "running", "dead, resumable", "sealed", "complete, not sealed"
 
@@ -45,6 +53,10 @@ def status(location: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       UsageError: there is neither an archive nor a job, or the storage cannot be reached.
       FormatError: the archive's metadata are damaged.
+
+    >>> import jaxslice
+    >>> jaxslice.status("volume.zarr")["state"]
+    'sealed'
     """
     place = os.fspath(location)
     with unreachable_is_usage_error(place):
@@ -84,8 +96,12 @@ def _job_status(place: str, draft: Draft, locked: bool) -> dict[str, Any]:
     local = isinstance(draft.folder, LocalFolder)
     alive = [beat for beat in beats if _is_alive(beat, now, local and not locked)]
     running = locked or bool(alive)
-    num_blocks = _num_blocks(job)
-    done = _blocks_in(stored.get(0, []), job)
+    scales = _scales(job)
+    num_blocks = sum(math.prod(_grid(shape, block)) for shape, block, _ in scales) or None
+    done = sum(
+        _blocks_in(keys, scales[scale] if scale < len(scales) else None)
+        for scale, keys in stored.items()
+    )
     return {
         "state": RUNNING if running else DEAD,
         "blocks_done": done,
@@ -176,14 +192,45 @@ def _bytes(draft: Draft, stored: dict[int, list[str]]) -> dict[str, Any]:
     return {"bytes_done": round(mean * len(keys)), "bytes_estimated": len(keys) > len(some)}
 
 
-def _shapes(job: dict[str, Any]) -> tuple[Triple, Triple, Triple] | None:
-    """Shapes of the volume, its blocks and its objects; None for a job that does not say."""
+_Shapes: TypeAlias = tuple[Triple, Triple, Triple]
+"""Of the volume, its blocks and its objects."""
+
+
+def _scales(job: dict[str, Any]) -> list[_Shapes]:
+    """The shapes of all scales that a job makes, the finest first; none if it does not say.
+
+    Those of coarser scales are as the plan would have them, now that the finest is known.
+    """
     with contextlib.suppress(LookupError, TypeError, ValueError, OverflowError):
-        block = _triple(job["block_shape"])
+        block, options = _triple(job["block_shape"]), job["options"]
         shard = _triple(job["shard_shape"] or block)
-        if min(*block, *shard) > 0:
-            return Box.parse(str(job["source"]["box"])).shape, block, shard
-    return None
+        if min(*block, *shard) < 1:
+            return []
+        shape, size = _volume(job["source"])
+        depth = effort_named(options["effort"]).block_depth
+        usual = block == default_block_shape(shape, depth)
+        found = [(shape, block, shard)]
+        coarser = [_volume(source)[0] for source in job["coarser_sources"]]
+        if job["coarser_sources"]:
+            shape, size = _volume(job["coarser_sources"][-1])
+        for _ in range(options["downsample"]):
+            if (factors := pooling_factors(size, shape)) is None:
+                break
+            shape = _grid(shape, factors)
+            z, y, x = (s * f for s, f in zip(size, factors, strict=True))
+            size = (z, y, x)
+            coarser.append(shape)
+        for shape in coarser:
+            own = default_block_shape(shape, depth) if usual else fitted_block_shape(block, shape)
+            found.append((shape, own, fitted_shard_shape(shard, own, shape)))
+        return found
+    return []
+
+
+def _volume(source: dict[str, Any]) -> tuple[Triple, VoxelSize]:
+    """Shape and voxel size of a source."""
+    z, y, x = map(float, source["voxel_size_nm"])
+    return Box.parse(str(source["box"])).shape, (z, y, x)
 
 
 def _triple(values: Any) -> Triple:
@@ -191,18 +238,12 @@ def _triple(values: Any) -> Triple:
     return (z, y, x)
 
 
-def _num_blocks(job: dict[str, Any]) -> int | None:
-    shapes = _shapes(job)
-    return None if shapes is None else math.prod(_grid(shapes[0], shapes[1]))
-
-
 def _grid(shape: Triple, part: Triple) -> Triple:
     return _triple(-(-n // p) for n, p in zip(shape, part, strict=True))
 
 
-def _blocks_in(keys: list[str], job: dict[str, Any]) -> int:
-    """Blocks of the finest scale that the stored objects hold."""
-    shapes = _shapes(job)
+def _blocks_in(keys: list[str], shapes: _Shapes | None) -> int:
+    """Blocks of a scale that the stored objects hold."""
     if shapes is None or shapes[1] == shapes[2]:
         return len(set(keys))
     shape, block, shard = shapes

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 
 import jax
+import numpy as np
 
 from jaxslice.codec.architecture import Architecture
 from jaxslice.core.errors import UsageError
@@ -72,7 +73,7 @@ def make_model(
         raise UsageError("Got no volumes to train on, expected at least one.")
     seed = whole(seed, "seed")
     model_file.check_savable(output, overwrite=overwrite)
-    volumes = [[open_source(name) for name in group] for group in groups]
+    volumes = [[_opened(name) for name in group] for group in groups]
     init_key, draw_key = jax.random.split(jax.random.key(seed))
     params = _start(start, architecture) if start else _random(init_key, architecture)
     provenance = {
@@ -159,6 +160,17 @@ def train(
         recipe_of(steps, augment), seed,
         start=init, checkpoint_dir=checkpoint_dir, overwrite=overwrite, progress=progress,
     )  # fmt: skip
+
+
+def _opened(name: str) -> Source:
+    """A volume to train on."""
+    volume = open_source(name)
+    if volume.dtype != np.uint8:
+        raise UsageError(
+            f"Got {name!r} of {volume.dtype}, expected uint8: a model that was trained on 8 bits "
+            "is what volumes of 16 bits are compressed with, too."
+        )
+    return volume
 
 
 class _Training:

@@ -1,30 +1,8 @@
 /* AVX2: the intervals of symbols, and the search for them, half a panel at once.
  *
- * avx2_predict.h has the networks, avx2_states.h the coder's states.
+ * avx2_predict.h has the networks, avx2_states.h the coder's states, avx2_lanes.h the contexts.
  */
 #include "avx2_predict.h"
-#include "avx2_states.h"
-
-/* From the mixtures' order of four vectors to the natural one, and back. */
-INLINE void to_natural(vector v[4]) {
-    const vector a = _mm256_permute2x128_si256(v[0], v[1], 0x20);
-    const vector b = _mm256_permute2x128_si256(v[2], v[3], 0x20);
-    const vector c = _mm256_permute2x128_si256(v[0], v[1], 0x31);
-    v[3] = _mm256_permute2x128_si256(v[2], v[3], 0x31);
-    v[0] = a;
-    v[1] = b;
-    v[2] = c;
-}
-
-INLINE void from_natural(vector v[4]) {
-    const vector a = _mm256_permute2x128_si256(v[0], v[2], 0x20);
-    const vector b = _mm256_permute2x128_si256(v[0], v[2], 0x31);
-    const vector c = _mm256_permute2x128_si256(v[1], v[3], 0x20);
-    v[3] = _mm256_permute2x128_si256(v[1], v[3], 0x31);
-    v[0] = a;
-    v[1] = b;
-    v[2] = c;
-}
 
 /* C of an edge; see avx512.c. */
 INLINE vector cumulative(const vector *distance, const vector *weights, vector widths,
@@ -109,6 +87,11 @@ INLINE void find_two(const struct mixtures *mix, int first, const vector *positi
     UNROLL for (int j = 0; j < TOGETHER; j++) symbol[first + j] = _mm256_srli_epi32(low[j], 6);
 }
 
+INLINE const struct word_orders *orders_of(const struct march *m) {
+    const struct work *work = m->work;
+    return &work->orders;
+}
+
 INLINE void decode_half(struct march *m, int32_t half, uint32_t live, const int count) {
     struct mixtures mix;
     predict(m, half, count, &mix);
@@ -128,7 +111,7 @@ INLINE void decode_half(struct march *m, int32_t half, uint32_t live, const int 
     to_natural(start);
     to_natural(end);
     UNROLL for (int j = 0; j < 4; j++)
-        pop(m, HALF * half + 8 * j, lane_mask(live >> (8 * j)), end[j],
+        pop(m, orders_of(m), HALF * half + 8 * j, lane_mask(live >> (8 * j)), end[j],
             _mm256_sub_epi32(natural[j], start[j]));
 }
 
@@ -165,7 +148,7 @@ INLINE void encode_half(struct march *m, int32_t half, uint32_t live, const int 
     to_natural(start);
     to_natural(freq);
     UNROLL for (int j = 3; j >= 0; j--)
-        push(m, HALF * half + 8 * j, lane_mask(live >> (8 * j)), freq[j], start[j]);
+        push(m, orders_of(m), HALF * half + 8 * j, lane_mask(live >> (8 * j)), freq[j], start[j]);
 }
 
 INLINE void decode_panel(struct march *m, int32_t panel, const int count) {
@@ -184,14 +167,7 @@ INLINE void encode_panel(struct march *m, int32_t panel, const int count) {
 
 static void start_work(void *memory) {
     struct work *work = memory;
-    for (int bits = 0; bits < 256; bits++) {
-        int place = 8 - __builtin_popcount((unsigned)bits);
-        for (int lane = 0; lane < 8; lane++) {
-            work->spread[bits][lane] =
-                (uint8_t)__builtin_popcount((unsigned)(bits & ((1 << lane) - 1)));
-            if (bits >> lane & 1) work->gather[bits][place++] = (uint8_t)lane;
-        }
-    }
+    fill_orders(&work->orders);
 }
 
 /* A function for each number of components, whose loops over them are unrolled. */

@@ -6,7 +6,24 @@
 #ifndef JAXSLICE_AVX2_STATES_H
 #define JAXSLICE_AVX2_STATES_H
 
-#include "avx2_predict.h"
+#include "avx2_lanes.h"
+
+/* Where the words of 8 lanes go. */
+struct word_orders {
+    uint8_t spread[256][8]; /* for each mask of 8 lanes: how many set bits each has below it */
+    uint8_t gather[256][8]; /* ... and its set bits, at the upper end */
+};
+
+static void fill_orders(struct word_orders *orders) {
+    for (int bits = 0; bits < 256; bits++) {
+        int place = 8 - __builtin_popcount((unsigned)bits);
+        for (int lane = 0; lane < 8; lane++) {
+            orders->spread[bits][lane] =
+                (uint8_t)__builtin_popcount((unsigned)(bits & ((1 << lane) - 1)));
+            if (bits >> lane & 1) orders->gather[bits][place++] = (uint8_t)lane;
+        }
+    }
+}
 
 /* 8 lanes whose bit is set: all bits of their number. */
 INLINE vector lane_mask(uint32_t bits) {
@@ -39,8 +56,8 @@ INLINE vector take_words(struct march *m, int32_t count) {
 }
 
 /* 8 lanes' states after a symbol is taken off: freq * (state >> 24) + offset, filled up. */
-INLINE void pop(struct march *m, int32_t lane, vector live, vector freq, vector offset) {
-    const struct work *work = m->work;
+INLINE void pop(struct march *m, const struct word_orders *orders, int32_t lane, vector live,
+                vector freq, vector offset) {
     const vector high = load8(m->high + lane), low = load8(m->low + lane);
     const vector x = _mm256_or_si256(_mm256_slli_epi32(high, 8), _mm256_srli_epi32(low, 24));
     const vector top = _mm256_mullo_epi32(freq, _mm256_srli_epi32(high, 24));
@@ -62,7 +79,7 @@ INLINE void pop(struct march *m, int32_t lane, vector live, vector freq, vector 
         return;
     }
     const vector words =
-        _mm256_permutevar8x32_epi32(take_words(m, wanted), load_order(work->spread[bits]));
+        _mm256_permutevar8x32_epi32(take_words(m, wanted), load_order(orders->spread[bits]));
     new_high = _mm256_blendv_epi8(new_high, new_low, is_short);
     new_low = _mm256_blendv_epi8(new_low, words, is_short);
     store8(m->high + lane, _mm256_blendv_epi8(high, new_high, live));
@@ -85,9 +102,9 @@ INLINE vector divide(vector high, vector low, __m128i freq, const int upper) {
 }
 
 /* Puts the words of the lanes whose bit is set in front of those put down before. */
-INLINE void put_words(struct march *m, vector words, uint32_t bits, int32_t count) {
-    const struct work *work = m->work;
-    const vector gathered = _mm256_permutevar8x32_epi32(words, load_order(work->gather[bits]));
+INLINE void put_words(struct march *m, const struct word_orders *orders, vector words,
+                      uint32_t bits, int32_t count) {
+    const vector gathered = _mm256_permutevar8x32_epi32(words, load_order(orders->gather[bits]));
     if (m->words_left >= 8) {
         store8(m->last_word - 8, gathered);
     } else {
@@ -100,7 +117,8 @@ INLINE void put_words(struct march *m, vector words, uint32_t bits, int32_t coun
 }
 
 /* 8 lanes' states after a symbol is put on: (state / freq) * 2**24 + state % freq + start. */
-INLINE void push(struct march *m, int32_t lane, vector live, vector freq, vector start) {
+INLINE void push(struct march *m, const struct word_orders *orders, int32_t lane, vector live,
+                 vector freq, vector start) {
     const vector zero = _mm256_setzero_si256();
     const vector old_high = load8(m->high + lane), old_low = load8(m->low + lane);
     const vector fits = _mm256_cmpgt_epi32(freq, _mm256_srli_epi32(old_high, 7));
@@ -111,7 +129,7 @@ INLINE void push(struct march *m, int32_t lane, vector live, vector freq, vector
         m->failed = 1;
         return;
     }
-    put_words(m, old_low, bits, count);
+    put_words(m, orders, old_low, bits, count);
     const vector low = _mm256_blendv_epi8(old_low, old_high, full);
     const vector high = _mm256_andnot_si256(full, old_high);
     const vector q0 = divide(high, low, _mm256_castsi256_si128(freq), 0);

@@ -80,14 +80,15 @@ static int64_t predictors_bytes(const struct linear_task *task) {
     return rounded(task->predictors * (int64_t)sizeof(struct predictor));
 }
 
-/* A kernel whose work has room for the task's tables. These are filled whole or not used at all, so
- * that they need not be 0. */
+/* A kernel whose work has room for the task's tables and for its own. The tables are filled whole or
+ * not used at all, so that they need not be 0. */
 static struct kernel sized(const struct kernel *kernel, const struct linear_task *task) {
     struct kernel with_room = *kernel;
     with_room.unset_bytes =
         edges_bytes(task) + tables_of(task) * SLOTS * (int64_t)sizeof(uint32_t);
-    with_room.work_bytes =
-        rounded(sizeof(struct linear)) + predictors_bytes(task) + with_room.unset_bytes;
+    with_room.work_bytes = rounded(sizeof(struct linear)) + rounded(kernel->work_bytes) +
+                           predictors_bytes(task) + with_room.unset_bytes;
+    with_room.start = NULL;
     return with_room;
 }
 
@@ -110,8 +111,11 @@ static void fill_predictor(struct predictor *to, const struct linear_task *task,
     }
 }
 
-static void fill(struct linear *linear, const struct linear_task *task, int decodes) {
-    uint8_t *room = (uint8_t *)linear + rounded(sizeof *linear);
+static void fill(struct linear *linear, const struct linear_task *task,
+                 const struct kernel *kernel, int decodes) {
+    linear->own = (uint8_t *)linear + rounded(sizeof *linear);
+    if (kernel->start) kernel->start(linear->own);
+    uint8_t *room = (uint8_t *)linear->own + rounded(kernel->work_bytes);
     linear->predictor = (struct predictor *)room;
     linear->edges = (int32_t *)(room + predictors_bytes(task));
     if (decodes)
@@ -145,7 +149,7 @@ static int64_t prepare(struct march *m, const struct linear_task *task,
     const struct kernel with_room = sized(kernel, task);
     const int64_t error =
         block_prepare(m, frame, &with_room, symbols_size, scratch, scratch_bytes);
-    if (!error) fill(m->work, task, decodes);
+    if (!error) fill(m->work, task, kernel, decodes);
     return error;
 }
 

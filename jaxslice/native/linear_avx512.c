@@ -140,17 +140,9 @@ static __attribute__((noinline)) void find_rest(const int32_t *edges, mask beyon
     _mm512_storeu_si512(highs, *high);
     for (uint32_t left = beyond; left; left &= left - 1) {
         const int32_t lane = __builtin_ctz(left);
-        int32_t from = places[lane], to = from - from % EDGES + RESIDUALS;
-        while (to - from > 1) {
-            const int32_t middle = (from + to) / 2;
-            if (edges[middle] <= positions[lane])
-                from = middle;
-            else
-                to = middle;
-        }
-        places[lane] = from;
-        lows[lane] = edges[from];
-        highs[lane] = edges[to];
+        places[lane] = linear_bisect(edges, places[lane], positions[lane]);
+        lows[lane] = edges[places[lane]];
+        highs[lane] = edges[places[lane] + 1];
     }
     *place = _mm512_loadu_si512(places);
     *low = _mm512_loadu_si512(lows);

@@ -43,6 +43,7 @@ struct linear {
     struct predictor *predictor; /* [predictors] */
     int32_t *edges;           /* [table][EDGES] */
     uint32_t *slots;          /* [table][SLOTS]; NULL when encoding, which needs none */
+    void *own;                /* the kernel's own work */
 };
 
 /* The lanes of a panel that each of some predictors is for. */
@@ -66,6 +67,19 @@ HIDDEN void linear_fill_tables(struct linear *linear, const uint8_t *curves);
 
 /* linear_parts.c: which predictors the voxels of a panel have. At least one. */
 HIDDEN void linear_find_parts(const struct march *m, int32_t panel, struct parts *parts);
+
+/* The interval that holds a position, at `from` or after it in the same table: its edge. */
+static inline int32_t linear_bisect(const int32_t *edges, int32_t from, int32_t position) {
+    int32_t to = from - from % EDGES + RESIDUALS;
+    while (to - from > 1) {
+        const int32_t middle = (from + to) / 2;
+        if (edges[middle] <= position)
+            from = middle;
+        else
+            to = middle;
+    }
+    return from;
+}
 
 static inline struct parts linear_parts(const struct march *m, int32_t panel) {
     const struct linear *linear = m->work;

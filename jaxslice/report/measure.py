@@ -214,7 +214,7 @@ def _crop(volume: LazyVolume) -> np.ndarray:
 
 def _rates(crop: np.ndarray, model: Model, notes: list[str]) -> list[Rate]:
     try:
-        others = peers()
+        others = [peer for peer in peers() if peer.sixteen_bits or crop.dtype == np.uint8]
     except MissingExtraError as error:
         notes.append(f"Other codecs were not measured. {error}")
         return []
@@ -223,7 +223,7 @@ def _rates(crop: np.ndarray, model: Model, notes: list[str]) -> list[Rate]:
     rates = [
         Rate(found.name, found.bits_per_voxel)
         for found in results
-        if math.isfinite(found.bits_per_voxel)
+        if found.lossless and math.isfinite(found.bits_per_voxel)
     ]
     (payload,) = encode_blocks([crop], model)
     rates.append(Rate("jaxslice", 8 * len(payload) / crop.size, ours=True))

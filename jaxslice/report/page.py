@@ -195,7 +195,16 @@ def _network(contents: Contents) -> list[tuple[str, str]]:
 
 def _flat(provenance: dict[str, Any]) -> list[tuple[str, str]]:
     return [
-        (_LABELS.get(key, key.replace("_", " ")), str(value))
+        (_LABELS.get(key, key.replace("_", " ")), _text(value))
         for key, value in provenance.items()
         if value is not None
     ]
+
+
+def _text(value: Any) -> str:
+    """A value of the provenance as people write it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_text(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -149,16 +149,30 @@ def make_app(site: Site, send: Middleware) -> web.Application:
     """
     app = web.Application(middlewares=[send, _tidy_errors])
     app.on_response_prepare.append(_add_cors)
-    app.router.add_get("/", site.page)
-    app.router.add_get("/stats", site.stats)
-    app.router.add_get("/{name}/precomputed/info", site.precomputed_info)
-    app.router.add_get("/{name}/precomputed/{scale}/{chunk}", site.precomputed_chunk)
-    app.router.add_get("/{name}/zarr/zarr.json", site.zarr_group)
-    app.router.add_get("/{name}/zarr/{scale}/zarr.json", site.zarr_array)
-    app.router.add_get("/{name}/zarr/{scale}/{chunk:c/.*}", site.zarr_chunk)
-    app.router.add_get("/{path:.*}", _nothing)
-    app.router.add_route("OPTIONS", "/{path:.*}", _preflight)
+    answers = {
+        "/": site.page,
+        "/stats": site.stats,
+        "/{name}/precomputed/info": site.precomputed_info,
+        "/{name}/precomputed/{scale}/{chunk}": site.precomputed_chunk,
+        "/{name}/zarr/zarr.json": site.zarr_group,
+        "/{name}/zarr/{scale}/zarr.json": site.zarr_array,
+        "/{name}/zarr/{scale}/{chunk:c/.*}": site.zarr_chunk,
+        "/{path:.*}": _nothing,
+    }
+    for path, handler in answers.items():
+        app.router.add_get(path, handler, expect_handler=_expected)
+    others = app.router.add_resource("/{path:.*}")
+    others.add_route("OPTIONS", _preflight, expect_handler=_expected)
+    others.add_route("*", _not_allowed, expect_handler=_expected)
     return app
+
+
+async def _expected(_request: web.Request) -> None:
+    """Whatever a client expects before it sends a body: no body is read, so it gets its answer."""
+
+
+async def _not_allowed(request: web.Request) -> web.Response:
+    raise web.HTTPMethodNotAllowed(request.method, ["GET", "HEAD", "OPTIONS"])
 
 
 async def _nothing(_request: web.Request) -> web.Response:

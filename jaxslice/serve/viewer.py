@@ -30,6 +30,13 @@ def viewer_state(volume: ServedVolume, source: str) -> dict[str, Any]:
     middle = [o + n // 2 + 0.5 for o, n in zip(placement.offset_voxels, shape, strict=True)]
     # The scale of a cross section counts in the smallest voxel edge.
     widest = max(n * size for n, size in zip(shape, sizes, strict=True)) / min(sizes)
+    layer: dict[str, Any] = {
+        "type": "image",
+        "source": f"precomputed://{source}",
+        "name": volume.name,
+    }
+    if volume.grey_range is not None:
+        layer["shaderControls"] = {"normalized": {"range": list(volume.grey_range)}}
     return {
         "dimensions": {
             axis: [size * 1e-9, "m"] for axis, size in zip("xyz", sizes[::-1], strict=True)
@@ -37,7 +44,7 @@ def viewer_state(volume: ServedVolume, source: str) -> dict[str, Any]:
         "position": middle[::-1],
         "crossSectionScale": widest / _PIXELS,
         "projectionScale": 2 * widest,
-        "layers": [{"type": "image", "source": f"precomputed://{source}", "name": volume.name}],
+        "layers": [layer],
         "selectedLayer": {"layer": volume.name},
         "layout": "4panel",
     }
@@ -75,10 +82,12 @@ def local_viewers(
     import neuroglancer
 
     neuroglancer.set_server_bind_address(host, 0)
-    found = {}
+    # Neuroglancer's server forgets a viewer that nobody else holds.
+    found, viewers = {}, []
     try:
         for volume in volumes:
             viewer = neuroglancer.Viewer()
+            viewers.append(viewer)
             viewer.set_state(viewer_state(volume, f"{base}/{volume.name}/precomputed"))
             found[volume.name] = viewer.get_viewer_url()
         yield found

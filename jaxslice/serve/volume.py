@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -16,6 +17,7 @@ import numpy as np
 from jaxslice.archive.lazy_volume import LazyVolume
 from jaxslice.archive.scales import open_volumes
 from jaxslice.core.box import Box, Triple
+from jaxslice.core.errors import FormatError
 from jaxslice.core.placement import Placement
 from jaxslice.serve.blocks import BlockCache, box_of_block
 from jaxslice.storage.location import public_name
@@ -44,6 +46,25 @@ class ServedVolume:
     def dtype(self) -> np.dtype:
         """Of the voxels of all scales."""
         return self.scales[0].archive.dtype
+
+    @functools.cached_property
+    def grey_range(self) -> tuple[int, int] | None:
+        """The levels to show as black and white; None where those of the dtype suit.
+
+        16 bits are seldom used in full. They are those of a slice in the middle of the coarsest
+        scale, but for its few darkest and brightest voxels.
+        """
+        coarsest = self.scales[-1]
+        if self.dtype == np.uint8:
+            return None
+        _, height, width = coarsest.chunks
+        y, x = (n // 2 // b * b for n, b in zip(coarsest.shape[1:], (height, width), strict=True))
+        try:
+            middle = coarsest[coarsest.shape[0] // 2, y : y + height, x : x + width]
+        except (FormatError, OSError):
+            return None
+        low, high = np.percentile(middle, (0.1, 99.9))
+        return int(low), max(int(high), int(low) + 1)
 
     def placement(self, scale: int) -> Placement:
         """Voxel size and offset of a scale."""

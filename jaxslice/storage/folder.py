@@ -272,7 +272,7 @@ class RemoteFolder(Folder):
         if self.kvstore() == self.spec:
             redirects.follow(self.spec, key, timeout_seconds or store_options().timeout_seconds)
         for name in ("_opened_at", "_store"):
-            self.__dict__.pop(name, None)
+            vars(self).pop(name, None)
         return True
 
     def _read_most(

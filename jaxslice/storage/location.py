@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from jaxslice.core.errors import StorageError, UsageError
 from jaxslice.storage.redirects import moved
-from jaxslice.storage.store_options import store_options
+from jaxslice.storage.store_options import credentials_of_s3, store_options
 from jaxslice.storage.url import told
 
 Location: TypeAlias = Path | dict[str, Any]
@@ -62,7 +62,7 @@ def parse_location(place: str | os.PathLike[str]) -> Location:
     if spec["driver"] == "file":
         return Path(os.path.abspath(spec["path"])) / inside
     if spec.get("path") or inside:
-        path = f"{spec.get('path', '')}/{inside}".rstrip("/") + "/"
+        path = f"{spec.get('path', '').rstrip('/')}/{inside}".rstrip("/") + "/"
         # Only HTTP's paths begin with a slash.
         spec["path"] = path if spec.get("path") or spec["driver"] == "http" else path.lstrip("/")
     return store_options().reaching(spec)
@@ -158,11 +158,24 @@ def explained(error: Exception) -> str:
     said = without_secrets(one_line(error)) + "."
     if re.search(r"HTTP code 30\d", text):
         return f"{said} The server redirects elsewhere; give the address that it leads to."
+    if "bad HTTP Content or Transfer-Encoding" in text:
+        return (
+            f"{said} The server names an encoding that HTTP does not know, such as aws-chunked, or"
+            " one that the object is not in; set the Content-Encoding of the objects to gzip alone,"
+            " or copy them to a folder."
+        )
     if "credential" in text.lower():
         return f"{said} A public bucket is read with --store_anonymous."
     if re.search(r"ExpiredToken|[Ee]xpired", text):
         return f"{said} The credentials or the signed URL are no longer valid."
+    if re.search(r"<Error>|AccessDenied|Access Denied", text) and _without_credentials():
+        return f"{said} No credentials were found, in AWS_ACCESS_KEY_ID or ~/.aws."
     return said
+
+
+def _without_credentials() -> bool:
+    options = store_options()
+    return not options.anonymous and credentials_of_s3(os.environ) == "anonymous"
 
 
 def without_secrets(text: str) -> str:

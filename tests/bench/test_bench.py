@@ -12,8 +12,11 @@ import pytest
 from jaxslice.bench import bench, compilations, provenance, report, speed
 from jaxslice.bench.synthetic import synthetic_volume
 from jaxslice.codec import block, probe
+from jaxslice.core.box import Box
 from jaxslice.core.errors import DeviceError, MissingExtraError, UsageError
+from jaxslice.core.placement import Placement
 from jaxslice.jobs.options import CompressOptions
+from jaxslice.volumes.interface import Source
 
 SHAPE = (8, 30, 40)
 OPTIONS = CompressOptions(block_shape=(4, 16, 40), workers=2, training_steps=5, engine="xla")
@@ -101,10 +104,6 @@ def test_networks_of_blocks_own_are_taken_from_the_archive(tmp_path):
 
 def test_repeats_until_every_worker_has_a_batch():
     voxels = synthetic_volume((5, 8, 9))
-    from jaxslice.core.box import Box
-    from jaxslice.core.placement import Placement
-    from jaxslice.volumes.source import Source
-
     placement = Placement((1, 1, 1), (0, 0, 0))
     volume = Source("here", Box.of_shape(voxels.shape), placement, lambda _box: voxels)
     many, times = speed.repeated(volume, voxels, (4, 8, 9), 2, needed=5)
@@ -112,6 +111,15 @@ def test_repeats_until_every_worker_has_a_batch():
     second = many.read(Box((12, 2, 1), (16, 7, 9)))
     np.testing.assert_array_equal(second[0], voxels[4, 2:7, 1:9])
     assert not second[1:].any()
+
+
+def test_16_bits_are_checked_and_repeated():
+    voxels = synthetic_volume(SHAPE).astype(np.uint16) * 40
+    assert bench.check_exact(voxels)["coded_blocks"] > 0
+    box = Box.of_shape(SHAPE)
+    volume = Source("here", box, Placement((1, 1, 1), box.start), lambda _box: voxels)
+    many, _ = speed.repeated(volume, voxels, (4, 30, 40), 2, needed=4)
+    assert many.dtype == np.uint16
 
 
 def test_exactness_can_fail(monkeypatch):

@@ -56,6 +56,15 @@ def test_inputs_like_them_find_nothing(fuzz, name):
     check()
 
 
+def test_a_seed_always_makes_the_same_document(fuzz):
+    mutated = fuzz("json_mutator").mutated
+    data = fuzz("targets").TARGETS["metadata"].corpus()[0]
+    made = [mutated(data, seed) for seed in range(60)]
+    assert made == [mutated(data, seed) for seed in range(60)]
+    assert len(set(made)) > 50
+    assert mutated(b"no JSON", 1) == b"no JSON"
+
+
 def test_every_target_has_a_corpus(fuzz):
     assert set(fuzz("targets").TARGETS) == set(PYTHON)
     assert sum(path.stat().st_size for path in CORPUS.rglob("*") if path.is_file()) < 300_000

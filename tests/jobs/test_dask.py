@@ -1,6 +1,7 @@
 """Workers of a Dask cluster, which are processes: the bytes of a local run, also if one dies."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -47,14 +48,28 @@ def prepared() -> int:
 
 
 @pytest.mark.parametrize("shard_shape", [None, (4, 16, 32)])
-def test_the_bytes_of_a_local_run(executor, small_volume, tmp_path, shard_shape):
+def test_the_bytes_of_a_local_run(executor, small_volume, tmp_path, shard_shape, monkeypatch):
     options, places = dataclasses.replace(FAST, shard_shape=shard_shape), []
+    written, append = [], dask_cluster.append_lines
+
+    def appended(log, lines):
+        written.extend(lines)
+        append(log, lines)
+
+    monkeypatch.setattr(dask_cluster, "append_lines", appended)
     for number, runs in enumerate((None, executor)):
+        log = tmp_path / f"{number}.jsonl"
+        options = dataclasses.replace(options, log_blocks=str(log))
         (tmp_path / str(number)).mkdir()
         places.append(tmp_path / str(number) / "a.zarr")
         report = jaxslice.compress(small_volume.path, str(places[-1]), options, executor=runs)
     assert content(places[0]) == content(places[1])
     assert report.seconds["encode"] > 0
+    assert report.details["source_bytes_read"] >= report.raw_bytes
+    assert report.details["bytes_written"] >= report.compressed_bytes
+    # The client writes the lines: workers may be on machines without the file.
+    assert log.read_text().splitlines() == written
+    assert len({str(json.loads(line)["index"]) for line in written}) == report.num_blocks
     # Each process prepared once for these blocks, however many tasks it has run.
     assert set(executor.client.run(prepared).values()) == {1}
 

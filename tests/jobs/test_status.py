@@ -87,6 +87,15 @@ def test_a_job_in_a_bucket_counts_as_dead_when_it_is_silent(small_volume, monkey
         assert not [key for key in open_folder(url).list_keys() if "alive" in key]
 
 
+def test_all_scales_count(small_volume, tmp_path, monkeypatch):
+    place, options = str(tmp_path / "a.zarr"), replace(ONE, downsample=2)
+    interrupt(small_volume.path, place, monkeypatch, options=options)
+    found = status(place)
+    jaxslice.compress(small_volume.path, place, options)
+    assert (found["blocks_done"], found["num_blocks"]) == (5, status(place)["num_blocks"])
+    assert found["num_blocks"] > 18
+
+
 def test_a_damaged_sign_is_no_sign(small_volume, tmp_path, monkeypatch):
     place = tmp_path / "a.zarr"
     interrupt(small_volume.path, str(place), monkeypatch, options=ONE)

@@ -205,6 +205,12 @@ def test_nothing_to_train_on(tmp_path):
             make_model(groups, str(tmp_path / "m.json"))
 
 
+def test_models_are_trained_on_8_bits(tmp_path):
+    np.save(tmp_path / "v.npy", np.zeros((4, 8, 8), np.uint16))
+    with pytest.raises(UsageError, match="of uint16, expected uint8: a model"):
+        make_model([[str(tmp_path / "v.npy")]], str(tmp_path / "m.json"))
+
+
 def test_recipes_of_the_command_line():
     assert recipe_module.recipe_of(None, True) == Recipe()
     changed = recipe_module.recipe_of(70, False)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray
 import zarr
 from small_volume import OFFSET, SHAPE, VOXEL_SIZE_NM
 
 import jaxslice
 
 ROOT = Path(__file__).parents[2]
+SCALES = ROOT / "tests" / "golden" / "v4" / "scales.zarr"
 
 
 def run(program: str, *arguments: object) -> str:
@@ -129,6 +131,13 @@ def test_cold_readers_at_once_share_the_start(small_archive, small_volume, tmp_p
         """
     assert run(program, small_archive, tmp_path / "out.npy").split() == ["1", "True"]
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), small_volume.voxels)
+
+
+def test_xarray_reads_one_of_several_scales():
+    opened = xarray.open_dataset(
+        SCALES, engine="zarr", consolidated=False, chunks=None, drop_variables=["1", "2"]
+    )
+    np.testing.assert_array_equal(opened["0"].values, jaxslice.open(SCALES)[...])
 
 
 def test_offsets_are_in_the_metadata(small_archive):

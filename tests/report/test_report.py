@@ -19,7 +19,7 @@ from jaxslice.archive.model import model_of
 from jaxslice.bench.explain import explain_slice, spent_bits
 from jaxslice.core.errors import MissingExtraError, UsageError
 from jaxslice.report import pictures
-from jaxslice.report.measure import _tiled, contents_of
+from jaxslice.report.measure import _rates, _tiled, contents_of
 from jaxslice.report.page import page_of
 
 
@@ -97,6 +97,16 @@ def test_peers_and_ours_on_the_crop(contents, page):
     assert rates == sorted(rates)
     for rate in contents.rates:
         assert f"{rate.bits_per_voxel:.3f}" in page
+
+
+def test_only_codecs_of_16_bits_stand_beside_16_bits(small_volume, small_archive):
+    model = model_of(library.open(small_archive).archive.configuration).of_voxels(np.uint16)
+    crop = small_volume.voxels[:2, :16, :16].astype(np.uint16) * 9
+    notes: list[str] = []
+    names = {rate.name for rate in _rates(crop, model, notes)}
+    assert {"jaxslice", "PNG"} < names
+    assert "WebP" not in names
+    assert notes == []
 
 
 def test_checks(contents, page, small_volume, small_archive, tmp_path, archive_copy):

@@ -87,6 +87,12 @@ def test_commands_say_it_in_one_line(faults, kind, command, tmp_path, capfd):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_encoding_that_http_does_not_know_is_named(faults):
+    faults.kind = "encoding"
+    with options_for_now(FAST), pytest.raises(StorageError, match="to gzip alone"):
+        open_source(f"{faults.url}/v")
+
+
 def test_an_interruption_ends_waits_of_other_threads(faults, monkeypatch):
     monkeypatch.setattr(store_options, "_interrupted", threading.Event())
     source = open_source(f"{faults.url}/v")

@@ -5,7 +5,7 @@ import tensorstore as ts
 
 from jaxslice.core.errors import UsageError
 from jaxslice.storage.location import parse_location, storage_context
-from jaxslice.storage.store_options import StoreOptions, options_for_now
+from jaxslice.storage.store_options import StoreOptions, credentials_of_s3, options_for_now
 
 OPTIONS = StoreOptions(
     endpoint="http://127.0.0.1:9000/",
@@ -36,8 +36,26 @@ def test_s3_carries_all_of_them():
     assert spec["requester_pays"] is True
 
 
-def test_s3_carries_nothing_by_itself():
+def test_s3_carries_nothing_by_itself(monkeypatch):
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/token")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
     assert tensorstore_spec("s3://bucket/v") == {"driver": "s3", "bucket": "bucket", "path": "v/"}
+
+
+def test_s3_asks_for_credentials_where_there_are_some(tmp_path):
+    root = str(tmp_path)
+    assert credentials_of_s3({}, root) == "anonymous"
+    assert credentials_of_s3({"AWS_ACCESS_KEY_ID": "key"}, root) == "environment"
+    container = {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/role"}
+    assert credentials_of_s3(container, root) == "ecs"
+    (tmp_path / "sys/class/dmi/id").mkdir(parents=True)
+    (tmp_path / "sys/class/dmi/id/sys_vendor").write_text("Amazon EC2\n")
+    assert credentials_of_s3({}, root) == "imds"
+    (tmp_path / "home/.aws").mkdir(parents=True)
+    (tmp_path / "home/.aws/credentials").write_text("[default]")
+    assert credentials_of_s3({"HOME": "/home"}, root) is None
+    for kind in ("anonymous", "environment", "ecs", "imds"):
+        ts.KvStore.Spec({"driver": "s3", "bucket": "bucket", "aws_credentials": {"type": kind}})
 
 
 def test_flags_go_before_variables(monkeypatch):

@@ -16,9 +16,11 @@ from jaxslice.codec.block import compile_for
 from jaxslice.core.errors import FormatError, MissingExtraError, UsageError
 from jaxslice.core.machine import available_host_bytes, num_cores
 from jaxslice.core.progress import Stopwatch
+from jaxslice.jobs.block_log import append_lines, keep_lines, take_lines
 from jaxslice.jobs.task import Task, Worker
 from jaxslice.storage import traffic
 from jaxslice.storage.store_options import StoreOptions, set_store_options, store_options
+from jaxslice.storage.traffic import Traffic
 
 TASKS_PER_THREAD = 2
 """Tasks that wait or run for each thread of the cluster, so that none waits for the client."""
@@ -91,9 +93,10 @@ class DaskExecutor:
             submit(itertools.islice(waiting, TASKS_PER_THREAD * threads))
             for future in finished:
                 task = running.pop(future)
-                results, seconds, moved = _result_of(future)
-                if moved is not None:
-                    traffic.add(moved)
+                results, seconds, moved, lines = _result_of(future)
+                traffic.add(moved)
+                for log, some in lines.items():
+                    append_lines(log, some)
                 for part, taken in seconds.items():
                     watch.add(part, taken)
                 if getattr(task, "writes_here", False):
@@ -159,13 +162,15 @@ class _Refused:
 
 
 def _run_remotely(task: Task, here: bool, stores: StoreOptions, client_pid: int) -> Any:
-    """Runs a task in a worker's thread: its results, the seconds of each part, and the traffic.
+    """Runs a task in a worker's thread: its results, seconds of each part, traffic, lines of logs.
 
     The task stays until the worker has the next one, so that tasks share chunks of their source.
     """
     global _last_task
     _last_task = task
-    worker = Worker()
+    worker, apart = Worker(), os.getpid() != client_pid
+    if apart:
+        keep_lines()
     set_store_options(stores)
     try:
         with _LOCK, worker.watch.measure("compile"):
@@ -175,9 +180,9 @@ def _run_remotely(task: Task, here: bool, stores: StoreOptions, client_pid: int)
             results = task.write(results, worker)
     except (FormatError, UsageError) as error:
         return _Refused(error)
-    # Workers in threads of the client's process are counted there.
-    moved = None if os.getpid() == client_pid else traffic.take_traffic()
-    return results, worker.watch.parts(), moved
+    # Workers in threads of the client's process count and write there.
+    moved = traffic.take_traffic() if apart else Traffic()
+    return results, worker.watch.parts(), moved, take_lines()
 
 
 def _prepare_for(task: Any) -> None:
