@@ -11,6 +11,7 @@ from pathlib import Path
 from jaxslice.archive.report import Report
 from jaxslice.archive.store import open_archive
 from jaxslice.core.errors import SourceDataError, UsageError
+from jaxslice.core.machine import peak_so_far_bytes
 from jaxslice.core.progress import Progress, no_progress
 from jaxslice.jobs.compress import compress
 from jaxslice.jobs.extend import extend
@@ -44,15 +45,16 @@ def follow(
       wait: sleeps for some seconds.
 
     Returns:
-      The report of the last layer; `details["layers"]` says how many this run has written, and
-      `details["most_waiting_slices"]` how many waited at most.
+      The report of the last layer. Its details say of this run: `layers` that it has written,
+      `most_waiting_slices` that waited at the same time, `longest_lag_seconds` from when a slice
+      was seen to be whole until it was in the archive, and `peak_memory_bytes` of the process.
 
     Raises:
       UsageError: no picture came, or the archive holds something else.
       SourceDataError: a picture is damaged.
     """
     arrivals = Arrivals(Path(folder), following.marker)
-    quiet, layers, most_waiting, report = 0.0, 0, 0, None
+    quiet, layers, most_waiting, lag, report = 0.0, 0, 0, 0.0, None
     stored = open_archive(archive).shape[0] if Path(archive).exists() else 0
     while True:
         before, finished = len(arrivals.whole), arrivals.is_marked()
@@ -66,6 +68,7 @@ def follow(
             count = waiting if ended else waiting - waiting % following.depth
             source = stack_source(str(folder), arrivals.whole[: stored + count], reading)
             report = _added(source, archive, options, stored, progress or no_progress)
+            lag = max(lag, time.monotonic() - arrivals.seen[stored])
             stored, layers = stored + count, layers + 1
         elif ended:
             break
@@ -73,8 +76,13 @@ def follow(
             wait(following.poll_seconds)
     if report is None:
         raise UsageError(f"Got {str(folder)!r}, where no new picture came, expected some.")
-    details = {**report.details, "layers": layers, "most_waiting_slices": most_waiting}
-    return dataclasses.replace(report, details=details)
+    own = {
+        "layers": layers,
+        "most_waiting_slices": most_waiting,
+        "longest_lag_seconds": round(lag, 3),
+        "peak_memory_bytes": peak_so_far_bytes(),
+    }
+    return dataclasses.replace(report, details={**report.details, **own})
 
 
 def _added(
@@ -97,6 +105,7 @@ class Arrivals:
 
     Attributes:
       whole: in natural order, without a gap.
+      seen: when each of them was seen to be whole, in seconds of the monotonic clock.
       growing: whether others are there that may still be written.
     """
 
@@ -105,6 +114,7 @@ class Arrivals:
         self._folder, self._marker = folder, marker
         self._sizes: dict[Path, int] = {}
         self.whole: list[Path] = []
+        self.seen: list[float] = []
         self.growing = False
 
     def is_marked(self) -> bool:
@@ -128,6 +138,7 @@ class Arrivals:
             if sizes[path] == 0 or self._sizes.get(path) != sizes[path] or not _decodes(path):
                 break
             self.whole.append(path)
+            self.seen.append(time.monotonic())
         self._sizes, self.growing = sizes, len(self.whole) < len(pictures)
 
 

@@ -62,7 +62,7 @@ def parse_location(place: str | os.PathLike[str]) -> Location:
     if spec["driver"] == "file":
         return Path(os.path.abspath(spec["path"])) / inside
     if spec.get("path") or inside:
-        path = f"{spec.get('path', '')}/{inside}".rstrip("/") + "/"
+        path = f"{spec.get('path', '').rstrip('/')}/{inside}".rstrip("/") + "/"
         # Only HTTP's paths begin with a slash.
         spec["path"] = path if spec.get("path") or spec["driver"] == "http" else path.lstrip("/")
     return store_options().reaching(spec)

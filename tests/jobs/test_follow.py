@@ -61,6 +61,8 @@ def test_layers_are_written_as_slices_arrive(tmp_path: Path, voxels):
     assert {0, 4} <= set(depths)
     assert report.details["layers"] == 3
     assert report.details["most_waiting_slices"] <= 4 + 1
+    assert report.details["longest_lag_seconds"] > 0
+    assert report.details["peak_memory_bytes"] > 1 << 20
 
 
 def test_a_restart_goes_on_and_silence_ends_it(tmp_path: Path, voxels):

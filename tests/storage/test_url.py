@@ -45,9 +45,12 @@ def test_an_existing_path_is_taken_literally(tmp_path: Path):
     ("place", "path"),
     [
         ("gs://bucket/v|zarr3:a", "v/a/"),
+        ("gs://bucket/v/|zarr3:a", "v/a/"),
         ("gs://bucket|zarr3:a", "a/"),
         ("https://h/v?sig=1|zarr3:a", "/v/a/"),
+        ("https://h/v/|zarr3:a", "/v/a/"),
         ("https://h|zarr3:a", "/a/"),
+        ("https://h/|zarr3:a", "/a/"),
     ],
 )
 def test_the_path_inside_is_part_of_the_location(place: str, path: str):
