@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxslice.codec.engines import native
+from jaxslice.codec.engines.native_tasks import linear_task
 from jaxslice.codec.linear import LinearArchitecture, LinearNumbers
 from jaxslice.codec.network import Model
 from jaxslice.native import library
@@ -58,7 +58,7 @@ def _bits(symbols: np.ndarray, rows: np.ndarray, margin: int, model: Model) -> n
     """
     if library.instruction_sets():
         counts = np.full(len(symbols), 256, np.int32)
-        task, arrays = native.linear_task(model, symbols.shape, symbols.shape, counts, None)
+        task, arrays = linear_task(model, symbols.shape, symbols.shape, counts, None)
         sums = library.linear_residuals(task, np.ascontiguousarray(symbols), rows, margin)
         del arrays
     else:

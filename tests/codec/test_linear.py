@@ -9,7 +9,7 @@ from linear_cases import TINY_LINEAR, linear_models, numbers_of
 
 from jaxslice.codec import linear, linear_choice
 from jaxslice.codec.block import decode_blocks, encode_blocks
-from jaxslice.codec.engines import native
+from jaxslice.codec.engines.native_tasks import linear_task
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.network import Model
 from jaxslice.core.checksum import crc32c
@@ -118,7 +118,7 @@ def test_residuals_are_the_same_without_the_library():
     rows, margin = np.array([5, 6, 20], np.int32), 4
     expected = linear_choice._residuals(symbols, rows, margin, model.network, architecture)
     counts = np.full(4, 256, np.int32)
-    task, _arrays = native.linear_task(model, symbols.shape, symbols.shape, counts, None)
+    task, _arrays = linear_task(model, symbols.shape, symbols.shape, counts, None)
     found = library.linear_residuals(task, symbols, rows, margin)
     np.testing.assert_array_equal(found, expected)
     for bad_rows, bad_margin in ((rows - 6, margin), (rows + 9, margin), (rows, 0), (rows, 39)):

@@ -1,11 +1,11 @@
 /* Hands damaged messages and damaged tasks to the native engine, to be run under sanitizers.
  *
- * Each round makes a task, encodes symbols, compares the message with that of the portable set, and
- * decodes it again; then it decodes damaged messages, and runs damaged tasks. Compiled for libFuzzer
- * with FUZZ_LIBRARY, the name of one round, that round follows its inputs: the first byte says
- * which set. Alone: fuzz SET ROUNDS [FILE...], which runs that many rounds of its own, and for each
- * file of such an input the round that its path names. It exits with 1 if a good message does not
- * come back. */
+ * Each round makes a task, encodes symbols, compares the message with that of the portable set,
+ * and decodes it again; then it decodes damaged messages, and runs damaged tasks. Compiled for
+ * libFuzzer with FUZZ_LIBRARY, the name of one round, that round follows its inputs: the first
+ * byte says which set. Alone: fuzz SET ROUNDS [FILE...], which runs that many rounds of its own,
+ * and for each file of such an input the round that its path names. It exits with 1 if a good
+ * message does not come back. */
 #include "fuzz.h"
 
 #include <stdio.h>

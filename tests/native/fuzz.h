@@ -47,7 +47,7 @@ void damage_message(uint32_t *message, int64_t words);
 int network_round(int32_t set);
 int linear_round(int32_t set);
 
-/* Counts the levels of some slices. Returns 1, or -1 if the counts are wrong. */
+/* Counts the levels of some slices and looks them up. Returns 1, or -1 if either is wrong. */
 int levels_round(int32_t set);
 
 /* Each has a damaged task checked and laid out, and no more. Returns 0. */

@@ -1,4 +1,4 @@
-/* A round of the fuzzer with counts of levels; see fuzz.c. */
+/* A round of the fuzzer with levels, which are counted and looked up; see fuzz.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,6 +6,23 @@
 #include "levels.h"
 
 enum { LEVELS = 256 };
+
+/* Whether looking levels up finds what the tables say, in place too. */
+static int looks_up(uint8_t *voxels, int64_t slices, int64_t slice_voxels) {
+    const int64_t size = slices * slice_voxels;
+    uint8_t *tables = room(slices * LEVELS), *found = room(size);
+    for (int64_t i = 0; i < slices * LEVELS; i++) tables[i] = (uint8_t)noise(LEVELS);
+    int good = levels_look_up(voxels, slices, slice_voxels, tables, found) == MARCH_OK;
+    for (int64_t i = 0; good && i < size; i++)
+        good = found[i] == tables[i / slice_voxels * LEVELS + voxels[i]];
+    good &= levels_look_up(voxels, slices, slice_voxels, tables, voxels) == MARCH_OK;
+    good &= !memcmp(voxels, found, (size_t)size);
+    good &= levels_look_up(voxels, slices, slice_voxels, NULL, found) == MARCH_NULL;
+    good &= levels_look_up(voxels, -1, slice_voxels, tables, found) == MARCH_BAD_SHAPE;
+    free(tables);
+    free(found);
+    return good;
+}
 
 int levels_round(int32_t set) {
     (void)set; /* counting is the same on all of them */
@@ -27,6 +44,7 @@ int levels_round(int32_t set) {
     good &= levels_count(NULL, slices, slice_voxels, counts) == MARCH_NULL;
     good &= levels_count(inside, -1 - (int64_t)draw(3), slice_voxels, counts) == MARCH_BAD_SHAPE;
     good &= levels_count(inside, slices, -1 - (int64_t)draw(3), counts) == MARCH_BAD_SHAPE;
+    good = good && looks_up(inside, slices, slice_voxels);
     free(memory);
     free(counts);
     return good ? 1 : -1;

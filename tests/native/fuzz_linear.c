@@ -117,6 +117,21 @@ static int have_levels(const struct linear_task *task, const uint8_t *symbols, i
     return 1;
 }
 
+/* Sums the residuals of some rows, which may lie outside. Returns whether the answer is one. */
+static int sum_residuals(const struct linear_task *task, const uint8_t *symbols, int64_t voxels) {
+    const int32_t size = between(0, 3), margin = between(-1, draw(4) ? 3 : 16);
+    int32_t *rows = room(size * (int64_t)sizeof *rows);
+    int64_t *sums = room((int64_t)task->predictors * task->extent[0] * (int64_t)sizeof *sums);
+    for (int32_t i = 0; i < size; i++) rows[i] = between(-1, task->extent[1]);
+    const int64_t result = linear_residuals(task, symbols, voxels, rows, size, margin, sums);
+    int good = result == MARCH_OK || result == MARCH_BAD_SHAPE;
+    for (int32_t i = 0; good && !result && i < task->predictors * task->extent[0]; i++)
+        good = sums[i] >= 0;
+    free(rows);
+    free(sums);
+    return good;
+}
+
 static int code(struct linear_task *task, int32_t set, const uint8_t *symbols, int64_t voxels) {
     const int64_t words = voxels + 2 * task->extent[1] + 64;
     uint32_t *message = room(words * (int64_t)sizeof *message);
@@ -160,7 +175,7 @@ int linear_round(int32_t set) {
             const uint32_t levels = (uint32_t)task.level_counts[i / (voxels / task.extent[0])];
             symbols[i] = (uint8_t)noise(levels < spread ? levels : spread);
         }
-        good = code(&task, set, symbols, voxels);
+        good = sum_residuals(&task, symbols, voxels) && code(&task, set, symbols, voxels);
         free(symbols);
     }
     free_task(&task);
