@@ -237,15 +237,15 @@ def open_scales(location: str | os.PathLike[str]) -> list[Archive]:
     """Opens all scales of an archive, the finest first; see `open_archive`."""
     place = os.fspath(location)
     folder = open_folder(place)
-    with unreachable_is_usage_error(place):
-        group = _metadata_at(folder, _METADATA)
-        left = unfinished_draft(place) if group is None else None
-    if group is None:
-        hint = f" An unfinished one is in {left!r}." if left else ""
-        raise UsageError(
-            f"Got {place!r}, where there is no {_METADATA}, expected an archive.{hint}"
-        )
     try:
+        with unreachable_is_usage_error(place):
+            group = _metadata_at(folder, _METADATA)
+            left = unfinished_draft(place) if group is None else None
+        if group is None:
+            hint = f" An unfinished one is in {left!r}." if left else ""
+            raise UsageError(
+                f"Got {place!r}, where there is no {_METADATA}, expected an archive.{hint}"
+            )
         paths, arrays = scale_paths(group), []
         for path in paths:
             with unreachable_is_usage_error(place):

@@ -186,7 +186,9 @@ def test_metadata_too_long_to_be_any(reached, archive_copy, key: str):
     assert jaxslice.open(reached)[0, 0, 0] > 0
     with (archive_copy / key).open("r+b") as file:
         file.truncate(2**24 + 1)
-    with pytest.raises(FormatError, match=r"16777216|16777217 bytes"):
+    with pytest.raises(
+        FormatError, match=r"Cannot read the metadata of .*(16777216|16777217) bytes"
+    ):
         jaxslice.open(reached)
 
 
