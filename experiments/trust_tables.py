@@ -1,6 +1,6 @@
 """The tables of docs/compatibility.md and docs/howto/neuroglancer.md, for `table.py`.
 
-They show matrix.csv, load.csv, soak.csv and the memory of these runs.
+They show matrix.csv, matrix_engines.csv, load.csv, soak.csv and the memory of these runs.
 """
 
 from __future__ import annotations
@@ -34,6 +34,21 @@ def environments() -> str:
         for row in _rows("matrix")
     )  # fmt: skip
     return table(heads, rows, 2)
+
+
+def engines_and_batches() -> str:
+    """Engines, with the sizes of batches and the numbers of devices that they ran with."""
+    batches: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for row in _rows("matrix_engines"):
+        words = (row["encodes_same"] or "decodes only", row["decodes_same"])
+        batches[(row["archive"], row["engine"], row["devices"], *words)].append(row["batch"])
+    rows = (
+        [archive, engine, devices, ", ".join(sizes), encodes, decodes]
+        for (archive, engine, devices, encodes, decodes), sizes in batches.items()
+    )
+    heads = ("archive of", "engine", "devices", "blocks in a batch", "the same bytes encoded",
+             "the same voxels decoded")  # fmt: skip
+    return table(heads, rows, 0)
 
 
 def load() -> str:
@@ -77,6 +92,7 @@ def memory() -> str:
 TABLES = {
     "docs/compatibility.md": {
         "environments": environments,
+        "engines and batches": engines_and_batches,
     },
     "docs/howto/neuroglancer.md": {"load": load, "memory": memory},
 }
