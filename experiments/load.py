@@ -71,9 +71,12 @@ class Watched:
         self._process, self._begin = psutil.Process(pid), time.monotonic()
         self._named = {"volume": volume, "run": run}
 
-    async def sample(self, every: float) -> None:
-        """Adds samples until it is cancelled or the process ends."""
+    async def sample(self, seconds: float) -> None:
+        """Adds samples for some seconds, or until it is cancelled or the process ends."""
+        every = min(30.0, seconds / _SAMPLES)
         while self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > self._begin + seconds:
+                return
             with self._process.oneshot():
                 self.rows.append({
                     **self._named,
@@ -114,7 +117,7 @@ async def load_server(
         url = running.volume.removesuffix("/precomputed")
         served = await load_clients.served_volume(url, voxels, BLOCK_SHAPE)
         beside = [
-            asyncio.ensure_future(watched.sample(min(30.0, seconds / _SAMPLES))),
+            asyncio.ensure_future(watched.sample(seconds)),
             asyncio.ensure_future(load_clients.be_hostile(served, hostile, _HOSTILE_PAUSE, counts)),
         ]
         deadline = time.monotonic() + seconds
@@ -149,7 +152,7 @@ async def load_codec(
     )  # fmt: skip
     watched = Watched(name, run, process.pid)
     reading = asyncio.get_running_loop().run_in_executor(None, process.communicate)
-    sampling = asyncio.ensure_future(watched.sample(min(30.0, seconds / _SAMPLES)))
+    sampling = asyncio.ensure_future(watched.sample(seconds))
     output, _ = await reading
     sampling.cancel()
     await asyncio.wait([sampling])

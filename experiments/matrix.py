@@ -3,12 +3,14 @@
     python experiments/matrix.py
     python experiments/matrix.py --only="as installed" --only="AVX2"
 
-Each row is one environment: the oldest versions that pyproject.toml allows, the newest, another
-Python, or this environment with other settings of XLA. In each, `jaxslice selftest` decodes golden
-archives of all format versions, encodes the same volumes by every engine, and compares; a digest of
-the archives that it makes shows that the bytes are the same everywhere.
+Rows of other environments stay in the CSV. Each row is one environment: the oldest versions that
+pyproject.toml allows, the newest, another Python, or this environment with other settings of XLA.
+In each, `jaxslice selftest` decodes golden archives of all format versions, encodes the same
+volumes by every engine, and compares; a digest of the archives that it makes shows that the bytes
+are the same everywhere.
 
-Environments are made by uv in a temporary folder, which takes the network.
+Environments are made by uv in a temporary folder, which takes the network. uv takes a Python that
+it finds on the PATH, and loads one where there is none.
 
 Cost: two minutes a row. Expected: no check fails, and the bytes are the same.
 """
@@ -16,7 +18,6 @@ Cost: two minutes a row. Expected: no check fails, and the bytes are the same.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -25,7 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-import provenance
+import common
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = Path(__file__).parent / "results" / "matrix.csv"
@@ -94,16 +95,12 @@ ROWS = (
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", action="append", help="name of a row")
-    parser.add_argument("--output", default=str(OUTPUT))
+    parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
-    rows = [row for row in ROWS if not options.only or row.name in options.only]
-    with open(options.output, "w", newline="") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, *provenance.COLUMNS])
-        writer.writeheader()
-        for row in rows:
+    for row in ROWS:
+        if not options.only or row.name in options.only:
             print(row.name, file=sys.stderr)
-            writer.writerow(provenance.stamped([_measured(row)])[0])
-            file.flush()
+            common.replace_volume(options.output, COLUMNS, [_measured(row)], ("environment",))
 
 
 def _measured(row: Row) -> dict[str, object]:

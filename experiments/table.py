@@ -7,6 +7,7 @@ Prints the README's table of efforts beside peers of like speed, then those of d
 shares by volume, all rates, all speeds, and the engines. With --write the tables take their places
 in the documents, each between the comment that names it and `<!-- end -->`. Rates of jaxslice are
 those of leave_one_out.py, speeds and peers those of frontier.py, and engines those of speed.py.
+The tables of other documents are made by trust_tables.py.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 import common
 import roofline
 import shares
+import trust_tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,6 +145,7 @@ TABLES = {
         "speeds": all_speeds,
         "engines": engines,
     },
+    **trust_tables.TABLES,
 }
 """For each document its tables, by the comment before them."""
 

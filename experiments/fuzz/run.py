@@ -97,14 +97,17 @@ def run(name: str, seconds: int, work: Path, built: Path) -> Row:
 
 def read_log(text: str) -> Row:
     """What libFuzzer says of a run; one that found something has fewer numbers."""
-    executions = re.findall(r"^#(\d+)\s", text, re.MULTILINE) + re.findall(
-        r"number_of_executed_units: (\d+)", text
-    )
+    begun = re.findall(r"^#(\d+)\s|number_of_executed_units: (\d+)", text, re.MULTILINE)
+    executions = max((int(a or b) for a, b in begun), default=0)
+    each_second = re.findall(r"average_exec_per_sec:\s+(\d+)", text)
     seconds = re.findall(r"Done \d+ runs in (\d+) second", text)
+    if not seconds and each_second:
+        # Of a run that ended early there is no other word.
+        seconds = [executions // max(1, int(each_second[-1]))]
     edges = re.findall(r"\bcov: (\d+)", text)
     memory = re.findall(r"peak_rss_mb:\s+(\d+)|rss: (\d+)Mb", text)
     return {
-        "executions": max(map(int, executions), default=0),
+        "executions": executions,
         "seconds": int(seconds[-1]) if seconds else 0,
         "edges": max(map(int, edges), default=0),
         "peak_rss_mb": max((int(a or b) for a, b in memory), default=0),

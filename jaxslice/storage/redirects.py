@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from jaxslice.core.errors import StorageError
+from jaxslice.storage.store_options import store_options
 
 MOST_HOPS = 10
 
@@ -48,12 +49,13 @@ def follow(spec: dict[str, Any], key: str, seconds: float, *, is_file: bool = Fa
     Args:
       spec: TensorStore's description of the folder, whose path ends with a slash.
       key: of the object that was redirected.
-      seconds: most time for each request.
+      seconds: most time for each request, below that of the store options.
       is_file: whether that object is all that is wanted of the folder.
 
     Raises:
       StorageError: the redirects go in a circle, or each object has an address of its own.
     """
+    seconds = min(seconds, store_options().timeout_seconds)
     folder = spec.get("path", "") or "/"
     base = urlsplit(spec["base_url"])
     query = f"?{base.query}" if base.query else ""

@@ -88,6 +88,12 @@ class MissingChunks:
         self._indices.update(missing)
         self._any_found = self._any_found or found
 
+    def take(self, other: MissingChunks | None) -> None:
+        """Takes what another process knows, if any."""
+        if other is not None:
+            self.add(other.indices, other.any_found)
+            self.refuse(other.refused)
+
     @property
     def indices(self) -> frozenset[Triple]:
         """Those that are known."""
@@ -123,7 +129,7 @@ class Source:
       dtype: of the voxels, in this machine's byte order.
       details: what the format says of the volume, for `inspect`; see `details.py`.
       missing: chunks that were read as zeros, or as what the format says, because they are not
-        there. Only reads of this process are counted.
+        there. Only reads of this process and of workers of its cluster are counted.
       stored_sample: bytes and voxels of some of the stored chunks, given how many and a seed; None
         where it cannot be told.
       chunking: how the stored chunks lie; None where they are not known, or where voxels are made

@@ -11,11 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from destinations_for_tests import content
+from fault_server import faulty_server
 from small_volume import OPTIONS
+from volumes_for_tests import chunk_files, make_volume
 
 import jaxslice
+from jaxslice.archive.store import open_archive
 from jaxslice.core.box import Box
-from jaxslice.core.errors import FormatError, UsageError
+from jaxslice.core.errors import FormatError, StorageError, UsageError
+from jaxslice.core.progress import Stopwatch
+from jaxslice.jobs.encoding import EncodeTask
+from jaxslice.volumes.source import open_source
 
 distributed = pytest.importorskip("distributed")
 from jaxslice.jobs.executors import dask_cluster  # noqa: E402
@@ -72,6 +78,28 @@ def test_the_bytes_of_a_local_run(executor, small_volume, tmp_path, shard_shape,
     assert len({str(json.loads(line)["index"]) for line in written}) == report.num_blocks
     # Each process prepared once for these blocks, however many tasks it has run.
     assert set(executor.client.run(prepared).values()) == {1}
+
+
+def test_missing_chunks_count_wherever_they_are_read(executor, tmp_path):
+    make_volume(tmp_path / "v")
+    for chunk in chunk_files(tmp_path / "v")[2:9]:
+        chunk.unlink()
+    options = dataclasses.replace(FAST, missing="zero", block_shape=(8, 16, 16))
+    place = str(tmp_path / "a.zarr")
+    report = jaxslice.compress(str(tmp_path / "v"), place, options, executor=executor)
+    assert report.details["missing_chunks"] == 7
+    assert jaxslice.info(place).details["provenance"]["missing_chunks"] == 7
+
+
+def test_access_that_workers_are_refused_is_named(executor, plain, tmp_path):
+    make_volume(tmp_path / "v")
+    with faulty_server(tmp_path) as faults:
+        archive = open_archive(plain)
+        source = open_source(f"{faults.url}/v").moved_to(archive.box.start)
+        faults.kind, faults.only = 403, "-"
+        task = EncodeTask(source, archive, ((0, 0, 0),))
+        with pytest.raises(StorageError, match=r"403.*--missing=zero"):
+            executor.run([task], Stopwatch(), print)
 
 
 def test_a_worker_that_is_killed(executor, small_volume, plain, tmp_path):

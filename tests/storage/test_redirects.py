@@ -8,6 +8,7 @@ from volumes_for_tests import BOX, make_volume
 import jaxslice
 from jaxslice.core.errors import StorageError
 from jaxslice.storage import redirects
+from jaxslice.storage.store_options import StoreOptions, options_for_now
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,11 @@ def test_circles_and_signed_objects_are_named(redirected):
     with pytest.raises(StorageError, match="no folder of all objects") as caught:
         jaxslice.open_source(f"{first.url}/v")
     assert "secret" not in str(caught.value)
-    first.leads_to, first.signed = "file:///etc", ""
+    second.kind = "silent"
+    first.signed = ""
+    quick = options_for_now(StoreOptions(timeout_seconds=0.2))
+    with quick, pytest.raises(StorageError, match="timed out"):
+        jaxslice.open_source(f"{first.url}/v")
+    first.leads_to = "file:///etc"
     with pytest.raises(StorageError, match="not followed"):
         jaxslice.open_source(f"{first.url}/v")

@@ -21,6 +21,7 @@ from jaxslice.jobs.task import Task, Worker
 from jaxslice.storage import traffic
 from jaxslice.storage.store_options import StoreOptions, set_store_options, store_options
 from jaxslice.storage.traffic import Traffic
+from jaxslice.volumes.interface import Source
 
 TASKS_PER_THREAD = 2
 """Tasks that wait or run for each thread of the cluster, so that none waits for the client."""
@@ -93,8 +94,10 @@ class DaskExecutor:
             submit(itertools.islice(waiting, TASKS_PER_THREAD * threads))
             for future in finished:
                 task = running.pop(future)
-                results, seconds, moved, lines = _result_of(future)
+                results, seconds, moved, lines, absent = _result_of(future)
                 traffic.add(moved)
+                if (source := _source_of(task)) is not None:
+                    source.missing.take(absent)
                 for log, some in lines.items():
                     append_lines(log, some)
                 for part, taken in seconds.items():
@@ -162,8 +165,9 @@ class _Refused:
 
 
 def _run_remotely(task: Task, here: bool, stores: StoreOptions, client_pid: int) -> Any:
-    """Runs a task in a worker's thread: its results, seconds of each part, traffic, lines of logs.
+    """Runs a task in a worker's thread.
 
+    Returns its results, the seconds of each part, the traffic, lines of logs, and missing chunks.
     The task stays until the worker has the next one, so that tasks share chunks of their source.
     """
     global _last_task
@@ -182,7 +186,14 @@ def _run_remotely(task: Task, here: bool, stores: StoreOptions, client_pid: int)
         return _Refused(error)
     # Workers in threads of the client's process count and write there.
     moved = traffic.take_traffic() if apart else Traffic()
-    return results, worker.watch.parts(), moved, take_lines()
+    source = _source_of(task)
+    absent = None if source is None or not apart else source.missing
+    return results, worker.watch.parts(), moved, take_lines(), absent
+
+
+def _source_of(task: Any) -> Source | None:
+    """What a task reads voxels from; None for one that decodes."""
+    return getattr(task.tasks[0] if hasattr(task, "tasks") else task, "source", None)
 
 
 def _prepare_for(task: Any) -> None:
