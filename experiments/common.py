@@ -205,7 +205,7 @@ def contexts_at(
     """
     tables = levels.choose(block)
     reach = np.abs(np.array(context)).max(axis=0)
-    symbols = levels.symbols_of(block, tables)
+    symbols = levels.symbols_of(block, tables).astype(np.int32)
     padded = np.pad(symbols, [(n, n) for n in reach], constant_values=OUTSIDE)
     z, y, x = (places + reach).T
     contexts = np.stack([padded[z + dz, y + dy, x + dx] for dz, dy, dx in context])

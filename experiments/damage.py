@@ -15,7 +15,7 @@ voxels), `foreign` (any other exception; of zarr those of its own are counted as
 FORMAT.md says what a reader cannot know: zarr is not told the index of a chunk, nor anything of the
 group, and `open` does not read whole layers. These trials are counted in the column `unknowable`.
 
-Cost: half an hour on one core, a minute with --every=31. Expected: `wrong` and `foreign` are 0
+Cost: an hour on one core, two minutes with --every=31. Expected: `wrong` and `foreign` are 0
 everywhere.
 """
 

@@ -13,7 +13,9 @@ from jaxslice.storage.location import last_name, parse_location, public_name
 def test_s3_endpoint_variables(monkeypatch: pytest.MonkeyPatch):
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    plain = {"driver": "s3", "bucket": "volumes", "path": "v/"}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    credentials = {"aws_credentials": {"type": "environment"}}
+    plain = {"driver": "s3", "bucket": "volumes", "path": "v/", **credentials}
     assert parse_location("s3://volumes/v") == plain
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://any:1/")
     assert parse_location("s3://volumes/v") == plain | {"endpoint": "http://any:1"}
