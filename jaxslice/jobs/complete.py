@@ -13,11 +13,14 @@ from jaxslice.archive.report import Report, info
 from jaxslice.core.errors import UsageError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.agreement import POLL_SECONDS, agreed_array, agreed_of
-from jaxslice.jobs.compress import ScalePart, check_found, complete_provenance, report_of_run
+from jaxslice.jobs.compress import report_of_run
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.plan import plan
+from jaxslice.jobs.provenance import complete_provenance
+from jaxslice.jobs.scale_part import ScalePart
 from jaxslice.jobs.scales import next_pooled
 from jaxslice.jobs.shard_notes import Gathered, gather, is_covered, noted_parts
+from jaxslice.jobs.source_checks import check_found
 from jaxslice.storage.draft import Draft, open_draft, unfinished_draft
 from jaxslice.storage.lease import LEASE_SECONDS
 from jaxslice.storage.traffic import traffic

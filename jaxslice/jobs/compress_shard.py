@@ -26,7 +26,6 @@ from jaxslice.jobs.agreement import (
     tries,
 )
 from jaxslice.jobs.complete import complete
-from jaxslice.jobs.compress import ScalePart, check_unchanged, encoding_of
 from jaxslice.jobs.encode_all import encode_all, without_leaves
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.heartbeat import Heartbeat, command_of
@@ -36,8 +35,10 @@ from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
 from jaxslice.jobs.resume import finished_blocks
+from jaxslice.jobs.scale_part import ScalePart, encoding_of
 from jaxslice.jobs.scales import SOURCE_SCALE, open_sources
 from jaxslice.jobs.shard_notes import write_part
+from jaxslice.jobs.source_checks import check_unchanged
 from jaxslice.storage.draft import JOB, Draft, open_draft, unfinished_draft
 from jaxslice.storage.workspace import BusyError
 from jaxslice.volumes.interface import AnySource

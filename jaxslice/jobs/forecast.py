@@ -18,14 +18,15 @@ from jaxslice.codec.place import IDENTITY_BYTES
 from jaxslice.core.box import Triple
 from jaxslice.core.progress import Count, Progress, Stopwatch, no_progress
 from jaxslice.jobs.base_network import BaseNetwork, fit_base_network
-from jaxslice.jobs.compress import compile_programs, encoding_of, provenance_of
 from jaxslice.jobs.costs import Costs, Foresight
 from jaxslice.jobs.encode_all import Encoding
 from jaxslice.jobs.executors.threads import ThreadExecutor
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import Plan, plan
+from jaxslice.jobs.provenance import provenance_of
 from jaxslice.jobs.sample import Coded, Estimate, SampleTask, Stratum, draw, estimated_bytes
+from jaxslice.jobs.scale_part import compile_programs, encoding_of
 from jaxslice.jobs.scales import open_sources
 from jaxslice.jobs.task import batches
 from jaxslice.storage.folder import open_folder

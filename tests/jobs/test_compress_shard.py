@@ -99,7 +99,7 @@ def test_at_the_same_time(small_volume, plain, tmp_path):
 
 
 def test_one_fits_the_network_and_others_wait(small_volume, tmp_path, monkeypatch):
-    from jaxslice.jobs import compress
+    from jaxslice.jobs import scale_part
 
     fitted, waited = [], threading.Event()
 
@@ -108,7 +108,7 @@ def test_one_fits_the_network_and_others_wait(small_volume, tmp_path, monkeypatc
         assert waited.wait(60)
         return fit_base_network(*args)
 
-    monkeypatch.setattr(compress, "fit_base_network", slow)
+    monkeypatch.setattr(scale_part, "fit_base_network", slow)
     options = dataclasses.replace(FAST, downsample=0)
 
     def progress(part, *_):
@@ -149,7 +149,7 @@ def jaxslice_draft(folder: Path):
 
 
 def test_planned_beforehand_and_sealed_afterwards(small_volume, plain, tmp_path, monkeypatch):
-    from jaxslice.jobs import compress
+    from jaxslice.jobs import scale_part
 
     place = tmp_path / "a.zarr"
     with pytest.raises(UsageError, match=r"no zarr\.json"):
@@ -159,7 +159,7 @@ def test_planned_beforehand_and_sealed_afterwards(small_volume, plain, tmp_path,
     with pytest.raises(UsageError, match=r"0 of 18 blocks .* missing: \(0, 0, 0\), .* and 10 more"):
         seal(place)
     with monkeypatch.context() as patch:
-        patch.setattr(compress, "fit_base_network", lambda *_: pytest.fail("fitted again"))
+        patch.setattr(scale_part, "fit_base_network", lambda *_: pytest.fail("fitted again"))
         patch.setattr("jaxslice.jobs.compress_shard.complete", lambda *_, **__: None)
         for index in range(3):
             assert not run(small_volume.path, place, index, 3)["complete"]
