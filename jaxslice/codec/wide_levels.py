@@ -110,8 +110,9 @@ def _gap_bits(counts: np.ndarray, levels: np.ndarray) -> float:
     if levels.size < 2:
         return 0.0
     gaps = np.diff(levels.astype(np.int64))
-    widths = (np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])) / 2
-    return float(counts[levels] @ np.log2(widths))
+    widths = np.concatenate([gaps[:1], gaps]) + np.concatenate([gaps, gaps[-1:]])
+    wide = np.flatnonzero(widths != 2)  # few: the others save nothing
+    return float((counts[levels[wide]] * np.log2(widths[wide] / 2)).sum())
 
 
 def pack(tables: Tables) -> bytes:
