@@ -120,6 +120,16 @@ INLINE vector lookup(const void *table, vector index) {
     return _mm512_i32gather_epi32(index, table, 4);
 }
 
+/* Elements `index` and `index + 1`: two are one of 64 bits, which costs as much as one of 32. */
+INLINE void lookup_two(const int32_t *table, vector index, vector *first, vector *second) {
+    const vector firsts = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                            30);
+    const vector a = _mm512_i32gather_epi64(_mm512_castsi512_si256(index), table, 4);
+    const vector b = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(index, 1), table, 4);
+    *first = _mm512_permutex2var_epi32(a, firsts, b);
+    *second = _mm512_permutex2var_epi32(a, _mm512_or_si512(firsts, ALL32(1)), b);
+}
+
 /* The first of a table's edges: 257 * table. */
 INLINE vector first_edge(vector table) {
     return _mm512_add_epi32(_mm512_slli_epi32(table, 8), table);
@@ -216,8 +226,8 @@ static void encode_panel(struct march *m, int32_t panel) {
         const vector residual =
             _mm512_and_si512(_mm512_add_epi32(apart, ALL32(CENTRE)), ALL32(RESIDUALS - 1));
         const vector edge = _mm512_add_epi32(first_edge(prediction.table[j]), residual);
-        const vector start = lookup(linear->edges, edge);
-        const vector end = lookup(linear->edges, _mm512_add_epi32(edge, ALL32(1)));
+        vector start, end;
+        lookup_two(linear->edges, edge, &start, &end);
         push(m, lane, (mask)(live >> (16 * j)), _mm512_sub_epi32(end, start), start);
     }
 }
