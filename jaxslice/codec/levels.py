@@ -35,7 +35,7 @@ def choose(voxels: Volume) -> np.ndarray:
     used = counts > 0
     union = np.broadcast_to(used.any(axis=0), used.shape)
     everything = np.ones_like(used)
-    by_block = _saved_bits(counts, union) - 8 * _BITMAP_BYTES
+    by_block = _saved_bits(counts.sum(axis=0)[np.newaxis], union[:1]) - 8 * _BITMAP_BYTES
     by_slice = _saved_bits(counts, used) - 8 * _BITMAP_BYTES - union.sum()
     if by_slice > max(by_block, 0) + _LEAST_GAIN * voxels.size:
         return used
