@@ -30,7 +30,7 @@ from jaxslice.storage.folder import LocalFolder, open_folder
 from jaxslice.storage.location import OPEN_TIMEOUT_SECONDS, unreachable_is_usage_error
 from jaxslice.storage.look import draft_to_look_at
 from jaxslice.volumes.details import VoxelSize
-from jaxslice.volumes.pooled import pooling_factors
+from jaxslice.volumes.pooled import coarser_scale
 
 RUNNING, DEAD, SEALED, NOT_SEALED = "running", "dead, resumable", "sealed", "complete, not sealed"
 
@@ -206,20 +206,20 @@ def _scales(job: dict[str, Any]) -> list[_Shapes]:
         shard = _triple(job["shard_shape"] or block)
         if min(*block, *shard) < 1:
             return []
-        shape, size = _volume(job["source"])
+        box, size = _volume(job["source"])
+        shape = box.shape
         depth = effort_named(options["effort"]).block_depth
         usual = block == default_block_shape(shape, depth)
         found = [(shape, block, shard)]
-        coarser = [_volume(source)[0] for source in job["coarser_sources"]]
-        if job["coarser_sources"]:
-            shape, size = _volume(job["coarser_sources"][-1])
+        coarser = []
+        for source in job["coarser_sources"]:
+            box, size = _volume(source)
+            coarser.append(box.shape)
         for _ in range(options["downsample"]):
-            if (factors := pooling_factors(size, shape)) is None:
+            if (pooled := coarser_scale(size, box)) is None:
                 break
-            shape = _grid(shape, factors)
-            z, y, x = (s * f for s, f in zip(size, factors, strict=True))
-            size = (z, y, x)
-            coarser.append(shape)
+            _, size, box = pooled
+            coarser.append(box.shape)
         for shape in coarser:
             own = default_block_shape(shape, depth) if usual else fitted_block_shape(block, shape)
             found.append((shape, own, fitted_shard_shape(shard, own, shape)))
@@ -227,10 +227,10 @@ def _scales(job: dict[str, Any]) -> list[_Shapes]:
     return []
 
 
-def _volume(source: dict[str, Any]) -> tuple[Triple, VoxelSize]:
-    """Shape and voxel size of a source."""
+def _volume(source: dict[str, Any]) -> tuple[Box, VoxelSize]:
+    """Box and voxel size of a source."""
     z, y, x = map(float, source["voxel_size_nm"])
-    return Box.parse(str(source["box"])).shape, (z, y, x)
+    return Box.parse(str(source["box"])), (z, y, x)
 
 
 def _triple(values: Any) -> Triple:

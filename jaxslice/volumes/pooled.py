@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxslice.core.box import Box, Triple
 from jaxslice.core.placement import Placement
+from jaxslice.volumes.details import VoxelSize
 from jaxslice.volumes.interface import Source
 
 HALVED_WITHIN = math.sqrt(2)
@@ -69,23 +70,38 @@ def pooling_factors(voxel_size_nm: tuple[float, float, float], shape: Triple) ->
     return None if (z, y, x) == (1, 1, 1) else (z, y, x)
 
 
+def coarser_scale(voxel_size_nm: VoxelSize, box: Box) -> tuple[Triple, VoxelSize, Box] | None:
+    """What the next coarser scale of a volume is, or None where there is nothing to halve.
+
+    Args:
+      voxel_size_nm: z,y,x; 0 where it is not known.
+      box: of the volume, in global coordinates.
+
+    Returns:
+      The factors of `pooling_factors`, and the voxel size and the box of the scale.
+    """
+    factors = pooling_factors(voxel_size_nm, box.shape)
+    if factors is None:
+        return None
+    z0, y0, x0 = (a // f for a, f in zip(box.start, factors, strict=True))
+    z1, y1, x1 = (-(-b // f) for b, f in zip(box.stop, factors, strict=True))
+    z, y, x = (s * f for s, f in zip(voxel_size_nm, factors, strict=True))
+    return factors, (z, y, x), Box((z0, y0, x0), (z1, y1, x1))
+
+
 def pooled(finer: Source) -> Source | None:
     """The next coarser scale of a volume, or None where there is nothing to halve.
 
     Its voxels are pooled when they are read.
     """
-    size, shape = finer.placement.voxel_size_nm, finer.shape
-    factors = pooling_factors(size, shape)
-    if factors is None:
+    coarser = coarser_scale(finer.placement.voxel_size_nm, finer.box)
+    if coarser is None:
         return None
-    z0, y0, x0 = (a // f for a, f in zip(finer.box.start, factors, strict=True))
-    z1, y1, x1 = (-(-b // f) for b, f in zip(finer.box.stop, factors, strict=True))
-    box = Box((z0, y0, x0), (z1, y1, x1))
-    z, y, x = (s * f for s, f in zip(size, factors, strict=True))
+    factors, size, box = coarser
     return dataclasses.replace(
         finer,
         box=box,
-        placement=Placement((z, y, x), box.start),
+        placement=Placement(size, box.start),
         reader=MeanReader(finer, factors),
         chunking=None,
     )

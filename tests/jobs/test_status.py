@@ -15,7 +15,7 @@ from jaxslice.core.box import Box
 from jaxslice.core.errors import UsageError
 from jaxslice.jobs import heartbeat
 from jaxslice.jobs.heartbeat import Heartbeat, command_of
-from jaxslice.jobs.status import status
+from jaxslice.jobs.status import _scales, status
 from jaxslice.storage.draft import LocalDraft, open_draft
 from jaxslice.storage.folder import open_folder
 
@@ -94,6 +94,18 @@ def test_all_scales_count(small_volume, tmp_path, monkeypatch):
     jaxslice.compress(small_volume.path, place, options)
     assert (found["blocks_done"], found["num_blocks"]) == (5, status(place)["num_blocks"])
     assert found["num_blocks"] > 18
+
+
+def test_scales_of_a_volume_that_begins_at_an_odd_place():
+    # Windows are aligned to 0: along x 5:41 is pooled to 2:21, and that to 1:11.
+    job = {
+        "block_shape": [4, 8, 16],
+        "shard_shape": None,
+        "options": {"effort": 0, "downsample": 2},
+        "source": {"box": "1:4,3:20,5:41", "voxel_size_nm": [4, 4, 4]},
+        "coarser_sources": [],
+    }
+    assert [shape for shape, _, _ in _scales(job)] == [(3, 17, 36), (2, 9, 19), (1, 5, 10)]
 
 
 def test_a_damaged_sign_is_no_sign(small_volume, tmp_path, monkeypatch):
