@@ -13,26 +13,31 @@ With a shear of s, lane y - 1 is s - 1 voxels ahead, and more voxels to the uppe
 import numpy as np
 
 from jaxslice.codec.geometry import Geometry
-from jaxslice.core.types import Sheared
+from jaxslice.core.types import Extents, Sheared
 
 OUTSIDE = -1
 """Symbol of voxels outside the block's extent."""
 
 
-def shear(blocks: np.ndarray, geometry: Geometry) -> Sheared:
+def shear(blocks: np.ndarray, extents: Extents, geometry: Geometry, dtype: np.dtype) -> Sheared:
     """Arranges the symbols of blocks in the order of the march.
 
     Args:
-      blocks: int16 or int32 [block, z, y, x], with the shape in `geometry`.
+      blocks: [block, z, y, x], with the shape in `geometry`; beyond the extents anything.
+      extents: of the blocks.
       geometry: geometry of the blocks.
+      dtype: int16 or int32, which has OUTSIDE.
 
     Returns:
-      The same dtype [t, block, place], `geometry.num_rows` rows of the history, OUTSIDE where a
-      lane is idle and in the margins.
+      [t, block, place] of that dtype, `geometry.num_rows` rows of the history, OUTSIDE where a lane
+      is idle, beyond the extents and in the margins.
     """
     shape = (geometry.num_rows, geometry.blocks, geometry.lane_pitch)
-    sheared = np.full(shape, OUTSIDE, blocks.dtype)
-    voxels_of(sheared[:, :, geometry.margin :], geometry)[...] = blocks
+    sheared = np.full(shape, OUTSIDE, dtype)
+    voxels = voxels_of(sheared[:, :, geometry.margin :], geometry)
+    for block, (depth, height, width) in enumerate(extents):
+        inside = (block, slice(depth), slice(height), slice(width))
+        voxels[inside] = blocks[inside]
     return sheared
 
 

@@ -33,16 +33,8 @@ INLINE vector cumulative(const vector *distance, const vector *weights, vector w
 
 /* 64 levels of each lane's slice, in the order of the mixtures' vectors. */
 INLINE void load_limits(const struct march *m, int32_t half, vector limits[4]) {
-    if (!m->limited) {
-        UNROLL for (int j = 0; j < 4; j++) limits[j] = ALL32(256 * MINIMUM_WIDTH);
-        return;
-    }
-    const uint8_t *less_1 = m->limits_now + HALF * half;
-    UNROLL for (int j = 0; j < 4; j++) {
-        const vector n = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(less_1 + 8 * j)));
-        limits[j] = _mm256_slli_epi32(_mm256_add_epi32(n, ALL32(1)), 6);
-    }
-    from_natural(limits);
+    load_levels(m, half, limits);
+    UNROLL for (int j = 0; j < 4; j++) limits[j] = _mm256_slli_epi32(limits[j], 6);
 }
 
 /* See avx512.c. */

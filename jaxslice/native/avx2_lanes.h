@@ -90,4 +90,16 @@ INLINE void from_natural(vector v[4]) {
     v[2] = c;
 }
 
+/* Levels of each lane's slice, in the interleaved order. */
+INLINE void load_levels(const struct march *m, int32_t half, vector levels[4]) {
+    UNROLL for (int j = 0; j < 4; j++) levels[j] = ALL32(256);
+    if (!m->limited) return;
+    const uint8_t *less_1 = m->limits_now + HALF * half;
+    UNROLL for (int j = 0; j < 4; j++) {
+        const vector n = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(less_1 + 8 * j)));
+        levels[j] = _mm256_add_epi32(n, ALL32(1));
+    }
+    from_natural(levels);
+}
+
 #endif

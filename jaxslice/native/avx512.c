@@ -4,16 +4,8 @@
 
 /* 64 levels of each lane's slice, in the order of the mixtures' vectors. */
 INLINE void load_limits(const struct march *m, int32_t panel, vector limits[4]) {
-    if (!m->limited) {
-        UNROLL for (int j = 0; j < 4; j++) limits[j] = ALL32(256 * MINIMUM_WIDTH);
-        return;
-    }
-    const uint8_t *less_1 = m->limits_now + PANEL * panel;
-    UNROLL for (int j = 0; j < 4; j++) {
-        const vector n = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(less_1 + 16 * j)));
-        limits[j] = _mm512_slli_epi32(_mm512_add_epi32(n, ALL32(1)), 6);
-    }
-    transpose4(limits);
+    load_levels(m, panel, limits);
+    UNROLL for (int j = 0; j < 4; j++) limits[j] = _mm512_slli_epi32(limits[j], 6);
 }
 
 /* Finds the symbols whose intervals hold the positions, by bisection; both edges of an interval

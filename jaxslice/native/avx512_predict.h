@@ -263,4 +263,16 @@ INLINE void predict(const struct march *m, int32_t panel, const int count, struc
     UNROLL for (int j = 0; j < 4; j++) set_mixtures(m->work, &f, j, count, -8, MEAN_HIGH, mix);
 }
 
+/* Levels of each lane's slice, in the order of `interleave`. */
+INLINE void load_levels(const struct march *m, int32_t panel, vector levels[4]) {
+    UNROLL for (int j = 0; j < 4; j++) levels[j] = ALL32(256);
+    if (!m->limited) return;
+    const uint8_t *less_1 = m->limits_now + PANEL * panel;
+    UNROLL for (int j = 0; j < 4; j++) {
+        const vector n = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(less_1 + 16 * j)));
+        levels[j] = _mm512_add_epi32(n, ALL32(1));
+    }
+    transpose4(levels);
+}
+
 #endif

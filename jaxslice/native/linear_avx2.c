@@ -50,18 +50,6 @@ INLINE void add_context(const struct march *m, int32_t half, const struct predic
     }
 }
 
-/* Levels of each lane's slice. */
-INLINE void load_levels(const struct march *m, int32_t half, vector levels[4]) {
-    UNROLL for (int j = 0; j < 4; j++) levels[j] = ALL32(RESIDUALS);
-    if (!m->limited) return;
-    const uint8_t *less_1 = m->limits_now + HALF * half;
-    UNROLL for (int j = 0; j < 4; j++) {
-        const vector n = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(less_1 + 8 * j)));
-        levels[j] = _mm256_add_epi32(n, ALL32(1));
-    }
-    from_natural(levels);
-}
-
 /* Predicts all lanes with one predictor. */
 INLINE void predict_with(const struct march *m, int32_t half, const struct predictor *predictor,
                          struct prediction *to) {

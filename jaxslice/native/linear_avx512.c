@@ -8,18 +8,6 @@ struct prediction {
     vector table[4], whole[4];
 };
 
-/* Levels of each lane's slice, in the order of `interleave`. */
-INLINE void load_levels(const struct march *m, int32_t panel, vector levels[4]) {
-    UNROLL for (int j = 0; j < 4; j++) levels[j] = ALL32(RESIDUALS);
-    if (!m->limited) return;
-    const uint8_t *less_1 = m->limits_now + PANEL * panel;
-    UNROLL for (int j = 0; j < 4; j++) {
-        const vector n = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(less_1 + 16 * j)));
-        levels[j] = _mm512_add_epi32(n, ALL32(1));
-    }
-    transpose4(levels);
-}
-
 /* What the context says of 64 lanes, by one predictor. */
 struct sums {
     vector place[4], activity[4];

@@ -19,7 +19,7 @@ from jaxslice.codec.engines.xla_options import compiler_options
 from jaxslice.codec.geometry import Geometry
 from jaxslice.codec.linear import LinearArchitecture
 from jaxslice.codec.linear_mixture import CHOICE_UNIT
-from jaxslice.codec.march import OUTSIDE, shear, unshear, voxels_of
+from jaxslice.codec.march import shear, unshear, voxels_of
 from jaxslice.codec.message import LOWER_BOUND, check_finished, flatten, unflatten
 from jaxslice.codec.network import AnyArchitecture, IntegerNetwork, Model, blank
 from jaxslice.core.box import Triple
@@ -109,8 +109,7 @@ class XlaEngine:
         taken = [0]
         for device in jax.local_devices():
             if encoder:
-                dtype = architecture.symbol_dtype
-                symbols = np.full((batch, *block_shape), OUTSIDE, dtype)
+                symbols = np.zeros((batch, *block_shape), architecture.dtype)
                 program, arguments = self._encoder_call(
                     symbols, sizes, extents, model, networks, device
                 )
@@ -140,7 +139,7 @@ class XlaEngine:
         )
         network = model.network if networks is None else stacked(networks)
         dtype = model.architecture.symbol_dtype
-        sheared = shear(_with_outside(symbols, extents, dtype), geometry)
+        sheared = shear(symbols, extents, geometry, dtype)
         limits = sheared_limits(sizes, extents, geometry, dtype)
         with jax.enable_x64(True):
             arguments = (network, sheared, limits, _steps_for(extents, geometry))
@@ -183,15 +182,6 @@ ENGINE = XlaEngine()
 def _with_choices(sizes: AlphabetSizes, choices: np.ndarray | None) -> AlphabetSizes:
     """Alphabet sizes that also say which linear predictor a slice has; see `linear_mixture`."""
     return sizes if choices is None else sizes + np.int32(CHOICE_UNIT) * choices
-
-
-def _with_outside(symbols: BlockSymbols, extents: Extents, dtype: np.dtype) -> BlockSymbols:
-    """The symbols in a dtype that has OUTSIDE, which is what they are beyond their extents."""
-    filled = np.full(symbols.shape, OUTSIDE, dtype)
-    for block, (depth, height, width) in enumerate(extents):
-        inside = (block, slice(depth), slice(height), slice(width))
-        filled[inside] = symbols[inside]
-    return filled
 
 
 def _check_symbols(symbols: BlockSymbols, sizes: AlphabetSizes) -> None:
