@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote, urlsplit
 
-
-@dataclasses.dataclass
-class PutFaults:
-    """What goes wrong with what is stored; a test changes it while the proxy runs.
-
-    Attributes:
-      url: of the proxy.
-      kind: a status code; "cut" ends the connection before the object is stored, "lost" after; ""
-        for no fault.
-      times: how many attempts to store an object fail; -1 for all.
-      only: part of the paths that it happens to.
-      tries: how often each path was to be stored.
-    """
-
-    url: str = ""
-    kind: int | str = ""
-    times: int = -1
-    only: str = ""
-    tries: dict[str, int] = dataclasses.field(default_factory=dict)
-    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
-
-    def fails(self, path: str) -> bool:
-        """Whether storing an object fails this time."""
-        with self.lock:
-            self.tries[path] = self.tries.get(path, 0) + 1
-            often = self.times < 0 or self.tries[path] <= self.times
-            return bool(self.kind) and self.only in path and often
+from fault_server import Faults, FaultyServer
 
 
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-    faults: PutFaults
+class _Server(FaultyServer):
     target: str
 
 
@@ -87,15 +56,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def failing_proxy(endpoint: str) -> Iterator[PutFaults]:
+def failing_proxy(endpoint: str) -> Iterator[Faults]:
     """Stands before a service as long as the `with` block lasts."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.target = urlsplit(endpoint).netloc
-        server.faults = PutFaults(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.faults
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.target = urlsplit(endpoint).netloc
+    with server.running() as faults:
+        yield faults

@@ -18,8 +18,8 @@ class Faults:
 
     Attributes:
       url: of the server.
-      kind: a status code, "cut", "silent", "drip", "redirect", "encoding", "expired"
-        or ""; "" for none.
+      kind: a status code, "cut", "lost" (of a proxy: cut after the object is stored), "silent",
+        "drip", "redirect", "encoding", "expired" or ""; "" for none.
       times: how many requests of each object it happens to; -1 for all.
       only: part of the paths that it happens to.
       leads_to: where redirects lead, before the path.
@@ -39,6 +39,13 @@ class Faults:
     stopping: threading.Event = dataclasses.field(default_factory=threading.Event)
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
+    def fails(self, path: str) -> bool:
+        """Counts a request, and says whether it fails."""
+        with self.lock:
+            self.requests[path] += 1
+            often = self.times < 0 or self.requests[path] <= self.times
+        return bool(self.kind) and self.only in path and often
+
     def clear(self) -> None:
         """Ends the requests that were kept waiting; from now on nothing is wrong."""
         self.stopping.set()
@@ -49,11 +56,30 @@ class Faults:
         self.authorized.clear()
 
 
-class _Server(ThreadingHTTPServer):
+class FaultyServer(ThreadingHTTPServer):
+    """A server whose handler asks `faults` what goes wrong."""
+
     request_queue_size = 128
     daemon_threads = True
-    folder: Path
     faults: Faults
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Faults]:
+        """Serves as long as the `with` block lasts."""
+        with self:
+            self.faults = Faults(f"http://127.0.0.1:{self.server_address[1]}")
+            thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            try:
+                yield self.faults
+            finally:
+                self.faults.stopping.set()
+                self.shutdown()
+                thread.join()
+
+
+class _Server(FaultyServer):
+    folder: Path
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -63,11 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         faults, path = self.server.faults, unquote(urlsplit(self.path).path)
         if "Authorization" in self.headers or "@" in self.path:
             faults.authorized.add(path)
-        with faults.lock:
-            faults.requests[path] += 1
-            tried = faults.requests[path]
-        fails = faults.kind and faults.only in path
-        if fails and (faults.times < 0 or tried <= faults.times):
+        if faults.fails(path):
             self._fail(faults)
             return
         file = self.server.folder / path.lstrip("/")
@@ -111,14 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def faulty_server(folder: Path) -> Iterator[Faults]:
     """Serves the files below a folder as long as the `with` block lasts."""
-    with _Server(("127.0.0.1", 0), _Handler) as server:
-        server.folder = folder
-        server.faults = Faults(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.faults
-        finally:
-            server.faults.stopping.set()
-            server.shutdown()
-            thread.join()
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.folder = folder
+    with server.running() as faults:
+        yield faults

@@ -32,7 +32,7 @@ from jaxslice.core.box import Box, Triple
 from jaxslice.core.errors import FormatError, UsageError
 from jaxslice.core.shorten import short_repr
 from jaxslice.storage.draft import unfinished_draft
-from jaxslice.storage.folder import Folder, open_folder
+from jaxslice.storage.folder import Folder, open_folder, too_long
 from jaxslice.storage.location import OPEN_TIMEOUT_SECONDS, unreachable_is_usage_error
 
 BLOCKS_BYTES = "blocks_bytes"
@@ -163,7 +163,7 @@ class Archive(Metadata):
             return None
         length = part.stop - part.start
         if length > most_bytes:
-            raise FormatError(f"Got more than {most_bytes} bytes in {key!r}, expected no more.")
+            raise too_long(key, most_bytes)
         data = self.folder.read(key, part=part)
         if data is not None and len(data) != length:
             raise FormatError(f"Got a payload of {length} bytes that reaches beyond its shard.")

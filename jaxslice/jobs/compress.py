@@ -16,10 +16,7 @@ from jaxslice.core.errors import SourceDataError, StorageError
 from jaxslice.core.progress import Progress, Stopwatch, no_progress
 from jaxslice.jobs.encoding import EncodeStats
 from jaxslice.jobs.heartbeat import Heartbeat, command_of
-from jaxslice.jobs.job_file import (
-    begin_or_resume,
-    job_of,
-)
+from jaxslice.jobs.job_file import begin_or_resume, job_of
 from jaxslice.jobs.lossy_source import check_source
 from jaxslice.jobs.options import CompressOptions
 from jaxslice.jobs.plan import plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -56,16 +56,21 @@ def stored_objects(archive: Archive, wanted: Sequence[Triple] | None = None) -> 
     Raises:
       OSError: the storage fails.
     """
-    prefix, chosen = f"{archive.path}/c/", None if wanted is None else set(wanted)
-    layers = [""] if chosen is None else [f"{z}/" for z in sorted({index[0] for index in chosen})]
-    found = set()
-    for layer in layers:
-        for key in archive.folder.list_keys(prefix + layer):
-            parts = key.removeprefix(prefix).split("/")
-            if len(parts) == 3 and all(part.isdecimal() for part in parts):
-                z, y, x = map(int, parts)
-                found.add((z, y, x))
-    return found if chosen is None else found & chosen
+    if wanted is None:
+        return set(_listed(archive))
+    chosen = set(wanted)
+    layers = sorted({index[0] for index in chosen})
+    return {index for layer in layers for index in _listed(archive, layer)} & chosen
+
+
+def _listed(archive: Archive, layer: int | None = None) -> Iterator[Triple]:
+    """Indices of the objects that are there, or of those of one layer."""
+    prefix = f"{archive.path}/c/"
+    for key in archive.folder.list_keys(prefix if layer is None else f"{prefix}{layer}/"):
+        parts = key.removeprefix(prefix).split("/")
+        if len(parts) == 3 and all(part.isdecimal() for part in parts):
+            z, y, x = map(int, parts)
+            yield z, y, x
 
 
 def stored_map(archive: Archive) -> np.ndarray:
@@ -81,13 +86,9 @@ def stored_map(archive: Archive) -> np.ndarray:
     depth, height, width = (n + 1 for n in last)
     found = np.zeros((depth, height, width), bool)
     for layer in range(depth):
-        prefix = f"{archive.path}/c/{layer}/"
-        for key in archive.folder.list_keys(prefix):
-            parts = key.removeprefix(prefix).split("/")
-            if len(parts) == 2 and all(part.isdecimal() for part in parts):
-                y, x = map(int, parts)
-                if y < height and x < width:
-                    found[layer, y, x] = True
+        for z, y, x in _listed(archive, layer):
+            if y < height and x < width:
+                found[z, y, x] = True
     return found.ravel()
 
 

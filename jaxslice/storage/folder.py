@@ -26,6 +26,11 @@ from jaxslice.storage.pickling import PicklesFields
 from jaxslice.storage.store_options import store_options, waited
 
 
+def too_long(key: str, most_bytes: int) -> FormatError:
+    """The error for what has more bytes than it may have."""
+    return FormatError(f"Got more than {most_bytes} bytes in {key!r}, expected no more.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Folder(PicklesFields, abc.ABC):
     """A folder of objects with keys such as `0/c/1/2/3`; a value that pickles.
@@ -82,7 +87,7 @@ class Folder(PicklesFields, abc.ABC):
         """
         data = self._read_most(key, most_bytes, timeout_seconds, ask_first)
         if data is not None and len(data) > most_bytes:
-            raise FormatError(f"Got more than {most_bytes} bytes in {key!r}, expected no more.")
+            raise too_long(key, most_bytes)
         return data
 
     @abc.abstractmethod
@@ -289,9 +294,7 @@ class RemoteFolder(Folder):
                 if beyond is None:
                     return None
                 if beyond:
-                    raise FormatError(
-                        f"Got more than {most_bytes} bytes in {key!r}, expected no more."
-                    )
+                    raise too_long(key, most_bytes)
         return self.read(key, timeout_seconds)
 
     def total_bytes(self, is_counted: Callable[[str], bool]) -> None:

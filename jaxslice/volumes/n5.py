@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError
+from jaxslice.core.json_text import parse_json
 from jaxslice.core.shorten import short_repr
 from jaxslice.storage import location as locations
 from jaxslice.storage.folder import Folder, folder_at
@@ -118,8 +119,8 @@ def _attributes(folder: Folder, path: str) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        found = parse_json(data)
+    except ValueError as error:
         raise UsageError(f"The {key} of {folder.place!r} is not JSON: {one_line(error)}.") from None
     return found if isinstance(found, dict) else {}
 
@@ -193,8 +194,8 @@ _OWN = re.compile(r"attributes\.json|s\d+/(attributes\.json|\d+(/\d+)*)")
 
 def _own_keys(entry: bytes | None) -> OwnKeys | None:
     try:
-        known = entry is None or "n5" in json.loads(entry)
-    except (ValueError, TypeError, RecursionError):
+        known = entry is None or "n5" in parse_json(entry)
+    except (ValueError, TypeError):
         return None
     return (lambda key: _OWN.fullmatch(key) is not None) if known else None
 

@@ -7,7 +7,6 @@ scale is no hindrance to reading another. Its axes are x,y,z,channel.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from jaxslice.core.box import Triple
 from jaxslice.core.errors import UsageError
+from jaxslice.core.json_text import parse_json
 from jaxslice.core.shorten import short_repr
 from jaxslice.storage import location as locations
 from jaxslice.storage.folder import folder_at
@@ -115,10 +115,10 @@ def _parsed(place: str, info: bytes) -> dict[str, Any]:
       NotThisFormat: it describes something else than an image.
     """
     try:
-        metadata = json.loads(info)
+        metadata = parse_json(info)
         if not isinstance(metadata, dict):
             raise ValueError("it is no JSON object")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"The info file of {place!r} is not JSON: {one_line(error)}.") from error
     if metadata.get("type") != "image":
         raise NotThisFormat(f"has type {short_repr(metadata.get('type'))}, expected 'image'")

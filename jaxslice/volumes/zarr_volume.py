@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxslice.core.errors import UsageError
+from jaxslice.core.json_text import parse_json
 from jaxslice.core.shorten import short_repr
 from jaxslice.storage import location as locations
 from jaxslice.storage.folder import Folder, folder_at
@@ -165,8 +165,8 @@ def _read(folder: Folder, key: str) -> dict[str, Any] | None:
     if data is None:
         return None
     try:
-        return _object(json.loads(data))
-    except (ValueError, RecursionError) as error:
+        return _object(parse_json(data))
+    except ValueError as error:
         raise UsageError(f"The {key} of {folder.place!r} is not JSON: {one_line(error)}.") from None
 
 

@@ -104,11 +104,11 @@ def test_an_s3_service_that_stores_badly(served, monkeypatch, tmp_path, capfd):
     words = ["compress", str(tmp_path / "v"), place, *FLAGS]
     with s3_bucket(monkeypatch) as endpoint, failing_proxy(endpoint) as puts:
         monkeypatch.setenv("AWS_ENDPOINT_URL", puts.url)
-        puts.only = "/c/1/"
         for kind in (500, 503, "cut", "lost"):
-            puts.kind, puts.times, puts.tries = kind, 1, {}
+            puts.clear()
+            puts.kind, puts.times, puts.only = kind, 1, "/c/1/"
             assert run(["jaxslice", *words, "--overwrite", "--io_retries=3"]) == 0, kind
-            assert max(puts.tries.values()) > 1
+            assert max(puts.requests.values()) > 1
         assert run(["jaxslice", "verify", place, f"--source={tmp_path / 'v'}"]) == 0
         capfd.readouterr()
         puts.kind, puts.times = 503, -1
