@@ -25,7 +25,7 @@ from jaxslice.volumes.source import open_source
 
 distributed = pytest.importorskip("distributed")
 from jaxslice.jobs.executors import dask_cluster  # noqa: E402
-from jaxslice.jobs.executors.dask_cluster import dask_executor  # noqa: E402
+from jaxslice.jobs.executors.dask_cluster import DaskExecutor, dask_executor  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 FAST = dataclasses.replace(OPTIONS, effort="fast", training_steps=None, block_shape=(2, 8, 16))
@@ -139,6 +139,27 @@ def test_a_damaged_block_is_named_and_not_tried_again(executor, plain, tmp_path)
 def test_workers_with_too_little_memory_are_refused(executor):
     with pytest.raises(UsageError, match=r"MiB for 1 threads, expected \d+ MiB"):
         executor.check_memory(1 << 50, 0)
+
+
+class Restarting:
+    """A client of a cluster whose workers are all being started again."""
+
+    def __init__(self, comes: bool):
+        self.comes, self.workers = comes, {}
+
+    def scheduler_info(self, n_workers: int) -> dict:
+        return {"workers": self.workers}
+
+    def wait_for_workers(self, count: int, timeout: float) -> None:
+        if not self.comes:
+            raise TimeoutError
+        self.workers = {"tcp://127.0.0.1:1": {"memory_limit": 1 << 20, "nthreads": 1}}
+
+
+def test_workers_that_start_again_are_waited_for():
+    DaskExecutor(Restarting(comes=True)).check_memory(1, 1)
+    with pytest.raises(UsageError, match="without workers"):
+        DaskExecutor(Restarting(comes=False)).check_memory(1, 1)
 
 
 def test_no_scheduler_is_a_usage_error():

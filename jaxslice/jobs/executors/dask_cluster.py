@@ -42,9 +42,11 @@ class DaskExecutor:
 
     Attributes:
       client: a `distributed.Client`.
+      wait_seconds: for a first worker, also where all are being started again.
     """
 
     client: Any
+    wait_seconds: float = 60.0
 
     @property
     def dashboard(self) -> str:
@@ -112,9 +114,13 @@ class DaskExecutor:
             raise
 
     def _workers(self) -> dict[str, Any]:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        if not workers:
-            raise UsageError("Got a Dask cluster without workers, expected at least one.")
+        while not (workers := self.client.scheduler_info(n_workers=-1)["workers"]):
+            try:
+                self.client.wait_for_workers(1, timeout=self.wait_seconds)
+            except TimeoutError:
+                raise UsageError(
+                    "Got a Dask cluster without workers, expected at least one."
+                ) from None
         return workers
 
 
@@ -154,7 +160,7 @@ def dask_executor(
             raise UsageError(
                 f"Cannot reach the Dask scheduler at {address!r} with a worker: {error}."
             ) from None
-        yield DaskExecutor(client)
+        yield DaskExecutor(client, wait_seconds)
 
 
 @dataclasses.dataclass(frozen=True)
