@@ -40,7 +40,8 @@ def marched(
 ) -> tuple[np.ndarray, ...]:
     """Numbered blocks sheared, the same unsheared again, and all contexts [c, t, block, lane]."""
     geometry = Geometry.of(shape, architecture, blocks)
-    sheared = shear(np.stack([numbered(shape) + 1000 * index for index in range(blocks)]), geometry)
+    stacked = np.stack([numbered(shape) + 1000 * index for index in range(blocks)])
+    sheared = shear(stacked, np.array([shape] * blocks, np.int32), geometry, stacked.dtype)
     history = history_of(sheared, geometry)
     contexts = np.asarray(gathered(history, geometry.lead, geometry.num_rows, geometry))
     return sheared, unshear(lanes_of(sheared, geometry), geometry), contexts
@@ -167,7 +168,8 @@ def test_parts_of_a_context_and_single_steps_are_the_whole(architecture):
 
 def test_what_is_not_gathered_stays_in_the_room():
     geometry = Geometry((2, 3, 4), TINY.context)
-    history = history_of(shear(numbered((2, 3, 4))[None], geometry), geometry)
+    block, extents = numbered((2, 3, 4))[None], np.array([(2, 3, 4)], np.int32)
+    history = history_of(shear(block, extents, geometry, block.dtype), geometry)
     room = jnp.full((len(TINY.context), 1, 1, geometry.lanes), 77, jnp.int16)
     part = contexts_of(room, history, geometry.lead, 1, geometry, slice(4))
     np.testing.assert_array_equal(part[:4], gathered(history, geometry.lead, 1, geometry, 0, 4))
@@ -182,3 +184,12 @@ def test_rows_of_the_history_have_margins(height):
     assert rows.shape == (2, 3, geometry.lane_pitch)
     np.testing.assert_array_equal(lanes_of(rows, geometry), lanes)
     assert (rows == OUTSIDE).sum() == 2 * 3 * 2 * 2
+
+
+def test_beyond_the_extents_is_outside():
+    geometry = Geometry.of((2, 3, 4), TINY, 1)
+    block = numbered((2, 3, 4))[None]
+    expected = np.full_like(block, OUTSIDE)
+    expected[:, :1, :2, :3] = block[:, :1, :2, :3]
+    sheared = shear(block, np.array([(1, 2, 3)], np.int32), geometry, block.dtype)
+    assert np.array_equal(unshear(lanes_of(sheared, geometry), geometry), expected)
