@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxslice.core.errors import UsageError
+from jaxslice.storage.google_credentials import look_for_google_credentials
 
 _STEP_SECONDS = 0.2
 """How often a wait looks for an interruption."""
@@ -69,15 +70,21 @@ class StoreOptions:
             return {**spec, "base": self.reaching(spec["base"])}
         if spec["driver"] == "s3":
             return spec | self._of_s3()
-        if spec["driver"] == "gcs" and self.requester_pays:
-            project = os.environ.get("GOOGLE_CLOUD_PROJECT")
-            if not project:
-                raise UsageError(
-                    "Got a gs:// place whose requester pays, expected the project that pays in"
-                    " GOOGLE_CLOUD_PROJECT."
-                )
-            return {**spec, "gcs_user_project": {"project_id": project}}
+        if spec["driver"] == "gcs":
+            look_for_google_credentials()
+            return spec | self._of_gcs()
         return spec
+
+    def _of_gcs(self) -> dict[str, Any]:
+        if not self.requester_pays:
+            return {}
+        project = os.environ.get("GOOGLE_CLOUD_PROJECT")
+        if not project:
+            raise UsageError(
+                "Got a gs:// place whose requester pays, expected the project that pays in"
+                " GOOGLE_CLOUD_PROJECT."
+            )
+        return {"gcs_user_project": {"project_id": project}}
 
     def _of_s3(self) -> dict[str, Any]:
         # A URL cannot say where an S3 service other than Amazon's is, and TensorStore does not
