@@ -178,4 +178,7 @@ static const panel_function encoders[] = {FOR_EACH_COUNT(ENCODER)};
 static void decode(struct march *m, int32_t panel) { decoders[m->components - 1](m, panel); }
 static void encode(struct march *m, int32_t panel) { encoders[m->components - 1](m, panel); }
 
-const struct kernel march_avx2 = {2, 3, sizeof(struct work), start_work, decode, encode};
+const struct kernel march_avx2 = {
+    INPUTS_OF_CELL, 3, sizeof(struct work), start_work, decode, encode, 0, 0, avx2_pack,
+    INTS_OF_GROUP,
+};

@@ -2,8 +2,7 @@
  *
  * 32 lanes are four vectors of 32-bit numbers, in the order that interleaving bytes within 128 bits
  * gives: vector j holds lane 16 b + 4 j + i at place 4 b + i. A number's two halves are two inputs
- * of one lane: what `vpmaddwd` multiplies by the two weights of a cell. (`vpmaddubsw`, which takes
- * four, would saturate.)
+ * of one lane for `vpmaddwd`, or its four bytes four inputs for `vpmaddubsw`.
  */
 #ifndef JAXSLICE_AVX2_LANES_H
 #define JAXSLICE_AVX2_LANES_H
@@ -67,6 +66,16 @@ INLINE void interleave(vector a, vector b, vector out[4]) {
     out[1] = _mm256_unpackhi_epi8(low, zero);
     out[2] = _mm256_unpacklo_epi8(high, zero);
     out[3] = _mm256_unpackhi_epi8(high, zero);
+}
+
+/* Four vectors of 32 bytes to four in which a lane's four bytes lie together, in the same order. */
+INLINE void interleave_four(const vector v[4], vector out[4]) {
+    const vector x0 = _mm256_unpacklo_epi8(v[0], v[1]), x1 = _mm256_unpackhi_epi8(v[0], v[1]);
+    const vector y0 = _mm256_unpacklo_epi8(v[2], v[3]), y1 = _mm256_unpackhi_epi8(v[2], v[3]);
+    out[0] = _mm256_unpacklo_epi16(x0, y0);
+    out[1] = _mm256_unpackhi_epi16(x0, y0);
+    out[2] = _mm256_unpacklo_epi16(x1, y1);
+    out[3] = _mm256_unpackhi_epi16(x1, y1);
 }
 
 /* From the interleaved order of four vectors to the natural one, and back. */

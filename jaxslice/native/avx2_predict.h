@@ -2,12 +2,12 @@
 #ifndef JAXSLICE_AVX2_PREDICT_H
 #define JAXSLICE_AVX2_PREDICT_H
 
+#include "avx2_pack.h"
 #include "avx2_states.h"
 
 struct work {
     struct word_orders orders;
-    vector context[4 * (MAX_CONTEXT / 2)];
-    vector hidden[2][4 * (MAX_UNITS / 2)];
+    vector context[MAX_CONTEXT], hidden[2][MAX_UNITS];
     vector sums[4 * 3 * MAX_COMPONENTS];
 };
 
@@ -32,111 +32,118 @@ INLINE void set_scales(struct features *f, int j) {
     f->extras[j] = _mm256_blend_epi16(from_middle, _mm256_slli_epi32(loglevel, 16), 0xaa);
 }
 
+/* Contexts to `work->context`, with the reference where a voxel is outside: its difference is 0. */
 INLINE void load_features(const struct march *m, int32_t half, struct work *work,
                           struct features *f) {
     const vector reference = load_reference(m, half);
-    vector repeated[4];
-    interleave(reference, reference, repeated);
+    const vector four[4] = {reference, reference, reference, reference};
+    vector repeated[4], sizes[4];
+    interleave_four(four, repeated);
     UNROLL for (int j = 0; j < 4; j++) {
-        f->reference[j] = _mm256_srli_epi32(repeated[j], 16);
-        f->activity[j] = ALL32(m->activity_offset);
+        f->reference[j] = _mm256_srli_epi32(repeated[j], 24);
+        sizes[j] = _mm256_setzero_si256();
     }
-    for (int32_t c = 0; c < m->context_count; c += 2) {
-        vector *x = work->context + 2 * c;
-        const vector first = load_context(m, half, c, reference);
-        interleave(first, load_context(m, half, c + 1, reference), x);
+    for (int32_t c = 0; c < m->context_count; c += 4) {
+        vector v[4], *x = work->context + c;
+        UNROLL for (int i = 0; i < 4; i++) v[i] = load_context(m, half, c + i, reference);
+        interleave_four(v, x);
         if (c >= m->activity_count) continue;
-        const vector ones = ALL32(c + 1 < m->activity_count ? 0x10001 : 1);
+        const int32_t counted = smaller(m->activity_count - c, 4);
+        const vector ones = ALL32((int32_t)(0x01010101u >> (8 * (4 - counted))));
+        /* At most 64 times 2 * 255 in 16 bits. */
         UNROLL for (int j = 0; j < 4; j++) {
-            const vector size = _mm256_abs_epi16(_mm256_sub_epi16(x[j], repeated[j]));
-            f->activity[j] = _mm256_add_epi32(f->activity[j], _mm256_madd_epi16(size, ones));
+            const vector size = _mm256_or_si256(_mm256_subs_epu8(x[j], repeated[j]),
+                                                _mm256_subs_epu8(repeated[j], x[j]));
+            sizes[j] = _mm256_add_epi16(sizes[j], _mm256_maddubs_epi16(size, ones));
         }
     }
-    UNROLL for (int j = 0; j < 4; j++) set_scales(f, j);
-}
-
-/* Adds the products of a tile's outputs for two of the four vectors of lanes. */
-INLINE void add_products(const int32_t *cells, const vector *x, int32_t groups, const int tile,
-                         vector sums[][2]) {
-    for (int32_t g = 0; g < groups; g++, cells += tile, x += 4) {
-        const vector x0 = x[0], x1 = x[1];
-        UNROLL for (int o = 0; o < tile; o++) {
-            const vector weights = ALL32(cells[o]);
-            sums[o][0] = _mm256_add_epi32(sums[o][0], _mm256_madd_epi16(x0, weights));
-            sums[o][1] = _mm256_add_epi32(sums[o][1], _mm256_madd_epi16(x1, weights));
-        }
+    UNROLL for (int j = 0; j < 4; j++) {
+        f->activity[j] = _mm256_add_epi32(ALL32(m->activity_offset),
+                                          _mm256_madd_epi16(sizes[j], ALL16(1)));
+        set_scales(f, j);
     }
 }
 
-/* clip(sum >> 6, 0, 255) of two outputs, as the halves of a number. Packing saturates. */
-INLINE vector activation(vector a, vector b) {
+/* Adds the products of an output for four vectors of lanes. Returns where the next output is. */
+INLINE const int32_t *add_products(const int32_t *cells, const vector *x, vector sums[4]) {
+    const struct cell_pair *pair = (const void *)(cells + 1), *end = pair + *cells;
+    for (; pair < end; pair++) {
+        const vector *a = (const vector *)((const char *)x + pair->from[0]);
+        const vector *b = (const vector *)((const char *)x + pair->from[1]);
+        const vector weights_a = ALL32(pair->weights[0]), weights_b = ALL32(pair->weights[1]);
+        UNROLL for (int j = 0; j < 4; j++) {
+            const vector both = _mm256_add_epi16(_mm256_maddubs_epi16(a[j], weights_a),
+                                                 _mm256_maddubs_epi16(b[j], weights_b));
+            sums[j] = _mm256_add_epi32(sums[j], _mm256_madd_epi16(both, ALL16(1)));
+        }
+    }
+    return (const int32_t *)end;
+}
+
+/* clip(sum >> 6, 0, 255) of four outputs, as a lane's four bytes. Packing saturates. */
+INLINE void activate(vector sums[4][4], vector *hidden) {
     const vector together = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
-    const vector packed = _mm256_packs_epi32(_mm256_srai_epi32(a, 6), _mm256_srai_epi32(b, 6));
-    const vector clipped =
-        _mm256_max_epi16(_mm256_min_epi16(packed, ALL16(255)), _mm256_setzero_si256());
-    return _mm256_shuffle_epi8(clipped, together);
-}
-
-/* Four outputs are two groups of the next layer's inputs; j is the first of two vectors. */
-INLINE void activate(vector sums[4][2], vector *hidden, int j) {
-    UNROLL for (int i = 0; i < 2; i++) {
-        hidden[j + i] = activation(sums[0][i], sums[1][i]);
-        hidden[4 + j + i] = activation(sums[2][i], sums[3][i]);
+        _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    UNROLL for (int j = 0; j < 4; j++) {
+        const vector a = _mm256_packs_epi32(_mm256_srai_epi32(sums[0][j], 6),
+                                            _mm256_srai_epi32(sums[1][j], 6));
+        const vector b = _mm256_packs_epi32(_mm256_srai_epi32(sums[2][j], 6),
+                                            _mm256_srai_epi32(sums[3][j], 6));
+        hidden[j] = _mm256_shuffle_epi8(_mm256_packus_epi16(a, b), together);
     }
 }
 
-/* W (v - reference) = W v - reference * (sum of the row), so that inputs are symbols. */
+/* W (v - reference) = W v - reference * (sum of the row), so that inputs are unsigned. */
 INLINE void first_layer(const struct march *m, struct work *work, const struct features *f) {
     const struct layer *layer = m->layer;
-    for (int32_t t = 0; t < layer->tiles; t++)
-        UNROLL for (int j = 0; j < 4; j += 2) {
-            vector sums[4][2];
-            UNROLL for (int o = 0; o < 4; o++) {
-                const vector minus = ALL32(layer->minus_row_sum[4 * t + o]);
-                UNROLL for (int i = 0; i < 2; i++)
-                    sums[o][i] = _mm256_madd_epi16(f->reference[j + i], minus);
+    const int32_t *cells = layer->cells;
+    for (int32_t t = 0; t < layer->tiles; t++) {
+        vector sums[4][4];
+        for (int o = 0; o < 4; o++) {
+            const vector minus = ALL32(layer->minus_row_sum[4 * t + o]);
+            const vector bias = ALL32(layer->biases[4 * t + o]);
+            const vector extras = ALL32(layer->extras[4 * t + o]);
+            vector sum[4];
+            UNROLL for (int j = 0; j < 4; j++) sum[j] = _mm256_madd_epi16(f->reference[j], minus);
+            cells = add_products(cells, work->context, sum);
+            UNROLL for (int j = 0; j < 4; j++) {
+                const vector s =
+                    _mm256_mullo_epi32(clip32(sum[j], -SUM_HIGH, SUM_HIGH), f->gain[j]);
+                const vector more = _mm256_madd_epi16(f->extras[j], extras);
+                sums[o][j] = _mm256_add_epi32(_mm256_srav_epi32(s, f->shift[j]),
+                                              _mm256_add_epi32(more, bias));
             }
-            add_products(layer->cells + (int64_t)t * layer->groups * 4, work->context + j,
-                         layer->groups, 4, sums);
-            UNROLL for (int o = 0; o < 4; o++) {
-                const vector bias = ALL32(layer->biases[4 * t + o]);
-                const vector extras = ALL32(layer->extras[4 * t + o]);
-                UNROLL for (int i = 0; i < 2; i++) {
-                    const vector s = _mm256_mullo_epi32(clip32(sums[o][i], -SUM_HIGH, SUM_HIGH),
-                                                        f->gain[j + i]);
-                    const vector more = _mm256_madd_epi16(f->extras[j + i], extras);
-                    sums[o][i] = _mm256_add_epi32(_mm256_srav_epi32(s, f->shift[j + i]),
-                                                  _mm256_add_epi32(more, bias));
-                }
-            }
-            activate(sums, work->hidden[0] + 8 * t, j);
         }
+        activate(sums, work->hidden[0] + 4 * t);
+    }
 }
 
-INLINE void layer_tile(const struct layer *layer, int32_t t, const vector *x, const int tile,
-                       vector sums[][2]) {
-    UNROLL for (int o = 0; o < tile; o++) sums[o][0] = sums[o][1] = ALL32(layer->biases[tile * t + o]);
-    add_products(layer->cells + (int64_t)t * layer->groups * tile, x, layer->groups, tile, sums);
+/* A further layer's output; returns where the next one is. */
+INLINE const int32_t *output_of(const int32_t *cells, int32_t bias, const vector *x,
+                                vector sums[4]) {
+    vector sum[4];
+    UNROLL for (int j = 0; j < 4; j++) sum[j] = ALL32(bias);
+    cells = add_products(cells, x, sum);
+    UNROLL for (int j = 0; j < 4; j++) sums[j] = sum[j];
+    return cells;
 }
 
 INLINE void further_layers(const struct march *m, struct work *work) {
     int from = 0;
-    for (int32_t i = 1; i < m->layers - 1; i++, from ^= 1)
-        for (int32_t t = 0; t < m->layer[i].tiles; t++)
-            for (int j = 0; j < 4; j += 2) {
-                vector sums[4][2];
-                layer_tile(m->layer + i, t, work->hidden[from] + j, 4, sums);
-                activate(sums, work->hidden[from ^ 1] + 8 * t, j);
-            }
-    for (int32_t t = 0; t < m->components; t++)
-        for (int j = 0; j < 4; j += 2) {
-            vector sums[3][2];
-            layer_tile(m->layer + m->layers - 1, t, work->hidden[from] + j, 3, sums);
-            UNROLL for (int o = 0; o < 3; o++)
-                UNROLL for (int i = 0; i < 2; i++)
-                    work->sums[4 * (3 * t + o) + j + i] = sums[o][i];
+    for (int32_t i = 1; i < m->layers - 1; i++, from ^= 1) {
+        const struct layer *layer = m->layer + i;
+        const int32_t *cells = layer->cells;
+        for (int32_t t = 0; t < layer->tiles; t++) {
+            vector sums[4][4];
+            for (int o = 0; o < 4; o++)
+                cells = output_of(cells, layer->biases[4 * t + o], work->hidden[from], sums[o]);
+            activate(sums, work->hidden[from ^ 1] + 4 * t);
         }
+    }
+    const struct layer *last = m->layer + m->layers - 1;
+    const int32_t *cells = last->cells;
+    for (int32_t o = 0; o < last->outputs; o++)
+        cells = output_of(cells, last->biases[o], work->hidden[from], work->sums + 4 * o);
 }
 
 /* 16 * 2**(q / 16), with q from a sum of the last layer. */

@@ -41,6 +41,7 @@ AVX2 = ("-mavx2",)
 AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512cd", "-mavx512vnni")
 X86 = {
     "avx2": AVX2,
+    "avx2_pack": (),
     "avx512": AVX512,
     "avx512_wide": AVX512,
     "linear_avx2": AVX2,

@@ -94,10 +94,16 @@ static void put_weight(const struct layer *layer, int32_t per_cell, int32_t o, i
     memcpy(layer->cells + cell, &value, sizeof value);
 }
 
+static int64_t cells_of(const struct layer *layer, const struct kernel *kernel) {
+    const int64_t padded = (int64_t)layer->tiles * layer->tile;
+    if (!kernel->pack) return padded * layer->groups;
+    return padded * (1 + (int64_t)kernel->cells_per_group * layer->groups);
+}
+
 static void pack_layer(const struct layer *layer, const struct kernel *kernel,
                        const int32_t *biases) {
     const int64_t padded = (int64_t)layer->tiles * layer->tile;
-    memset(layer->cells, 0, (size_t)(padded * layer->groups) * sizeof *layer->cells);
+    memset(layer->cells, 0, (size_t)cells_of(layer, kernel) * sizeof *layer->cells);
     memset(layer->biases, 0, (size_t)padded * sizeof *layer->biases);
     memset(layer->minus_row_sum, 0, (size_t)padded * sizeof *layer->minus_row_sum);
     memset(layer->extras, 0, (size_t)padded * sizeof *layer->extras);
@@ -105,7 +111,7 @@ static void pack_layer(const struct layer *layer, const struct kernel *kernel,
         const int8_t *row = layer->weights + (int64_t)o * layer->columns;
         int32_t sum = 0;
         for (int32_t i = 0; i < layer->inputs; i++) {
-            put_weight(layer, kernel->inputs_per_cell, o, i, row[i]);
+            if (!kernel->pack) put_weight(layer, kernel->inputs_per_cell, o, i, row[i]);
             sum += row[i];
         }
         layer->biases[o] = biases[o];
@@ -117,6 +123,7 @@ static void pack_layer(const struct layer *layer, const struct kernel *kernel,
         layer->minus_row_sum[o] = -sum & 0xffff;
         layer->extras[o] = (row[layer->inputs] & 0xffff) | row[layer->inputs + 1] * (1 << 16);
     }
+    if (kernel->pack) kernel->pack(layer);
 }
 
 static void plan_layers(struct march *m, const struct march_task *task, const struct kernel *kernel,
@@ -136,7 +143,7 @@ static void plan_layers(struct march *m, const struct march_task *task, const st
         layer->tiles = (layer->outputs + layer->tile - 1) / layer->tile;
         layer->groups = per_cell ? (layer->inputs + per_cell - 1) / per_cell : 0;
         const int64_t padded = (int64_t)layer->tiles * layer->tile;
-        layer->cells = take(arena, padded * layer->groups * (int64_t)sizeof *layer->cells);
+        layer->cells = take(arena, cells_of(layer, kernel) * (int64_t)sizeof *layer->cells);
         layer->biases = take(arena, padded * (int64_t)sizeof *layer->biases);
         layer->minus_row_sum = take(arena, padded * (int64_t)sizeof *layer->minus_row_sum);
         layer->extras = take(arena, padded * (int64_t)sizeof *layer->extras);

@@ -50,7 +50,8 @@ struct place {
 };
 
 /* A layer, its weights packed into cells of several inputs for one output.
- * Outputs are in tiles; cells are in the order [tile][group of inputs][output of the tile]. */
+ * Outputs are in tiles; cells are in the order [tile][group of inputs][output of the tile], or as
+ * the kernel's own `pack` puts them. */
 struct layer {
     int32_t inputs, outputs; /* of the first layer: without its last two columns */
     int32_t tile, tiles, groups;
@@ -112,6 +113,10 @@ struct kernel {
     void (*encode)(struct march *m, int32_t panel);
     int32_t input_offset;         /* taken off each input of the further layers: makes it signed */
     int64_t unset_bytes;          /* the end of the work, which is not set to 0 before */
+    /* Writes the cells of a layer, at most `cells_per_group` for each group and output and one
+     * more for each output; NULL for the usual order. */
+    void (*pack)(const struct layer *layer);
+    int32_t cells_per_group;
 };
 
 HIDDEN extern const struct kernel march_portable;
