@@ -17,7 +17,7 @@ from jaxslice.archive.store import open_archive
 from jaxslice.codec import body, level_tables, levels, network_difference, payload, slices
 from jaxslice.codec.block import encode_block
 from jaxslice.codec.engines import native
-from jaxslice.codec.network import Model
+from jaxslice.codec.network import IntegerNetwork, Model
 from jaxslice.codec.place import NOWHERE
 from jaxslice.models import model_file
 from jaxslice.native import library
@@ -61,6 +61,22 @@ def test_every_set_gives_the_portable_bytes(model, extent, larger, counts, seed)
         assert np.array_equal(native.encode(symbols, shape, sizes, model, number), message)
         decoded = native.decode(message, shape, extent, sizes, model, number)
         assert np.array_equal(decoded, symbols)
+
+
+@pytest.mark.parametrize("pattern", [(127,), (-127,), (127, 127, 0, 0), (64, 64), (64, 65), (1,)])
+@pytest.mark.parametrize("architecture", FIXED)
+def test_no_sum_of_products_saturates(architecture, pattern):
+    """Weights at and beyond what 16 bits can add up, of extreme voxels."""
+    shapes = architecture.layer_shapes
+    weights = [np.resize(np.int8(pattern), shape) for shape in shapes]
+    biases = [np.zeros(outputs, np.int32) for outputs, _ in shapes]
+    model = Model(architecture, IntegerNetwork(tuple(weights), tuple(biases)))
+    symbols = np.random.default_rng(1).choice(np.uint8([0, 255]), (3, 70, 40), p=[0.2, 0.8])
+    sizes = np.full(3, 256)
+    message = native.encode(symbols, symbols.shape, sizes, model, library.PORTABLE)
+    for number in SETS:
+        encoded = native.encode(symbols, symbols.shape, sizes, model, number)
+        assert np.array_equal(encoded, message)
 
 
 def configuration_of(model: Model) -> dict:
