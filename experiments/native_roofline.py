@@ -10,7 +10,8 @@ default network. Cycles are CPU seconds times the measured clock. The number of 
 operations is that of XLA's program for the default network, from the CSV of roofline.py: an
 estimate for other engines, which do some of it with 16-bit numbers, twice as many at a time.
 
-Writes the CSV, and the tables of ROOFLINE.md from that CSV. Needs a C compiler and x86-64.
+Writes the CSV, and the tables of ROOFLINE.md from that CSV. `core` is the best instruction set of
+the core; rows of other cores are kept. Needs a C compiler and x86-64.
 
 Cost: 3 minutes on one core. Expected: the native engine with AVX-512 VNNI at 36 to 43 % of the
 products that the core can do, xla at 7 to 10 %.
@@ -26,7 +27,6 @@ from pathlib import Path
 
 import common
 import numpy as np
-import provenance
 import roofline
 from common import Row
 
@@ -43,13 +43,13 @@ BLOCK: Triple = (64, 256, 256)
 ROUNDS = 5
 PEAKS = Path(__file__).with_name("peaks.c")
 COLUMNS = (
-    "engine", "network", "direction", "multiply_adds_per_voxel", "mb_per_cpu_s",
+    "core", "engine", "network", "direction", "multiply_adds_per_voxel", "mb_per_cpu_s",
     "cycles_per_voxel", "giga_multiply_adds_per_s", "share_of_vnni_peak", "share_of_own_peak",
     "product_cycles_per_voxel", "other_ops_per_voxel", "share_of_element_wise_peak", "clock_ghz",
 )  # fmt: skip
-PRODUCTS = {"avx512": "dot_512", "avx2": "dot_256", "xla": "fma_512"}
-"""By engine, the peak of the products that it uses; portable C has none of its own."""
-ADDITIONS = {"avx512": "add_512", "avx2": "add_256", "xla": "add_512"}
+PRODUCTS = {"avx512": ["dot_512"], "avx2": ["dot_256"], "xla": ["fma_512", "fma_256"]}
+"""By engine, the peaks of the products that it may use; portable C has none of its own."""
+ADDITIONS = {"avx512": ["add_512"], "avx2": ["add_256"], "xla": ["add_512", "add_256"]}
 
 Coder = tuple[Callable[[], np.ndarray], Callable[[np.ndarray], np.ndarray]]
 
@@ -127,9 +127,15 @@ def other_operations() -> dict[str, float]:
     }
 
 
+def peak_of(names: Sequence[str], peak: dict[str, float]) -> float | None:
+    """The peak of the first of some kernels that the core has; None if it has none of them."""
+    return next((peak[name] for name in names if name in peak), None)
+
+
 def measure(shape: Triple) -> Iterator[Row]:
     """Yields a row for each engine, network and direction."""
     peak, others = peaks(), other_operations()
+    core = library.SET_NAMES[library.best_set()]
     voxels = synthetic_volume(shape)
     symbols = levels.symbols_of(voxels, levels.choose(voxels))
     for engine, network, model, coder in coders(voxels, shape):
@@ -137,6 +143,7 @@ def measure(shape: Triple) -> Iterator[Row]:
         for way, seconds in zip(("encode", "decode"), seconds_of(coder, symbols), strict=True):
             speed = voxels.size / seconds
             row: Row = {
+                "core": core,
                 "engine": engine,
                 "network": network,
                 "direction": way,
@@ -144,16 +151,18 @@ def measure(shape: Triple) -> Iterator[Row]:
                 "mb_per_cpu_s": speed / 1e6,
                 "cycles_per_voxel": peak["cycles"] / speed,
                 "giga_multiply_adds_per_s": products * speed / 1e9,
-                "share_of_vnni_peak": products * speed / peak.get("dot_512", float("nan")),
                 "clock_ghz": peak["cycles"] / 1e9,
             }
-            if PRODUCTS.get(engine) in peak:
-                own = peak[PRODUCTS[engine]]
+            own = peak_of(PRODUCTS.get(engine, ()), peak)
+            additions = peak_of(ADDITIONS.get(engine, ()), peak)
+            if "dot_512" in peak:
+                row["share_of_vnni_peak"] = products * speed / peak["dot_512"]
+            if own:
                 row["share_of_own_peak"] = products * speed / own
                 row["product_cycles_per_voxel"] = products * peak["cycles"] / own
-            if network == "default" and ADDITIONS.get(engine) in peak:
+            if network == "default" and additions:
                 row["other_ops_per_voxel"] = others[way]
-                row["share_of_element_wise_peak"] = others[way] * speed / peak[ADDITIONS[engine]]
+                row["share_of_element_wise_peak"] = others[way] * speed / additions
             print(row, flush=True)
             yield row
 
@@ -162,7 +171,8 @@ def document(rows: Sequence[Row], text: str) -> str:
     """ROOFLINE.md with its table of engines replaced."""
     made = roofline.table(
         rows,
-        (("engine", "engine", -1), ("network", "network", -1), ("direction", "direction", -1),
+        (("core", "core", -1), ("engine", "engine", -1), ("network", "network", -1),
+         ("direction", "direction", -1),
          ("MB/s", "mb_per_cpu_s", 1), ("cycles a voxel", "cycles_per_voxel", 1),
          ("of these, products at their peak", "product_cycles_per_voxel", 1),
          ("G multiply-adds/s", "giga_multiply_adds_per_s", 1),
@@ -182,8 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("got no --output, expected one with --smoke: its numbers are no results")
     if not given.plot_only:
         measured = list(measure(common.SMOKE_SHAPE if given.smoke else BLOCK))
-        rows = [common.as_text(row) for row in provenance.stamped(measured)]
-        common.write_rows(output, COLUMNS, rows)
+        common.replace_volume(output, COLUMNS, measured, ("core",))
     roofline.write_document(output, common.RESULTS / "native_roofline.csv", document)
 
 
