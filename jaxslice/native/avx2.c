@@ -1,35 +1,9 @@
 /* AVX2: the intervals of symbols, and the search for them, half a panel at once.
  *
- * avx2_predict.h has the networks, avx2_states.h the coder's states, avx2_lanes.h the contexts.
+ * avx2_predict.h has the networks, avx2_curve.h the distributions, avx2_states.h the coder's states,
+ * avx2_lanes.h the contexts, avx2_wide.c voxels of 16 bits.
  */
-#include "avx2_predict.h"
-
-/* C of an edge; see avx512.c. */
-INLINE vector cumulative(const vector *distance, const vector *weights, vector widths,
-                         const int pairs) {
-    const vector in_pairs = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
-    vector sum = ALL32(256 * 32768 + 256);
-    UNROLL for (int p = 0; p < pairs; p++) {
-        const vector packed = _mm256_packs_epi32(_mm256_srai_epi32(distance[2 * p], 10),
-                                                 _mm256_srai_epi32(distance[2 * p + 1], 10));
-        const vector q = _mm256_shuffle_epi8(packed, in_pairs);
-        const vector sign = _mm256_srai_epi16(q, 15), size = _mm256_abs_epi16(q);
-        const vector near = _mm256_cmpeq_epi16(_mm256_min_epu16(size, ALL16(1038)), size);
-        const vector u = _mm256_min_epu16(size, ALL16(1023));
-        const vector slope = _mm256_add_epi16(_mm256_mullo_epi16(u, ALL16(20)), ALL16(26214));
-        vector r = _mm256_mulhi_epu16(slope, _mm256_slli_epi16(u, 6));
-        r = _mm256_xor_si256(r, ALL16(-1));
-        r = _mm256_mulhi_epu16(r, r);
-        r = _mm256_mulhi_epu16(r, r);
-        r = _mm256_mulhi_epu16(r, r);
-        const vector tail = _mm256_and_si256(near, _mm256_srli_epi16(r, 1));
-        const vector s = _mm256_xor_si256(_mm256_xor_si256(tail, ALL16(0x7fff)), sign);
-        sum = _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(s, weights[p]),
-                                                     _mm256_madd_epi16(sign, weights[p])));
-    }
-    return _mm256_add_epi32(_mm256_sub_epi32(sum, _mm256_srai_epi32(sum, 10)), widths);
-}
+#include "avx2_curve.h"
 
 /* 64 levels of each lane's slice, in the order of the mixtures' vectors. */
 INLINE void load_limits(const struct march *m, int32_t half, vector limits[4]) {
@@ -77,11 +51,6 @@ INLINE void find_two(const struct mixtures *mix, int first, const vector *positi
         half = _mm256_srli_epi32(half, 1);
     }
     UNROLL for (int j = 0; j < TOGETHER; j++) symbol[first + j] = _mm256_srli_epi32(low[j], 6);
-}
-
-INLINE const struct word_orders *orders_of(const struct march *m) {
-    const struct work *work = m->work;
-    return &work->orders;
 }
 
 INLINE void decode_half(struct march *m, int32_t half, uint32_t live, const int count) {
@@ -175,8 +144,19 @@ typedef void (*panel_function)(struct march *m, int32_t panel);
 static const panel_function decoders[] = {FOR_EACH_COUNT(DECODER)};
 static const panel_function encoders[] = {FOR_EACH_COUNT(ENCODER)};
 
-static void decode(struct march *m, int32_t panel) { decoders[m->components - 1](m, panel); }
-static void encode(struct march *m, int32_t panel) { encoders[m->components - 1](m, panel); }
+static void decode(struct march *m, int32_t panel) {
+    if (m->wide)
+        avx2_wide_decode(m, panel);
+    else
+        decoders[m->components - 1](m, panel);
+}
+
+static void encode(struct march *m, int32_t panel) {
+    if (m->wide)
+        avx2_wide_encode(m, panel);
+    else
+        encoders[m->components - 1](m, panel);
+}
 
 const struct kernel march_avx2 = {
     INPUTS_OF_CELL, 3, sizeof(struct work), start_work, decode, encode, 0, 0, avx2_pack,

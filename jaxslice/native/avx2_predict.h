@@ -11,6 +11,11 @@ struct work {
     vector sums[4 * 3 * MAX_COMPONENTS];
 };
 
+INLINE const struct word_orders *orders_of(const struct march *m) {
+    const struct work *work = m->work;
+    return &work->orders;
+}
+
 /* As in avx512_predict.h, for 32 lanes. */
 struct mixtures {
     vector start[MAX_COMPONENTS][4], inverse[MAX_COMPONENTS][4], weights[MAX_COMPONENTS / 2][4];
@@ -155,7 +160,7 @@ INLINE vector power(vector sum) {
 
 /* See avx512_predict.h. */
 INLINE void set_mixtures(const struct work *work, const struct features *f, int j, const int count,
-                         struct mixtures *mix) {
+                         const int edge, const int mean_high, struct mixtures *mix) {
     const vector zero = _mm256_setzero_si256(), *sums = work->sums + j;
     const vector gain = _mm256_srlv_epi32(_mm256_slli_epi32(f->gain[j], 6), f->shift[j]);
     const vector reference = _mm256_slli_epi32(f->reference[j], 4);
@@ -163,11 +168,11 @@ INLINE void set_mixtures(const struct work *work, const struct features *f, int 
     UNROLL for (int k = 0; k < count; k++) {
         const vector m = clip32(_mm256_srai_epi32(sums[4 * k], 4), -32767, 32767);
         const vector moved = _mm256_srai_epi32(_mm256_mullo_epi32(m, f->activity[j]), 8);
-        const vector mean = clip32(_mm256_add_epi32(reference, moved), MEAN_LOW, MEAN_HIGH);
+        const vector mean = clip32(_mm256_add_epi32(reference, moved), MEAN_LOW, mean_high);
         const vector sharp = _mm256_mullo_epi32(power(sums[4 * (count + k)]), gain);
         const vector inverse = clip32(_mm256_srli_epi32(sharp, 5), 1, INVERSE_HIGH);
         mix->inverse[k][j] = inverse;
-        mix->start[k][j] = _mm256_mullo_epi32(_mm256_sub_epi32(ALL32(-8), mean), inverse);
+        mix->start[k][j] = _mm256_mullo_epi32(_mm256_sub_epi32(ALL32(edge), mean), inverse);
         weight[k] = power(sums[4 * (2 * count + k)]);
         shares = _mm256_add_epi32(shares, weight[k]);
     }
@@ -196,7 +201,7 @@ static __attribute__((noinline)) void evaluate(const struct march *m, int32_t ha
 INLINE void predict(const struct march *m, int32_t half, const int count, struct mixtures *mix) {
     struct features f;
     evaluate(m, half, &f);
-    UNROLL for (int j = 0; j < 4; j++) set_mixtures(m->work, &f, j, count, mix);
+    UNROLL for (int j = 0; j < 4; j++) set_mixtures(m->work, &f, j, count, -8, MEAN_HIGH, mix);
 }
 
 #endif

@@ -116,13 +116,14 @@ INLINE void put_words(struct march *m, const struct word_orders *orders, vector 
     m->words_left -= count;
 }
 
-/* 8 lanes' states after a symbol is put on: (state / freq) * 2**24 + state % freq + start. */
-INLINE void push(struct march *m, const struct word_orders *orders, int32_t lane, vector live,
-                 vector freq, vector start) {
+/* 8 lanes' states after a symbol is put on: (state / freq) * 2**24 + state % freq + start. A word
+ * is moved to the message where the state's upper half is at least `full_from`. */
+INLINE void push_below(struct march *m, const struct word_orders *orders, int32_t lane,
+                       vector live, vector freq, vector start, vector full_from) {
     const vector zero = _mm256_setzero_si256();
     const vector old_high = load8(m->high + lane), old_low = load8(m->low + lane);
-    const vector fits = _mm256_cmpgt_epi32(freq, _mm256_srli_epi32(old_high, 7));
-    const vector full = _mm256_andnot_si256(fits, live);
+    const vector full = _mm256_and_si256(
+        live, _mm256_cmpeq_epi32(_mm256_max_epu32(old_high, full_from), old_high));
     const uint32_t bits = bits_of(full);
     const int32_t count = __builtin_popcount(bits);
     if (count > m->words_left) {
@@ -156,6 +157,11 @@ INLINE void push(struct march *m, const struct word_orders *orders, int32_t lane
         _mm256_or_si256(_mm256_slli_epi32(q_high, 24), _mm256_srli_epi32(q_low, 8));
     store8(m->low + lane, _mm256_blendv_epi8(old_low, new_low, live));
     store8(m->high + lane, _mm256_blendv_epi8(old_high, new_high, live));
+}
+
+INLINE void push(struct march *m, const struct word_orders *orders, int32_t lane, vector live,
+                 vector freq, vector start) {
+    push_below(m, orders, lane, live, freq, start, _mm256_slli_epi32(freq, 7));
 }
 
 #endif

@@ -3,11 +3,11 @@
 
 static const uint64_t LOWER_BOUND = (uint64_t)1 << 31;
 
-/* The kernel of an instruction set, or NULL if this library or this core has it not. Only AVX-512
- * has one for 16-bit voxels; other sets use the portable one. */
+/* The kernel of an instruction set, or NULL if this library or this core has it not. NEON has none
+ * for 16-bit voxels, and uses the portable one. */
 static const struct kernel *kernel_of(const struct march_task *task, int32_t set) {
     if (!march_has_set(set)) return NULL;
-    if (task->voxel_bits == 16 && set != MARCH_AVX512) return &march_portable;
+    if (task->voxel_bits == 16 && set == MARCH_NEON) return &march_portable;
 #if defined(__x86_64__)
     if (set == MARCH_AVX2) return &march_avx2;
     if (set == MARCH_AVX512) return &march_avx512;

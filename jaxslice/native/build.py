@@ -42,6 +42,7 @@ AVX512 = ("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx512cd", "
 X86 = {
     "avx2": AVX2,
     "avx2_pack": (),
+    "avx2_wide": AVX2,
     "avx512": AVX512,
     "avx512_wide": AVX512,
     "linear_avx2": AVX2,

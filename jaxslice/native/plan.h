@@ -124,7 +124,9 @@ HIDDEN extern const struct kernel march_portable;
 HIDDEN extern const struct kernel march_avx2;
 HIDDEN extern const struct kernel march_avx512;
 
-/* The panels of 16-bit voxels: avx512_wide.c */
+/* The panels of 16-bit voxels: avx2_wide.c and avx512_wide.c */
+HIDDEN void avx2_wide_decode(struct march *m, int32_t panel);
+HIDDEN void avx2_wide_encode(struct march *m, int32_t panel);
 HIDDEN void avx512_wide_decode(struct march *m, int32_t panel);
 HIDDEN void avx512_wide_encode(struct march *m, int32_t panel);
 #elif defined(__aarch64__)

@@ -63,6 +63,27 @@ def test_every_set_gives_the_portable_bytes(model, extent, larger, counts, seed)
         assert np.array_equal(decoded, symbols)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    model=models(),
+    extent=st.tuples(st.integers(1, 3), st.integers(1, 140), st.integers(1, 30)),
+    levels=st.sampled_from([2, 300, 4096, 65536]),
+    noise=st.sampled_from([0, 3, 200, 5000]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_every_set_gives_the_portable_bytes_of_16_bits(model, extent, levels, noise, seed):
+    rng = np.random.default_rng(seed)
+    model = model.of_voxels(np.uint16)
+    sizes = rng.integers(1, levels + 1, extent[0])
+    walk = rng.integers(-noise - 1, noise + 2, extent).cumsum(axis=2) + levels // 2
+    symbols = np.clip(walk, 0, sizes[:, None, None] - 1).astype(np.uint16)
+    message = native.encode(symbols, extent, sizes, model, library.PORTABLE)
+    for number in SETS:
+        assert np.array_equal(native.encode(symbols, extent, sizes, model, number), message)
+        decoded = native.decode(message, extent, extent, sizes, model, number)
+        assert np.array_equal(decoded, symbols)
+
+
 @pytest.mark.parametrize("pattern", [(127,), (-127,), (127, 127, 0, 0), (64, 64), (64, 65), (1,)])
 @pytest.mark.parametrize("architecture", FIXED)
 def test_no_sum_of_products_saturates(architecture, pattern):
