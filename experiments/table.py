@@ -126,10 +126,10 @@ def _speed(megabytes: float) -> str:
     return f"{megabytes:.0f}" if megabytes >= 10 else f"{megabytes:.1f}"
 
 
-def engines() -> str:
-    """Megabytes per CPU second of encoding / decoding a block, by volume."""
+def engines(name: str) -> str:
+    """Megabytes per CPU second of encoding / decoding a block, by volume, of a CSV of speed.py."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in common.read_rows(common.RESULTS / "speed.csv"):
+    for row in common.read_rows(common.RESULTS / f"{name}.csv"):
         ways = (float(row[f"{way}_mb_per_cpu_s"]) for way in ("encode", "decode"))
         found[row["volume"]][row["codec"]] = " / ".join(f"{speed:.1f}" for speed in ways)
     codecs = list(dict.fromkeys(codec for cells in found.values() for codec in cells))
@@ -143,7 +143,8 @@ TABLES = {
         "shares": shares_by_volume,
         "rates": all_rates,
         "speeds": all_speeds,
-        "engines": engines,
+        "engines": lambda: engines("speed"),
+        "engines with AVX2": lambda: engines("speed_avx2"),
     },
     **trust_tables.TABLES,
 }
