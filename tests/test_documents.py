@@ -32,7 +32,7 @@ def test_the_tables_are_those_of_the_csv():
     readme, *others = printed.strip().split("\n\n")
     assert readme in README
     documents = [path.read_text() for path in sorted((ROOT / "docs").rglob("*.md"))]
-    assert len(others) == 8
+    assert len(others) == 9
     for table in others:
         assert any(table in document for document in documents)
 
