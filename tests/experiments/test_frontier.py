@@ -177,7 +177,7 @@ def test_tables_by_hand_take_their_places(experiment, tmp_path, monkeypatch):
         "| slow | 4.000 |",
     ]
     assert "| slow | 1.000 | 1.0 | 2.0 |" in table.all_speeds()
-    assert "| c | 50.0 / 100.0 |" in table.engines()
+    assert "| c | 50.0 / 100.0 |" in table.engines("speed")
     places = "".join(f"<!-- {name} -->\nold\n<!-- end -->\nkept\n" for name in ("a", "b"))
     written = experiment("roofline").replaced(places, "b", "| new |")
     assert written.count("old") == 1
