@@ -112,37 +112,12 @@ INLINE void encode_half(struct march *m, int32_t half, uint32_t live, const int 
         push(m, orders_of(m), HALF * half + 8 * j, lane_mask(live >> (8 * j)), freq[j], start[j]);
 }
 
-INLINE void decode_panel(struct march *m, int32_t panel, const int count) {
-    const uint64_t live = live_lanes(m, panel);
-    for (int32_t i = 0; i < 2; i++)
-        if ((uint32_t)(live >> (HALF * i)))
-            decode_half(m, 2 * panel + i, (uint32_t)(live >> (HALF * i)), count);
-}
-
-INLINE void encode_panel(struct march *m, int32_t panel, const int count) {
-    const uint64_t live = live_lanes(m, panel);
-    for (int32_t i = 1; i >= 0; i--)
-        if ((uint32_t)(live >> (HALF * i)))
-            encode_half(m, 2 * panel + i, (uint32_t)(live >> (HALF * i)), count);
-}
-
 static void start_work(void *memory) {
     struct work *work = memory;
     fill_orders(&work->orders);
 }
 
-/* A function for each number of components, whose loops over them are unrolled. */
-#define FOR_EACH_COUNT(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
-#define FUNCTIONS(K)                                                                       \
-    static void decode_##K(struct march *m, int32_t panel) { decode_panel(m, panel, K); } \
-    static void encode_##K(struct march *m, int32_t panel) { encode_panel(m, panel, K); }
-FOR_EACH_COUNT(FUNCTIONS)
-
-typedef void (*panel_function)(struct march *m, int32_t panel);
-#define DECODER(K) decode_##K,
-#define ENCODER(K) encode_##K,
-static const panel_function decoders[] = {FOR_EACH_COUNT(DECODER)};
-static const panel_function encoders[] = {FOR_EACH_COUNT(ENCODER)};
+#include "avx2_halves.h"
 
 static void decode(struct march *m, int32_t panel) {
     if (m->wide)

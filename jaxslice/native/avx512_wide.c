@@ -338,18 +338,7 @@ INLINE void encode_panel(struct march *m, int32_t panel, const int count) {
     }
 }
 
-/* A function for each number of components, whose loops over them are unrolled. */
-#define FOR_EACH_COUNT(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
-#define FUNCTIONS(K)                                                                       \
-    static void decode_##K(struct march *m, int32_t panel) { decode_panel(m, panel, K); } \
-    static void encode_##K(struct march *m, int32_t panel) { encode_panel(m, panel, K); }
-FOR_EACH_COUNT(FUNCTIONS)
-
-typedef void (*panel_function)(struct march *m, int32_t panel);
-#define DECODER(K) decode_##K,
-#define ENCODER(K) encode_##K,
-static const panel_function decoders[] = {FOR_EACH_COUNT(DECODER)};
-static const panel_function encoders[] = {FOR_EACH_COUNT(ENCODER)};
+#include "by_components.h"
 
 void avx512_wide_decode(struct march *m, int32_t panel) { decoders[m->components - 1](m, panel); }
 void avx512_wide_encode(struct march *m, int32_t panel) { encoders[m->components - 1](m, panel); }
