@@ -31,9 +31,8 @@ def test_commands_and_flags_exist(path):
     text = re.sub(r"\\\n\s*", " ", "\n".join(lines))
     found = re.findall(r"jaxslice +(compress|plan|seal|verify|status) +(.*)", text)
     for command, rest in found:
-        values = registry.load(command).flags()
         for flag in re.findall(r"(?<!\S)--(\w+)", rest):
-            assert registry.has_flag(values, flag), f"{command} has no --{flag}"
+            assert flag in registry.flag_names(command), f"{command} has no --{flag}"
     assert found or path.name == "slurm_dask.sh"
 
 
@@ -75,9 +74,8 @@ def lists_of_words(value) -> list[list[str]]:
 @named(".py")
 def test_programs_compile_and_their_flags_exist(path):
     compile(path.read_text(), path.name, "exec")
-    values = registry.load("compress").flags()
-    for flag in re.findall(r'"--(\w+)=', path.read_text()):
-        assert registry.has_flag(values, flag)
+    flags = re.findall(r'"--(\w+)=', path.read_text())
+    assert set(flags) <= registry.flag_names("compress")
 
 
 def test_the_array_of_slurm_runs(tmp_path):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-
-from absl import flags
 
 from jaxslice.cli.command import Command
 from jaxslice.core.errors import UsageError
@@ -51,10 +50,11 @@ def load(name: str) -> Command:
 
 def commands_with_flag(name: str) -> list[str]:
     """The commands that have a flag, given by its name or, if boolean, with `no` before it."""
-    return [command for command in SUMMARIES if has_flag(load(command).flags(), name)]
+    return [command for command in SUMMARIES if name in flag_names(command)]
 
 
-def has_flag(values: flags.FlagValues, name: str) -> bool:
-    """Whether a flag is among those of a command."""
-    positive = name.removeprefix("no")
-    return name in values or (positive in values and values[positive].boolean)
+@functools.cache
+def flag_names(command: str) -> frozenset[str]:
+    """Names of a command's flags, those of boolean ones also with `no` before them."""
+    values = load(command).flags()
+    return frozenset(values) | {f"no{name}" for name in values if values[name].boolean}

@@ -13,12 +13,15 @@ from jaxslice.codec.architecture import Architecture
 from jaxslice.codec.march import OUTSIDE
 from jaxslice.codec.numpy_features import NumpyFeatures, numpy_features_of
 from jaxslice.core.machine import num_cores
-from jaxslice.training.training_set import TrainingSet, reach_of, row_length
+from jaxslice.training.training_set import TrainingSet, num_voxels, reach_of, row_length
 
 T = TypeVar("T")
 
 BATCH_VOXELS = 1 << 13
 """Voxels of a batch: few enough for its arrays to stay in a core's cache."""
+
+MOST_DRAWS = 4
+"""How often each voxel is drawn, on average, at most. More would tell next to nothing new."""
 
 
 class Batch(NamedTuple):
@@ -52,10 +55,12 @@ def over_batches(
       data: training set to draw from.
       architecture: architecture of the network.
       seed: random seed of the batches.
-      voxels: in all batches, rounded down to whole batches, at least one.
+      voxels: in all batches, at most MOST_DRAWS times those of the training set; rounded down to
+        whole batches, at least one.
       batch_voxels: voxels of a batch.
     """
     data = TrainingSet(*map(np.asarray, data))
+    voxels = min(voxels, MOST_DRAWS * num_voxels(data))
 
     def result(number: int) -> T:
         generator = np.random.default_rng([*seed, number])

@@ -78,6 +78,11 @@ def prepare(
     return TrainingSet(symbols, limits, sizes.astype(np.int32))
 
 
+def num_voxels(data: TrainingSet) -> int:
+    """Voxels that are sampled: all but borders and slices that serve only as context."""
+    return int(np.prod(np.asarray(data.extents).astype(np.int64), axis=1).sum())
+
+
 def row_length(data: TrainingSet, architecture: Architecture) -> int:
     """Voxels in a row of `sample`: ROW_VOXELS, or the width of the blocks if that is smaller."""
     return min(ROW_VOXELS, data.symbols.shape[3] - 2 * reach_of(architecture)[2])

@@ -18,7 +18,7 @@ from jaxslice.training.train import train_network
 from jaxslice.training.training_set import prepare
 
 CONFIG = TrainingConfig(steps=100, batch_voxels=1024)
-SHAPE = (6, 32, 32)
+SHAPE = (24, 32, 32)
 FRAME_BYTES = 50 + 32 * 6 + 33
 
 
