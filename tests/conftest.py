@@ -24,6 +24,17 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def short_fits():
+    """Fitting takes fewer steps than users' does; yields how many theirs takes."""
+    from jaxslice.jobs import base_network
+
+    with pytest.MonkeyPatch.context() as patch:
+        steps = base_network.LEAST_FITTING_STEPS
+        patch.setattr(base_network, "LEAST_FITTING_STEPS", 8)
+        yield steps
+
+
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
     """Requests that fail are repeated at once."""

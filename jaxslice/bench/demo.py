@@ -53,7 +53,7 @@ def demo(
     if source is None:
         source = str(folder / "volume.precomputed")
         notify("make a volume", 0, 1)
-        write_synthetic(source, seed)
+        write_synthetic(source, seed, SYNTHETIC_SHAPE)
         notify("make a volume", 1, 1)
     volume = open_source(source)
     shape = tuple(min(n, most) for n, most in zip(volume.shape, SHOWN_SHAPE, strict=True))
@@ -79,7 +79,7 @@ def demo(
     }
 
 
-def write_synthetic(path: str, seed: int, shape: Triple = SYNTHETIC_SHAPE) -> None:
+def write_synthetic(path: str, seed: int, shape: Triple) -> None:
     """Writes a synthetic volume as a precomputed one, over one that is there."""
     voxels = synthetic_volume(shape, seed)
     box = Box.of_shape(shape)
