@@ -16,6 +16,7 @@ from jaxslice import reference
 from jaxslice.archive.scales import open_volumes
 from jaxslice.archive.store import open_archive
 from jaxslice.codec import body, network_difference, payload
+from jaxslice.codec.versions import ARCHIVE_VERSION
 from jaxslice.reference import sixteen
 
 CHECKSUMS = {
@@ -38,7 +39,15 @@ ON_ENGINES = [
 ]
 """XLA compiles for each of them, so that it gets one of those that were added later."""
 
-ENCODED = [param for param in ON_ENGINES if param.values[2] not in HAND_MADE]
+NEWEST = f"v{ARCHIVE_VERSION}"
+ENCODED = [
+    param
+    for param in ON_ENGINES
+    if param.values[2] not in HAND_MADE
+    and (param.values[0] == "native" or param.values[1] == NEWEST)
+]
+"""Archives are written in the newest version alone: one engine shows that payloads of the others
+have not changed."""
 
 
 def _sha256(voxels: np.ndarray) -> str:

@@ -90,24 +90,27 @@ def _train_together(
     keys = jax.device_put(np.array([seed % (1 << 32) for seed in seeds], np.uint32), spread)
     start = jax.tree.map(np.asarray, initial_state(to_params(base), config))
     state = jax.device_put(jax.tree.map(stacked, *[start] * len(sets)), spread)
-    train_on = _program(mesh, architecture, config)
+    steps = jax.device_put(np.full(len(sets), config.steps, np.int32), spread)
+    train_on = _program(mesh, architecture, config.of_any_length())
     for _ in range(-(-config.steps // config.steps_per_call)):
         if stop is not None and stop.is_set():
             break
         # Without waiting here, all calls would be queued before `stop` is checked once.
-        state = jax.block_until_ready(train_on(state, data, keys))
+        state = jax.block_until_ready(train_on(state, data, keys, steps))
     return jax.device_get(state.params)
 
 
 @functools.lru_cache(maxsize=8)
 def _program(mesh: Mesh, architecture: Architecture, config: TrainingConfig):
-    """The compiled function from (states, training sets, seeds), all [block, ...], to the states
-    after `config.steps_per_call` steps.
+    """The compiled function from (states, training sets, seeds, steps in all), all [block, ...], to
+    the states after `config.steps_per_call` steps.
     """
 
-    def train_block(state: TrainingState, data: TrainingSet, seed: jax.Array) -> TrainingState:
+    def train_block(
+        state: TrainingState, data: TrainingSet, seed: jax.Array, steps: jax.Array
+    ) -> TrainingState:
         key = jax.random.key(seed)
-        step = lambda state, _: train_step(state, key, data, architecture, config)
+        step = lambda state, _: train_step(state, key, data, architecture, config, steps=steps)
         return jax.lax.scan(step, state, None, length=config.steps_per_call)[0]
 
     def train_shard(*shard):

@@ -28,3 +28,7 @@ class TrainingConfig:
     gradient_norm: float = 1.0
     penalty: float = 0.0
     steps_per_call: int = 50
+
+    def of_any_length(self) -> TrainingConfig:
+        """The options that a compiled program depends on: all but `steps`."""
+        return dataclasses.replace(self, steps=1)

@@ -61,15 +61,27 @@ def optimiser_of(config: TrainingConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.gradient_norm), optax.scale_by_adam())
 
 
-def learning_rate_at(step: jax.Array, config: TrainingConfig) -> jax.Array:
-    """Learning rate of a step: a linear warm-up from 0, then half a cosine down to 0."""
-    warmup = min(config.warmup_steps, max(config.steps // 10, 1))
-    # Optax mixes integers and floats.
-    with jax.numpy_dtype_promotion("standard"):
-        schedule = optax.warmup_cosine_decay_schedule(
-            0.0, config.learning_rate, warmup, decay_steps=max(config.steps, warmup + 1)
-        )
-        return jnp.asarray(schedule(step))
+def learning_rate_at(
+    step: jax.Array, config: TrainingConfig, steps: jax.Array | int | None = None
+) -> jax.Array:
+    """Learning rate of a step: a linear warm-up from 0, then half a cosine down to 0.
+
+    Args:
+      step: int32 scalar, number of steps done.
+      config: options of training.
+      steps: number of steps in all, if not that of `config`.
+
+    Returns:
+      float32 scalar.
+    """
+    total = jnp.asarray(config.steps if steps is None else steps, jnp.int32)
+    warmup = jnp.minimum(config.warmup_steps, jnp.maximum(total // 10, 1)).astype(jnp.float32)
+    end = jnp.maximum(total.astype(jnp.float32), warmup + 1)
+    done = step.astype(jnp.float32)
+    fallen = jnp.clip((done - warmup) / (end - warmup), 0, 1)
+    return config.learning_rate * jnp.where(
+        done < warmup, done / warmup, 0.5 * (1 + jnp.cos(jnp.pi * fallen))
+    )
 
 
 def random_params(key: jax.Array, architecture: Architecture) -> Params:
@@ -90,6 +102,7 @@ def train_step(
     architecture: Architecture,
     config: TrainingConfig,
     basis: jax.Array | None = None,
+    steps: jax.Array | None = None,
 ) -> tuple[TrainingState, jax.Array]:
     """One training step on one batch. A pure function of JAX arrays.
 
@@ -101,6 +114,8 @@ def train_step(
       config: options of training (static).
       basis: float32 [c + 2, c + 2] if the state's parameters are in coordinates of this basis; see
         `precondition`.
+      steps: int32 scalar, number of steps in all, in place of that of `config`: one program then
+        serves trainings of any length.
 
     Returns:
       The new state, and the loss of the batch in bits per voxel.
@@ -110,11 +125,14 @@ def train_step(
     def loss(params: Params) -> jax.Array:
         return loss_of(from_coordinates(params, basis), architecture, *batch)
 
-    return descend(state, loss, config)
+    return descend(state, loss, config, steps)
 
 
 def descend(
-    state: TrainingState, loss: Callable[[Params], jax.Array], config: TrainingConfig
+    state: TrainingState,
+    loss: Callable[[Params], jax.Array],
+    config: TrainingConfig,
+    steps: jax.Array | None = None,
 ) -> tuple[TrainingState, jax.Array]:
     """One step of the optimiser.
 
@@ -122,6 +140,7 @@ def descend(
       state: training state.
       loss: the function to minimise, of the parameters.
       config: options of training.
+      steps: see `train_step`.
 
     Returns:
       The new state, and the loss at the old one.
@@ -129,7 +148,7 @@ def descend(
     before, gradient = jax.value_and_grad(loss)(state.params)
     with jax.numpy_dtype_promotion("standard"):  # Optax mixes integers and floats.
         direction, optimiser = optimiser_of(config).update(gradient, state.optimiser, state.params)
-    rate = learning_rate_at(state.step, config)
+    rate = learning_rate_at(state.step, config, steps)
     params = jax.tree.map(lambda value, by: value - rate * by, state.params, direction)
     if config.penalty:
         params = _pulled_back(params, state.origin, optimiser, rate, state.step, config)
@@ -163,9 +182,9 @@ def _pulled_back(
 
 
 @functools.partial(jax.jit, static_argnames=("architecture", "config"))
-def _train_some(state, key, data, basis, architecture, config):
+def _train_some(state, key, data, basis, steps, architecture, config):
     def step(state, _):
-        return train_step(state, key, data, architecture, config, basis)
+        return train_step(state, key, data, architecture, config, basis, steps)
 
     state, losses = jax.lax.scan(step, state, None, length=config.steps_per_call)
     return state, losses.mean()
@@ -238,8 +257,10 @@ def train_params(
     basis = basis_of(moments(data, [int(jax.random.bits(key))], architecture, BASIS_VOXELS))
     data = jax.device_put(data)
 
+    steps, options = jnp.int32(config.steps), config.of_any_length()
+
     def advance(state: TrainingState) -> tuple[TrainingState, jax.Array]:
-        return _train_some(state, key, data, basis, architecture, config)
+        return _train_some(state, key, data, basis, steps, architecture, options)
 
     state = initial_state(to_coordinates(params, basis), config)
     state, finite = run_steps(state, advance, config.steps, on_progress)

@@ -59,6 +59,14 @@ def test_the_learning_rate_rises_linearly_and_falls_along_half_a_cosine(steps, w
     np.testing.assert_allclose(rates, 0.02 * expected, rtol=1e-5, atol=1e-8)
 
 
+def test_one_program_serves_trainings_of_any_length(block):
+    data = training_set.prepare([block], TINY)
+    train.train_network(data, TINY, dataclasses.replace(CONFIG, steps=CONFIG.steps_per_call))
+    size = train._train_some._cache_size()
+    train.train_network(data, TINY, dataclasses.replace(CONFIG, steps=CONFIG.steps_per_call + 1))
+    assert train._train_some._cache_size() == size
+
+
 def test_training_lowers_the_coded_bits_and_predicts_them(block):
     reports = []
     data = training_set.prepare([block], TINY)
