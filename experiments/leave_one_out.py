@@ -10,7 +10,7 @@ is the smallest row of the volume in --peers, a CSV of frontier.py. Rows of othe
 efforts are kept. --plot-only draws the CSV.
 
 Cost: 2 to 3 minutes for each model on one core, and 10 seconds to 5 minutes for each volume and
-effort. Expected: every volume at every effort below every peer, 0.961, 0.958 and 0.954 of the best
+effort. Expected: every volume at every effort below every peer, 0.961, 0.957 and 0.953 of the best
 one on average at efforts 0 to 2.
 """
 
