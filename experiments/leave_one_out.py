@@ -7,7 +7,7 @@ For each VOLUME and each model that an effort starts from, a model is trained by
 on all the other data sets. It is kept in FOLDER as ARCHITECTURE/DATA_SET.json; an existing file is
 used. The volume is compressed with that model at each effort, and every byte counts. The best peer
 is the smallest row of the volume in --peers, a CSV of frontier.py. Rows of other volumes and
-efforts are kept. --plot-only draws the CSV.
+efforts are kept, but for their peers, which are looked up again. --plot-only draws the CSV.
 
 Cost: 2 to 3 minutes for each model on one core, and 10 seconds to 5 minutes for each volume and
 effort. Expected: every volume at every effort below every peer, 0.961, 0.957 and 0.953 of the best
@@ -91,23 +91,29 @@ def best_peer(rows: list[common.Row], volume: str) -> tuple[str, float]:
     return name, bits
 
 
-def measure(
-    volume: str, model: str | None, effort: int | str, peers: list[common.Row], scratch: str
-):
-    """Compresses a volume; its row."""
+def beside_best_peer(row: common.Row, peers: list[common.Row]) -> common.Row:
+    """A row with the best peer of its volume, as far as peers were measured on that."""
+    name, bits = best_peer(peers, row["volume"])
+    if not name:
+        return row
+    ratio = float(row["bits_per_voxel"]) / bits
+    return {**row, "best_peer": name, "best_peer_bits_per_voxel": bits, "ratio": ratio}
+
+
+def measure(volume: str, model: str | None, effort: int | str, scratch: str) -> common.Row:
+    """Compresses a volume; its row, without a peer."""
     options = jaxslice.CompressOptions(effort=effort, model=model, overwrite=True)
     start = time.perf_counter()
     report = jaxslice.compress(volume, f"{scratch}/archive.zarr", options)
     seconds = time.perf_counter() - start
     jaxslice.verify(f"{scratch}/archive.zarr", source=volume)
-    name, bits = best_peer(peers, common.name_of(volume))
     return {
         "volume": common.name_of(volume),
         "effort": effort,
         "bits_per_voxel": report.bits_per_voxel,
-        "best_peer": name,
-        "best_peer_bits_per_voxel": bits,
-        "ratio": report.bits_per_voxel / bits,
+        "best_peer": "",
+        "best_peer_bits_per_voxel": float("nan"),
+        "ratio": float("nan"),
         "network_bytes": report.details["network_bytes"],
         "own_networks_bytes": report.details["own_networks_bytes"],
         "own_networks_saved_bytes": report.details["own_networks_saved_bytes"],
@@ -165,14 +171,17 @@ def main() -> None:
         for volume in [] if given.plot_only else given.volumes:
             for effort in efforts_of(given.efforts):
                 model = model_of_effort(volume, given.volumes, effort, given.models, given.steps)
-                row = measure(volume, model, effort, peers, scratch)
+                row = beside_best_peer(measure(volume, model, effort, scratch), peers)
                 print(
                     f"{row['volume']:12} effort {effort}: {row['bits_per_voxel']:.4f} bits per "
                     f"voxel, {row['ratio']:.4f} of {row['best_peer']}, {row['seconds']:.0f} s",
                     flush=True,
                 )
                 common.replace_volume(given.output, COLUMNS, [row], ("volume", "effort"))
-    draw(common.read_rows(given.output), given.output)
+    # Peers may have been measured since.
+    rows = [beside_best_peer(row, peers) for row in common.read_rows(given.output)]
+    common.write_rows(given.output, COLUMNS, [common.as_text(row) for row in rows])
+    draw(rows, given.output)
 
 
 if __name__ == "__main__":

@@ -216,3 +216,12 @@ def test_names_of_efforts(experiment, tmp_path):
     np.save(tmp_path / "v.npy", np.zeros((2, 3, 4), np.uint8))
     volume = str(tmp_path / "v.npy")
     assert module.model_of_effort(volume, [], "fast", tmp_path / "nowhere", None) is None
+
+
+def test_volumes_left_out_stand_beside_their_best_peer(experiment):
+    module, common = experiment("leave_one_out"), experiment("common")
+    peers = common.read_rows(common.RESULTS / "frontier.csv")
+    rows = common.read_rows(common.RESULTS / "leave_one_out.csv")
+    assert rows
+    for row in rows:
+        assert row == common.as_text(module.beside_best_peer(row, peers))
