@@ -22,6 +22,7 @@ from pathlib import Path
 
 import common
 import numpy as np
+import shares
 from train_shipped import data_set_of, groups_of
 
 import jaxslice
@@ -80,22 +81,9 @@ def model_of_effort(
     return model_without(volume, volumes, architecture, folder, steps)
 
 
-def best_peer(rows: list[common.Row], volume: str) -> tuple[str, float]:
-    """Name and bits per voxel of the smallest peer; not a number where none was measured."""
-    found = [
-        (float(row["bits_per_voxel"]), row["codec"])
-        for row in rows
-        if row["volume"] == volume and "jaxslice" not in row["codec"]
-    ]
-    bits, name = min(found, default=(float("nan"), ""))
-    return name, bits
-
-
-def beside_best_peer(row: common.Row, peers: list[common.Row]) -> common.Row:
+def beside_best_peer(row: common.Row, best: dict[str, tuple[float, str]]) -> common.Row:
     """A row with the best peer of its volume, as far as peers were measured on that."""
-    name, bits = best_peer(peers, row["volume"])
-    if not name:
-        return row
+    bits, name = best.get(row["volume"], (math.nan, ""))
     ratio = float(row["bits_per_voxel"]) / bits
     return {**row, "best_peer": name, "best_peer_bits_per_voxel": bits, "ratio": ratio}
 
@@ -111,9 +99,6 @@ def measure(volume: str, model: str | None, effort: int | str, scratch: str) -> 
         "volume": common.name_of(volume),
         "effort": effort,
         "bits_per_voxel": report.bits_per_voxel,
-        "best_peer": "",
-        "best_peer_bits_per_voxel": float("nan"),
-        "ratio": float("nan"),
         "network_bytes": report.details["network_bytes"],
         "own_networks_bytes": report.details["own_networks_bytes"],
         "own_networks_saved_bytes": report.details["own_networks_saved_bytes"],
@@ -167,11 +152,11 @@ def main() -> None:
                 path = f"{scratch}/{name}.npy"
                 np.save(path, synthetic_volume((8, 48, 64), anisotropy=anisotropy))
                 given.volumes.append(path)
-        peers = common.read_rows(given.peers)
+        best = shares.best_peers(common.read_rows(given.peers))
         for volume in [] if given.plot_only else given.volumes:
             for effort in efforts_of(given.efforts):
                 model = model_of_effort(volume, given.volumes, effort, given.models, given.steps)
-                row = beside_best_peer(measure(volume, model, effort, scratch), peers)
+                row = beside_best_peer(measure(volume, model, effort, scratch), best)
                 print(
                     f"{row['volume']:12} effort {effort}: {row['bits_per_voxel']:.4f} bits per "
                     f"voxel, {row['ratio']:.4f} of {row['best_peer']}, {row['seconds']:.0f} s",
@@ -179,7 +164,7 @@ def main() -> None:
                 )
                 common.replace_volume(given.output, COLUMNS, [row], ("volume", "effort"))
     # Peers may have been measured since.
-    rows = [beside_best_peer(row, peers) for row in common.read_rows(given.output)]
+    rows = [beside_best_peer(row, best) for row in common.read_rows(given.output)]
     common.write_rows(given.output, COLUMNS, [common.as_text(row) for row in rows])
     draw(rows, given.output)
 

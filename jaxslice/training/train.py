@@ -62,7 +62,7 @@ def optimiser_of(config: TrainingConfig) -> optax.GradientTransformation:
 
 
 def learning_rate_at(
-    step: jax.Array, config: TrainingConfig, steps: jax.Array | int | None = None
+    step: jax.Array, config: TrainingConfig, steps: jax.Array | None = None
 ) -> jax.Array:
     """Learning rate of a step: a linear warm-up from 0, then half a cosine down to 0.
 
@@ -256,7 +256,6 @@ def train_params(
     """Trains from initial float parameters; see `train_network`. Returns float parameters."""
     basis = basis_of(moments(data, [int(jax.random.bits(key))], architecture, BASIS_VOXELS))
     data = jax.device_put(data)
-
     steps, options = jnp.int32(config.steps), config.of_any_length()
 
     def advance(state: TrainingState) -> tuple[TrainingState, jax.Array]:

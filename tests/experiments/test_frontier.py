@@ -220,8 +220,9 @@ def test_names_of_efforts(experiment, tmp_path):
 
 def test_volumes_left_out_stand_beside_their_best_peer(experiment):
     module, common = experiment("leave_one_out"), experiment("common")
-    peers = common.read_rows(common.RESULTS / "frontier.csv")
+    measured = common.read_rows(common.RESULTS / "frontier.csv")
+    best = experiment("shares").best_peers(measured)
     rows = common.read_rows(common.RESULTS / "leave_one_out.csv")
     assert rows
     for row in rows:
-        assert row == common.as_text(module.beside_best_peer(row, peers))
+        assert row == common.as_text(module.beside_best_peer(row, best))

@@ -1,7 +1,11 @@
 """Networks of blocks' own, trained: each on its block alone, on any number of devices."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -69,3 +73,31 @@ def test_training_that_is_stopped_ends_at_once():
     stop.set()
     endless = dataclasses.replace(CONFIG, steps=10**9)
     assert _train(_blocks(1), endless, stop=stop) == [None]
+
+
+PROGRAM = """
+import sys, jax
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/training"]
+import test_block_training as tests
+assert len(jax.local_devices()) == int(sys.argv[2]), jax.local_devices()
+for data in tests._train(tests._blocks(5)):
+    print(data.hex())
+"""
+
+
+def test_eight_devices_give_the_bytes_of_one():
+    """Blocks are sharded over a mesh; three of the eight devices have nothing of use to do."""
+    found = []
+    for count in (1, 8):
+        flags = f"--xla_force_host_platform_device_count={count}"
+        result = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[1]), str(count)],
+            env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(result.stdout.split())
+    assert len(found[0]) == 5
+    assert len(set(found[0])) == 5
+    assert found[0] == found[1]
